@@ -1,0 +1,1 @@
+"""Calls: the Kamailio edge, call control, and the conversation workers."""

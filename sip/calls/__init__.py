@@ -1,0 +1,1 @@
+"""Call control: the script of a call and the state machines under it."""

@@ -1,0 +1,1 @@
+"""The Kamailio edge: template, process, event socket, RPC."""

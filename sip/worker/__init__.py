@@ -1,0 +1,1 @@
+"""Conversation workers: zygote, pool, protocol, and the pjsua2 child."""

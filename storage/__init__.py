@@ -1,0 +1,1 @@
+"""Engine, tables, migrations, field encryption, the directory, the ledger's core. SQL is spoken here only."""

@@ -1,0 +1,186 @@
+"""Mistakes that only show when keys are seen together: clashing ports, too few, an unreachable address.
+
+Each check yields the keys involved and the problem; where one of these keys is wrong by itself already, the
+problem is left out of the report.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from config.addresses import Endpoint
+from config.problems import SECRET_REMEDY, Problem
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+PORTS_PER_CALL = 8  # at most four legs, each with a port for RTP and one for RTCP
+
+_LOOPBACK = ipaddress.ip_address("127.0.0.1")
+_Found = Iterator[tuple[frozenset[str], Problem]]
+
+
+def cross_problems(settings: Settings) -> _Found:
+    """Yield (keys involved, problem) for everything wrong between keys that are each well formed."""
+    yield from _listening(settings)
+    yield from _clashes(settings)
+    yield from _media(settings)
+    yield from _bounds(settings)
+    yield from _storage(settings)
+    yield from _secrets(settings)
+
+
+def _one(key: str, value: object, message: str, remedy: str, *others: str) -> tuple[frozenset[str], Problem]:
+    return frozenset((key, *others)), Problem(key, str(value), message, remedy)
+
+
+def _listening(s: Settings) -> _Found:
+    if not (s.sip.tls_listen or s.sip.tcp_listen or s.sip.udp_listen):
+        yield _one(
+            "sip.tls_listen",
+            "[]",
+            "no phone could ever register",
+            "name an ip:port, best for TLS",
+            "sip.tcp_listen",
+            "sip.udp_listen",
+        )
+    for key, listed in (("sip.tcp_listen", s.sip.tcp_listen), ("sip.udp_listen", s.sip.udp_listen)):
+        for text in listed:
+            if Endpoint.parse(text).is_wildcard:
+                yield _one(
+                    key,
+                    f'"{text}"',
+                    "would offer SIP in clear on every address of this machine",
+                    "name each address that must have it, or use sip.tls_listen",
+                )
+    if not Endpoint.parse(s.http.listen).is_loopback:
+        yield _one(
+            "http.listen",
+            f'"{s.http.listen}"',
+            "would show health and metrics to outsiders",
+            "listen on 127.0.0.1 and put a proxy with sign-in before it",
+        )
+
+
+def _clashes(s: Settings) -> _Found:
+    """Two listeners of one transport protocol on one port."""
+    tcp = [
+        *(("sip.tls_listen", Endpoint.parse(e)) for e in s.sip.tls_listen),
+        *(("sip.tcp_listen", Endpoint.parse(e)) for e in s.sip.tcp_listen),
+        ("sip.control_port", Endpoint(_LOOPBACK, s.sip.control_port)),
+        ("http.listen", Endpoint.parse(s.http.listen)),
+    ]
+    udp = [
+        *(("sip.udp_listen", Endpoint.parse(e)) for e in s.sip.udp_listen),
+        ("sip.worker_port", Endpoint(_LOOPBACK, s.sip.worker_port)),
+    ]
+    for listeners in (tcp, udp):
+        for (key, one), (other_key, other) in itertools.combinations(listeners, 2):
+            if one.overlaps(other):
+                yield _one(other_key, other, f"takes the same port as {key}", "choose another port", key)
+    for key, endpoint in udp:
+        if s.media.rtp_port_first <= endpoint.port <= s.media.rtp_port_last:
+            yield _one(
+                key,
+                endpoint,
+                "lies within the ports of audio",
+                "choose a port outside media.rtp_port_*",
+                "media.rtp_port_first",
+                "media.rtp_port_last",
+            )
+
+
+def _media(s: Settings) -> _Found:
+    first, last = s.media.rtp_port_first, s.media.rtp_port_last
+    needed = s.calls.max_concurrent * PORTS_PER_CALL
+    if first % 2:
+        yield _one(
+            "media.rtp_port_first",
+            first,
+            "is odd",
+            f"RTP takes even ports (RFC 3550 section 11), such as {first + 1}",
+        )
+    if last - first + 1 < needed:
+        yield _one(
+            "media.rtp_port_last",
+            last,
+            f"leaves {max(last - first + 1, 0)} ports for audio",
+            f"{s.calls.max_concurrent} calls need {needed}: widen the range or lower calls.max_concurrent",
+            "media.rtp_port_first",
+            "calls.max_concurrent",
+        )
+    outside = [
+        text
+        for text in (*s.sip.tls_listen, *s.sip.tcp_listen, *s.sip.udp_listen)
+        if not Endpoint.parse(text).is_loopback
+    ]
+    if outside and ipaddress.ip_address(s.media.address).is_loopback:
+        yield _one(
+            "media.address",
+            f'"{s.media.address}"',
+            f"cannot be reached by phones that come to {outside[0]}",
+            "write the address that phones reach this machine by",
+            "sip.tls_listen",
+            "sip.tcp_listen",
+            "sip.udp_listen",
+        )
+
+
+def _bounds(s: Settings) -> _Found:
+    if s.sip.registration_min_s > s.sip.registration_max_s:
+        yield _one(
+            "sip.registration_min_s",
+            s.sip.registration_min_s,
+            "is above sip.registration_max_s",
+            f"give at most {s.sip.registration_max_s}",
+            "sip.registration_max_s",
+        )
+    if s.calls.max_per_account > s.calls.max_concurrent:
+        yield _one(
+            "calls.max_per_account",
+            s.calls.max_per_account,
+            "is above calls.max_concurrent",
+            f"give at most {s.calls.max_concurrent}",
+            "calls.max_concurrent",
+        )
+    if len(set(s.company.languages)) != len(s.company.languages):
+        yield _one("company.languages", list(s.company.languages), "names a language twice", "name each once")
+
+
+def _storage(s: Settings) -> _Found:
+    url = s.storage.url
+    if not url:
+        return
+    scheme, _, rest = url.partition("://")
+    login = rest.partition("/")[0].rpartition("@")[0]
+    if ":" in login or "password=" in rest:
+        yield _one(
+            "storage.url",
+            f"{scheme}://***",
+            "holds a password",
+            SECRET_REMEDY + ", as database.password",
+        )
+    elif scheme not in {"postgresql", "postgres"}:
+        yield _one(
+            "storage.url",
+            f'"{url}"',
+            "is no database that is supported",
+            "leave it empty for SQLite, or write postgresql://user@host/name",
+        )
+
+
+def _secrets(s: Settings) -> _Found:
+    if s.secrets.source != "pkcs11":
+        return
+    for key in ("pkcs11_module", "pkcs11_token_label", "pkcs11_key_label"):
+        if not getattr(s.secrets, key):
+            yield _one(
+                f"secrets.{key}",
+                '""',
+                "is needed with secrets.source 'pkcs11'",
+                "fill it in",
+                "secrets.source",
+            )

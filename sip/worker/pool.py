@@ -1,0 +1,263 @@
+"""The daemon's side of the conversation workers: a few kept warm and stopped, one taken for each conversation.
+
+A warm worker that polls costs about one per cent of a core; stopped with SIGSTOP it costs next to nothing and wakes
+within a millisecond. Workers die with the daemon (the zygote holds the other end of our socket, and PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sip.worker import protocol as p
+
+log = logging.getLogger(__name__)
+
+READY_S = 10.0
+RTP_PORTS_PER_WORKER = 16  # four legs of RTP and RTCP, and room for a re-bind
+_WAKE = b"\r\n\r\n"  # CRLF keep-alive, RFC 5626 section 4.4.1
+_ZYGOTE_RETRY_S = 0.5
+
+
+class NoWorker(Exception):
+    """No worker could be had: the ports are used up, or the engine does not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """Plain values from the settings."""
+
+    warm: int  # workers kept waiting
+    domain: str
+    edge_port: int
+    media_address: str
+    rtp_port_first: int
+    rtp_port_last: int
+    run_dir: Path
+
+
+@dataclass(eq=False)
+class Worker:
+    """One conversation worker."""
+
+    slot: int  # which slice of the RTP ports it has
+    control: socket.socket
+    pid: int = 0
+    port: int = 0
+    events: asyncio.Queue[p.Event | p.WorkerGone] = field(default_factory=asyncio.Queue)
+    left: bool = False  # said Left: its end is no crash
+    gone: bool = False
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    waker: socket.socket | None = None
+
+    def send(self, command: p.Command, descriptors: Sequence[int] = ()) -> None:
+        """Hand over one command and wake the worker's poll. A worker that is gone takes it silently: its end is
+        already in ``events``."""
+        try:
+            socket.send_fds(self.control, [p.encode(command)], list(descriptors))
+            if self.waker is not None:
+                self.waker.sendto(_WAKE, ("127.0.0.1", self.port))
+        except OSError:
+            log.debug("worker %d does not take commands any more", self.pid)
+
+
+class WorkerPool:
+    """Keeps ``warm`` workers ready. Enter as a context manager inside the daemon's TaskGroup."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        *,
+        on_ready: Callable[[int], None] = lambda port: None,
+        on_gone: Callable[[int], None] = lambda port: None,
+    ) -> None:
+        """``on_ready`` and ``on_gone`` are told the SIP port of each worker, so that the edge knows whom to trust."""
+        self._config = config
+        self._on_ready = on_ready
+        self._on_gone = on_gone
+        self._warm: list[Worker] = []
+        self._all: set[Worker] = set()
+        count = (config.rtp_port_last - config.rtp_port_first + 1) // RTP_PORTS_PER_WORKER
+        self._slots = list(range(count))
+        self._orders: socket.socket | None = None
+        self._zygote: asyncio.subprocess.Process | None = None
+        self._wanted = asyncio.Event()
+        self._waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._closing = False
+        self.crashes = 0  # workers that ended without Left, for the metrics
+        self.cpu_ms = 0  # of workers that have left
+
+    @property
+    def capacity(self) -> int:
+        """How many conversations the RTP port range allows at once."""
+        return (self._config.rtp_port_last - self._config.rtp_port_first + 1) // RTP_PORTS_PER_WORKER
+
+    @property
+    def ports(self) -> list[int]:
+        """SIP ports of all living workers."""
+        return [w.port for w in self._all if w.port]
+
+    @property
+    def zygote_pid(self) -> int:
+        return self._zygote.pid if self._zygote is not None else 0
+
+    def worker_pids(self) -> list[int]:
+        return [w.pid for w in self._all if w.pid]
+
+    async def run(self) -> None:
+        """Keep the pool filled until cancelled. Starts the zygote, and again should it die."""
+        try:
+            while True:
+                self._wanted.clear()
+                try:
+                    await self._fill()
+                except (NoWorker, OSError) as error:
+                    log.error("no warm worker: %s", error)
+                    await asyncio.sleep(_ZYGOTE_RETRY_S)
+                    continue
+                await self._wanted.wait()
+        finally:
+            self._close()
+
+    async def acquire(self) -> Worker:
+        """A running worker, warm if one waits, else forked now. Raises NoWorker."""
+        while self._warm:
+            worker = self._warm.pop(0)
+            if not worker.gone:
+                os.kill(worker.pid, signal.SIGCONT)
+                self._wanted.set()
+                return worker
+        worker = await self._spawn()
+        self._wanted.set()
+        return worker
+
+    async def _fill(self) -> None:
+        while len(self._warm) < self._config.warm:
+            worker = await self._spawn()
+            os.kill(worker.pid, signal.SIGSTOP)
+            self._warm.append(worker)
+
+    async def _ensure_zygote(self) -> socket.socket:
+        if self._zygote is not None and self._zygote.returncode is None and self._orders is not None:
+            return self._orders
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._zygote = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-m",
+                "sip.worker.zygote",
+                str(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._orders = ours
+        return ours
+
+    async def _spawn(self) -> Worker:
+        if not self._slots:
+            raise NoWorker("all RTP ports are in use")
+        orders = await self._ensure_zygote()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        worker = Worker(slot=self._slots.pop(0), control=ours)
+        with theirs:
+            try:
+                socket.send_fds(orders, [self._birth_letter(worker.slot)], [theirs.fileno()])
+            except OSError as error:
+                self._forget_zygote()
+                self._slots.insert(0, worker.slot)
+                ours.close()
+                raise NoWorker(f"the zygote takes no orders ({error.strerror})") from error
+        self._all.add(worker)
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read, worker)
+        try:
+            async with asyncio.timeout(READY_S):
+                await worker.ready.wait()
+        except TimeoutError:
+            self._lost(worker)
+        if worker.gone:
+            raise NoWorker("the media engine does not start")
+        worker.waker = self._waker
+        return worker
+
+    def _birth_letter(self, slot: int) -> bytes:
+        return json.dumps(
+            {
+                "domain": self._config.domain,
+                "edge_port": self._config.edge_port,
+                "media_address": self._config.media_address,
+                "rtp_port_first": self._config.rtp_port_first + slot * RTP_PORTS_PER_WORKER,
+                "rtp_port_count": RTP_PORTS_PER_WORKER - 1,
+                "run_dir": str(self._config.run_dir),
+            }
+        ).encode()
+
+    def _read(self, worker: Worker) -> None:
+        while True:
+            try:
+                packet = worker.control.recv(p.MAX_PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._lost(worker)
+                return
+            event = p.decode(packet)
+            if isinstance(event, p.Ready):
+                worker.pid, worker.port = event.pid, event.port
+                self._on_ready(worker.port)
+                worker.ready.set()
+            elif not isinstance(event, p.Command):
+                if isinstance(event, p.Left):
+                    worker.left = True
+                    self.cpu_ms += event.cpu_ms
+                worker.events.put_nowait(event)
+
+    def _lost(self, worker: Worker) -> None:
+        """End of file on the worker's socket: the process has ended, in order or not."""
+        if worker.gone:
+            return
+        worker.gone = True
+        asyncio.get_running_loop().remove_reader(worker.control.fileno())
+        worker.control.close()
+        self._all.discard(worker)
+        self._slots.append(worker.slot)
+        if worker in self._warm:
+            self._warm.remove(worker)
+        if worker.port:
+            self._on_gone(worker.port)
+        if not worker.left and not self._closing:
+            self.crashes += 1
+            log.warning("worker %d ended without a word", worker.pid)
+            worker.events.put_nowait(p.WorkerGone())
+        worker.ready.set()
+        self._wanted.set()
+
+    def _forget_zygote(self) -> None:
+        if self._orders is not None:
+            self._orders.close()
+        self._orders = None
+        self._zygote = None
+
+    def _close(self) -> None:
+        self._closing = True
+        for worker in list(self._all):
+            with contextlib.suppress(ProcessLookupError):
+                if worker.pid:
+                    os.kill(worker.pid, signal.SIGKILL)
+            self._lost(worker)
+        self._forget_zygote()
+        self._waker.close()

@@ -1,0 +1,77 @@
+"""The warm parent of all conversation workers: pjsua2 is loaded once, each worker is a fork of this process.
+
+Started by the pool as ``python -I -m sip.worker.zygote FD``. On FD (SOCK_SEQPACKET) it takes one packet per worker to
+fork: the JSON of an EngineConfig, with the worker's control socket as descriptor. End of file means the daemon is
+gone, and so are we. Nothing here can dump core: a core would hold audio.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from types import FrameType
+
+from sip.worker import engine
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+
+def harden(death_signal: signal.Signals) -> None:
+    """Die with the parent, leave no core, be unreadable through /proc for others of the same user."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _reap(_signal: int, _frame: FrameType | None) -> None:
+    """Collect ended workers, so that their CPU time counts as ours."""
+    while True:
+        try:
+            pid, _status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+
+
+def _become_worker(control: socket.socket, config: engine.EngineConfig, parent: int) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    harden(signal.SIGKILL)
+    if os.getppid() != parent:  # the zygote died between fork and prctl
+        os._exit(0)
+    engine.run(control, config)
+
+
+def main() -> None:
+    parent = os.getppid()
+    orders = socket.socket(fileno=int(sys.argv[1]))
+    harden(signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the daemon, which ends us in order
+    signal.signal(signal.SIGCHLD, _reap)
+    gc.collect()
+    gc.freeze()
+    me = os.getpid()
+    while True:
+        packet, descriptors, _flags, _address = socket.recv_fds(orders, 65536, 1)
+        if not packet:
+            return
+        config = engine.EngineConfig(**json.loads(packet))
+        if os.fork() == 0:
+            orders.close()
+            _become_worker(socket.socket(fileno=descriptors[0]), config, me)
+            os._exit(1)
+        os.close(descriptors[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,1 @@
-"""Engine, tables, migrations, field encryption, the directory, the ledger's core. SQL is spoken here only."""
+"""The database: engine, tables, migrations, field encryption, directory, ledger. The only room that speaks SQL."""

@@ -1,0 +1,112 @@
+"""Accounts: what a call comes from and goes to. An account has any number of devices."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from storage import dialplan, tables
+from storage.errors import NotFound
+from storage.ids import ACCOUNT_NAME, COUNTRY, DIALLED, LANGUAGE, new_id, require, require_in
+from storage.tx import Tx
+
+METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
+_T = tables.accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: str
+    name: str  # SIP user part, shape of ids.ACCOUNT_NAME
+    extension: str  # digits, * and #
+    person_id: str | None
+    display_name: str
+    country: str  # "FR"
+    language: str  # "fr"
+    metadata_class: str | None  # stricter or laxer than the line's; None: the line's
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+async def add(
+    tx: Tx,
+    name: str,
+    extension: str,
+    display_name: str,
+    now: datetime,
+    *,
+    person_id: str | None = None,
+    country: str = "FR",
+    language: str = "fr",
+    metadata_class: str | None = None,
+) -> Account:
+    """Raises `Duplicate` ("name", "extension", or "dialled" when a line or another account has it), `Invalid`."""
+    account_id = new_id()
+    await tx.write(
+        insert(_T).values(
+            id=account_id,
+            name=require("name", name, ACCOUNT_NAME),
+            extension=require("extension", extension, DIALLED),
+            person_id=person_id,
+            display_name_sealed=tx.keys.seal_text("accounts", "display_name", account_id, display_name),
+            country=require("country", country, COUNTRY),
+            language=require("language", language, LANGUAGE),
+            metadata_class=metadata_class and require_in("metadata_class", metadata_class, METADATA_CLASSES),
+            created_at=now,
+        )
+    )
+    for dialled in dict.fromkeys((name, extension)):
+        await dialplan.claim(tx, dialled, account_id=account_id)
+    return await get(tx, account_id)
+
+
+async def get(tx: Tx, account_id: str) -> Account:
+    """Disabled ones too. Raises `NotFound`."""
+    row = await tx.row(select(_T).where(_T.c.id == account_id))
+    if row is None:
+        raise NotFound("account", account_id)
+    return _account(tx, row)
+
+
+async def by_dialled(tx: Tx, dialled: str) -> Account | None:
+    """The enabled account with that name or extension; None if there is none (a line perhaps: `lines.by_number`)."""
+    plan = tables.dialled
+    found = select(_T).join(plan, plan.c.account_id == _T.c.id)
+    row = await tx.row(found.where(plan.c.dialled == dialled, _T.c.disabled_at.is_(None)))
+    return None if row is None else _account(tx, row)
+
+
+async def list_all(tx: Tx) -> tuple[Account, ...]:
+    """By name, disabled ones included."""
+    return tuple(_account(tx, row) for row in await tx.rows(select(_T).order_by(_T.c.name)))
+
+
+async def disable(tx: Tx, account_id: str, now: datetime) -> Account:
+    """Neither calls nor is called any more; keeps name and extension. Raises `NotFound`."""
+    if not await tx.write(update(_T).where(_T.c.id == account_id).values(disabled_at=now)):
+        raise NotFound("account", account_id)
+    return await get(tx, account_id)
+
+
+async def remove(tx: Tx, account_id: str) -> None:
+    """The account with its devices, its place in lines and its numbers. Raises `NotFound`."""
+    await tx.write(delete(tables.devices).where(tables.devices.c.account_id == account_id))
+    await tx.write(delete(tables.line_members).where(tables.line_members.c.account_id == account_id))
+    await tx.write(delete(tables.dialled).where(tables.dialled.c.account_id == account_id))
+    if not await tx.write(delete(_T).where(_T.c.id == account_id)):
+        raise NotFound("account", account_id)
+
+
+def _account(tx: Tx, row: RowMapping) -> Account:
+    return Account(
+        id=row["id"],
+        name=row["name"],
+        extension=row["extension"],
+        person_id=row["person_id"],
+        display_name=tx.keys.open_text("accounts", "display_name", row["id"], row["display_name_sealed"]),
+        country=row["country"],
+        language=row["language"],
+        metadata_class=row["metadata_class"],
+        created_at=row["created_at"],
+        disabled_at=row["disabled_at"],
+    )

@@ -1,0 +1,182 @@
+"""Opening the database, and the two kinds of transaction.
+
+SQLite (the default): WAL, synchronous=FULL, foreign keys, secure_delete, one writer at a time (a lock in the process,
+BEGIN IMMEDIATE between processes). PostgreSQL: the writers run side by side; what must be in order locks its row.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import event, insert, make_url, select
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from storage import failures, schema, tables
+from storage.errors import Invalid, SealBroken, Unavailable, WrongFieldKey
+from storage.field_crypto import FieldKeys
+from storage.tx import Tx
+
+BUSY_TIMEOUT_MS = 10_000
+_CONNECTIONS = 5
+_KEY_CHECK = "field_key_check"
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
+
+
+def _with_driver(url: str) -> URL:
+    parsed = make_url(url)
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}.get(parsed.get_backend_name())
+    if driver is None:
+        raise Invalid("storage.url", "neither sqlite:// nor postgresql://")
+    if driver == "sqlite+aiosqlite" and parsed.database in (None, "", ":memory:"):
+        raise Invalid("storage.url", "needs the path of a file")
+    return parsed.set(drivername=driver)
+
+
+class Database:
+    """A pool of connections to one migrated database. Made by `open`, ended by `close`."""
+
+    def __init__(self, engine: AsyncEngine, keys: FieldKeys, ledger_key: Ed25519PrivateKey | None) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._ledger_key = ledger_key
+        # Held for the whole of a write on SQLite, so that our own tasks queue fairly instead of polling the file.
+        self._writer = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, url: str, field_keys: FieldKeys, ledger_key: Ed25519PrivateKey | None = None) -> Self:
+        """Connect, bring the schema up to date, check the field key.
+
+        `url`: `sqlite:////absolute/path` (see `sqlite_url`) or `postgresql://user@host/name`.
+        Raises `Invalid`, `SchemaTooNew`, `WrongFieldKey`, `Unavailable`.
+        """
+        parsed = _with_driver(url)
+        database = cls(_engine(parsed), field_keys, ledger_key)
+        try:
+            with failures.translated():
+                if database.is_sqlite:
+                    _create_private(Path(parsed.database or ""))
+                async with database.transaction() as tx:
+                    await tx.conn.run_sync(schema.bring_up_to_date)
+                    await _check_field_key(tx)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Read and write; committed when the block ends, rolled back when it raises."""
+        if self.is_sqlite:
+            async with self._writer, self._begin(write=True) as tx:
+                yield tx
+        else:
+            async with self._begin(write=True) as tx:
+                yield tx
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Tx]:
+        """One consistent view, beside any writer. Keep it short: on SQLite it holds back `checkpoint_truncate`."""
+        async with self._begin(write=False) as tx:
+            yield tx
+
+    async def checkpoint_truncate(self) -> None:
+        """SQLite: empty the write-ahead log, where a deleted key would otherwise linger. PostgreSQL: nothing to do
+        from here (dead rows go with vacuum; the layer of week keys stands above that).
+
+        Raises `Unavailable` if readers held it back for longer than the busy timeout.
+        """
+        if not self.is_sqlite:
+            return
+        with failures.translated():
+            async with self._writer, self._engine.connect() as conn:
+                # Beside SQLAlchemy: a checkpoint is refused inside of any transaction.
+                driver = (await conn.get_raw_connection()).driver_connection
+                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+                (busy, _pages, _moved) = await cursor.fetchone()
+                await cursor.close()
+        if busy:
+            raise Unavailable("the write-ahead log could not be emptied: a reader holds it")
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _begin(self, *, write: bool) -> AsyncIterator[Tx]:
+        with failures.translated():
+            async with self._engine.connect() as conn:
+                await self._choose_mode(conn, write=write)
+                async with conn.begin():
+                    yield Tx(conn, self._keys, self._ledger_key, write)
+
+    async def _choose_mode(self, conn: AsyncConnection, *, write: bool) -> None:
+        if self.is_sqlite:
+            conn.sync_connection.info["beffroi_write"] = write  # type: ignore[union-attr]
+        elif not write:
+            await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "postgresql":
+        args: dict[str, Any] = {"timeout": 10, "command_timeout": 15}
+        return create_async_engine(url, pool_size=_CONNECTIONS, pool_pre_ping=True, pool_timeout=15, connect_args=args)
+    engine = create_async_engine(url, pool_size=_CONNECTIONS, pool_timeout=15)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "temp_store=MEMORY",
+        "trusted_schema=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("beffroi_write") else "BEGIN")
+
+
+def _create_private(path: Path) -> None:
+    """The file with mode 0600 before SQLite sees it; its -wal and -shm take the same mode."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+async def _check_field_key(tx: Tx) -> None:
+    row = await tx.row(select(tables.meta.c.value).where(tables.meta.c.name == _KEY_CHECK))
+    if row is None:
+        value = tx.keys.seal("meta", "value", _KEY_CHECK, b"beffroi")
+        await tx.write(insert(tables.meta).values(name=_KEY_CHECK, value=value))
+        return
+    try:
+        tx.keys.open("meta", "value", _KEY_CHECK, row["value"])
+    except SealBroken as error:
+        raise WrongFieldKey("the field key is not the one that this database was sealed with") from error
+
+
+__all__ = ["BUSY_TIMEOUT_MS", "Database", "sqlite_url"]

@@ -1,0 +1,1 @@
+"""Schema steps, in order. Run by `storage.schema` at open; names are four digits, so that they sort."""

@@ -1,0 +1,297 @@
+"""Every table. Columns that end in `_sealed` hold `FieldKeys.seal` output; `digest` columns hold `blind_index` output.
+
+The database is made by the migrations, never from this module; a test compares the two.
+Nothing here holds a name, a number or a secret in clear: what must be searched is an opaque id, an internal
+identifier (login, account name, extension, line number) or a keyed digest.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from storage.types import Instant, Json
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# One row per fact about the database itself: `field_key_check` (sealed), to know a wrong key at open.
+meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", LargeBinary, nullable=False))
+
+# --- the directory -----------------------------------------------------------------------------------------------
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("login", String, nullable=False, unique=True),
+    Column("display_name_sealed", LargeBinary, nullable=False),
+    Column("roles", Json, nullable=False),  # sorted list of roles
+    Column("language", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),  # SIP user part
+    Column("extension", String, nullable=False, unique=True),
+    Column("person_id", String, ForeignKey("people.id"), index=True),
+    Column("display_name_sealed", LargeBinary, nullable=False),
+    Column("country", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("metadata_class", String),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", String, ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("label_sealed", LargeBinary, nullable=False),
+    Column("auth_user", String, nullable=False, unique=True),
+    Column("ha1_sealed", LargeBinary),  # gone when revoked
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+lines = Table(
+    "lines",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("number", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("pack", String, nullable=False),
+    Column("consent_mode", String),
+    Column("metadata_class", String, nullable=False),
+    Column("language", String),
+    Column("statute", String),
+    Column("ask_staff", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+line_members = Table(
+    "line_members",
+    metadata,
+    Column("line_id", String, ForeignKey("lines.id"), primary_key=True),
+    Column("account_id", String, ForeignKey("accounts.id"), primary_key=True, index=True),
+    Column("position", Integer, nullable=False),
+)
+
+# Whatever can be dialled, once: account names, extensions and line numbers share one number plan.
+dialled = Table(
+    "dialled",
+    metadata,
+    Column("dialled", String, primary_key=True),
+    Column("account_id", String, ForeignKey("accounts.id"), index=True),
+    Column("line_id", String, ForeignKey("lines.id"), index=True),
+    CheckConstraint("(account_id IS NULL) <> (line_id IS NULL)", name="one_owner"),
+)
+
+# --- readers and keys --------------------------------------------------------------------------------------------
+
+reader_keys = Table(
+    "reader_keys",
+    metadata,
+    Column("person_id", String, ForeignKey("people.id"), primary_key=True),
+    Column("alg", String, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("secret", LargeBinary, nullable=False),  # already sealed by the reader's passphrase
+    Column("created_at", Instant, nullable=False),
+)
+
+reader_rights = Table(
+    "reader_rights",
+    metadata,
+    Column("person_id", String, ForeignKey("people.id"), primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("granted_at", Instant, nullable=False),
+    Column("granted_by", String, nullable=False),
+)
+
+reader_totp = Table(
+    "reader_totp",
+    metadata,
+    Column("person_id", String, ForeignKey("people.id"), primary_key=True),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("last_step", BigInteger, nullable=False),  # highest TOTP step ever accepted; -1 at first
+    Column("failures", Integer, nullable=False),  # since the last success
+    Column("locked_until", Instant),
+)
+
+escrow_key = Table(
+    "escrow_key",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("alg", String, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("id = 1", name="only_one"),
+)
+
+keks = Table(
+    "keks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("period", String, nullable=False),  # "2026-W47.1": ISO week and generation
+    Column("alg", String, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("destroyed_at", Instant),
+    UniqueConstraint("purpose", "period"),
+)
+
+kek_wraps = Table(
+    "kek_wraps",
+    metadata,
+    Column("kek_id", String, ForeignKey("keks.id"), primary_key=True),
+    Column("reader_id", String, primary_key=True, index=True),  # person id or "escrow"
+    Column("alg", String, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+rec_keys = Table(
+    "rec_keys",
+    metadata,
+    Column("rec_id", String, primary_key=True),
+    Column("kek_id", String, ForeignKey("keks.id"), nullable=False, index=True),
+    Column("alg", String, nullable=False),
+    Column("wrap", LargeBinary, nullable=False),
+)
+
+# --- what happened -----------------------------------------------------------------------------------------------
+
+call_records = Table(
+    "call_records",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("line_id", String, ForeignKey("lines.id"), index=True),
+    Column("metadata_class", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("legal_basis", String, nullable=False),
+    Column("at", Instant, nullable=False, index=True),  # start, as exact as the class allows
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("fields_sealed", LargeBinary, nullable=False),
+    Column("numbers_sealed", LargeBinary, nullable=False),
+    Column("recording_id", String, index=True),
+)
+
+call_peers = Table(
+    "call_peers",
+    metadata,
+    Column("call_id", String, ForeignKey("call_records.id"), primary_key=True),
+    Column("role", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Index(None, "digest"),
+)
+
+# Of calls whose class is "none": how many, how long, by day. Nothing nominative.
+call_totals = Table(
+    "call_totals",
+    metadata,
+    Column("day", String, primary_key=True),
+    Column("direction", String, primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("minutes", Integer, nullable=False),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, index=True),
+    Column("started_at", Instant, nullable=False, index=True),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("ended_at", Instant),
+    Column("destroyed_at", Instant),
+    # All of the following is gone once the recording is destroyed.
+    Column("call_id", String, index=True),
+    Column("purpose", String),
+    Column("pack_version", String),
+    Column("legal_basis", String),
+    Column("codec", String),
+    Column("rate_hz", Integer),
+    Column("channels", Integer),
+    Column("duration_ms", BigInteger),
+    Column("size_bytes", BigInteger),
+    Column("sha256", String),
+    Column("kek_id", String, ForeignKey("keks.id"), index=True),
+    Column("parties_sealed", LargeBinary),
+    Column("consent_refs", Json),
+)
+
+recording_peers = Table(
+    "recording_peers",
+    metadata,
+    Column("recording_id", String, ForeignKey("recordings.id"), primary_key=True),
+    Column("channel", Integer, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Index(None, "digest"),
+)
+
+# Why somebody looked: free text, hence sealed, and bound to the ledger by its digest.
+access_reasons = Table(
+    "access_reasons",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("reason_sealed", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+)
+
+# --- the ledger --------------------------------------------------------------------------------------------------
+
+ledger_logs = Table(
+    "ledger_logs",
+    metadata,
+    Column("log", String, primary_key=True),
+    Column("state", Text, nullable=False),  # signed note: entries ever appended, hash of the newest head
+)
+
+ledger_segments = Table(
+    "ledger_segments",
+    metadata,
+    Column("log", String, primary_key=True),
+    Column("day", String, primary_key=True),  # "2026-11-21", UTC
+    Column("first_seq", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),  # roots of the perfect subtrees, largest first
+    Column("head", Text, nullable=False),  # signed note
+    Column("pruned", Text),  # signed note that says when the leaves were dropped
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("log", String, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("day", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # canonical JSON, exactly as it was hashed
+    Index(None, "log", "day"),
+)

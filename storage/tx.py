@@ -1,0 +1,36 @@
+"""The handle that every function of this room takes first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Executable, RowMapping
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.errors import ReadOnly
+from storage.field_crypto import FieldKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """One open transaction. Belongs to one task; ends with the `async with` that gave it."""
+
+    conn: AsyncConnection
+    keys: FieldKeys
+    # Signs ledger heads; None in a database that was opened without it (then appending is refused).
+    ledger_key: Ed25519PrivateKey | None
+    writable: bool
+
+    async def row(self, statement: Executable) -> RowMapping | None:
+        return (await self.conn.execute(statement)).mappings().one_or_none()
+
+    async def rows(self, statement: Executable) -> Sequence[RowMapping]:
+        return (await self.conn.execute(statement)).mappings().all()
+
+    async def write(self, statement: Executable) -> int:
+        """Number of rows touched. Raises `ReadOnly` outside of `Database.transaction()`."""
+        if not self.writable:
+            raise ReadOnly("a write inside a read transaction")
+        result = await self.conn.execute(statement)
+        return result.rowcount if isinstance(result, CursorResult) else 0

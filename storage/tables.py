@@ -252,7 +252,7 @@ recording_peers = Table(
     metadata,
     Column("recording_id", String, ForeignKey("recordings.id"), primary_key=True),
     Column("channel", Integer, primary_key=True),
-    Column("digest", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, primary_key=True),
     Index(None, "digest"),
 )
 
@@ -293,5 +293,6 @@ ledger_entries = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("day", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # canonical JSON, exactly as it was hashed
+    Column("leaf_hash", LargeBinary, nullable=False),  # RFC 9162 §2.1.1: says which entry was altered
     Index(None, "log", "day"),
 )

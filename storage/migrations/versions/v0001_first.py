@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("day", sa.String(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("leaf_hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("log", "seq", name=op.f("pk_ledger_entries")),
     )
     op.create_index(op.f("ix_ledger_entries_log_day"), "ledger_entries", ["log", "day"], unique=False)
@@ -275,6 +276,6 @@ def upgrade() -> None:
         sa.Column("channel", sa.Integer(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["recording_id"], ["recordings.id"], name=op.f("fk_recording_peers_recording_id")),
-        sa.PrimaryKeyConstraint("recording_id", "channel", name=op.f("pk_recording_peers")),
+        sa.PrimaryKeyConstraint("recording_id", "channel", "digest", name=op.f("pk_recording_peers")),
     )
     op.create_index(op.f("ix_recording_peers_digest"), "recording_peers", ["digest"], unique=False)

@@ -1,0 +1,152 @@
+"""Call records, as far as their metadata class allows, and day totals for the class that allows none.
+
+The caller (`retention.metadata`) has already reduced the fields and rounded the time; everything but class, purpose,
+basis and times is sealed all the same.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from storage import tables
+from storage.accounts import METADATA_CLASSES
+from storage.errors import Invalid, NotFound
+from storage.ids import require_in
+from storage.numbers import digest, digests
+from storage.tx import Tx
+from storage.types import canonical_json
+
+DIRECTIONS = frozenset({"internal", "inbound", "outbound"})
+_T = tables.call_records
+_PEERS = tables.call_peers
+_TOTALS = tables.call_totals
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    id: str
+    line_id: str | None
+    metadata_class: str  # "minimal" or "standard"; "none" leaves no record
+    purpose: str
+    legal_basis: str
+    at: datetime  # start of the call, as exact as the class allows
+    expires_at: datetime
+    fields: Mapping[str, Any]  # JSON values; no numbers: see `numbers`
+    recording_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    day: str  # "2026-11-21"
+    direction: str
+    calls: int
+    minutes: int
+
+
+async def add(tx: Tx, record: CallRecord, numbers: Mapping[str, str]) -> None:
+    """`numbers`: role ("caller", "callee"...) to normalised number; may be empty.
+
+    Raises `Duplicate("id")`; `Invalid` for class "none", of which only `count` may know.
+    """
+    require_in("metadata_class", record.metadata_class, METADATA_CLASSES - {"none"})
+    await tx.write(
+        insert(_T).values(
+            id=record.id,
+            line_id=record.line_id,
+            metadata_class=record.metadata_class,
+            purpose=record.purpose,
+            legal_basis=record.legal_basis,
+            at=record.at,
+            expires_at=record.expires_at,
+            fields_sealed=tx.keys.seal("call_records", "fields", record.id, canonical_json(dict(record.fields))),
+            numbers_sealed=tx.keys.seal("call_records", "numbers", record.id, canonical_json(dict(numbers))),
+            recording_id=record.recording_id,
+        )
+    )
+    for role, number in numbers.items():
+        await tx.write(insert(_PEERS).values(call_id=record.id, role=role, digest=digest(tx.keys, number)))
+
+
+async def get(tx: Tx, call_id: str) -> CallRecord:
+    """Raises `NotFound`."""
+    row = await tx.row(select(_T).where(_T.c.id == call_id))
+    if row is None:
+        raise NotFound("call", call_id)
+    return _record(tx, row)
+
+
+async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = None) -> tuple[CallRecord, ...]:
+    """Newest first."""
+    wanted = select(_T).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
+    if line_id is not None:
+        wanted = wanted.where(_T.c.line_id == line_id)
+    return tuple(_record(tx, row) for row in await tx.rows(wanted))
+
+
+async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
+    """Calls from or to that normalised number, newest first."""
+    calls = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(digests(tx.keys, number)))
+    rows = await tx.rows(select(_T).where(_T.c.id.in_(calls)).order_by(_T.c.at.desc(), _T.c.id))
+    return tuple(_record(tx, row) for row in rows)
+
+
+async def numbers(tx: Tx, call_id: str) -> dict[str, str]:
+    """Role to number, in clear: for those who have the right to know. Raises `NotFound`."""
+    row = await tx.row(select(_T.c.numbers_sealed).where(_T.c.id == call_id))
+    if row is None:
+        raise NotFound("call", call_id)
+    opened: dict[str, str] = json.loads(tx.keys.open("call_records", "numbers", call_id, row["numbers_sealed"]))
+    return opened
+
+
+async def set_recording(tx: Tx, call_id: str, recording_id: str | None) -> None:
+    """Raises `NotFound`."""
+    if not await tx.write(update(_T).where(_T.c.id == call_id).values(recording_id=recording_id)):
+        raise NotFound("call", call_id)
+
+
+async def expired(tx: Tx, now: datetime) -> tuple[str, ...]:
+    """Ids of the records that should be gone by now, oldest expiry first."""
+    rows = await tx.rows(select(_T.c.id).where(_T.c.expires_at <= now).order_by(_T.c.expires_at))
+    return tuple(row["id"] for row in rows)
+
+
+async def remove(tx: Tx, call_id: str) -> bool:
+    """The record with its index. Whether there was one."""
+    await tx.write(delete(_PEERS).where(_PEERS.c.call_id == call_id))
+    return bool(await tx.write(delete(_T).where(_T.c.id == call_id)))
+
+
+async def count(tx: Tx, day: str, direction: str, minutes: int) -> None:
+    """One more call of class "none" on that day (UTC, "2026-11-21"): all that is ever known of it."""
+    require_in("direction", direction, DIRECTIONS)
+    if minutes < 0:
+        raise Invalid("minutes", "is negative")
+    mine = (_TOTALS.c.day == day) & (_TOTALS.c.direction == direction)
+    more = update(_TOTALS).where(mine).values(calls=_TOTALS.c.calls + 1, minutes=_TOTALS.c.minutes + minutes)
+    if await tx.write(more):
+        return
+    await tx.write(insert(_TOTALS).values(day=day, direction=direction, calls=1, minutes=minutes))
+
+
+async def totals(tx: Tx) -> tuple[Total, ...]:
+    """By day and direction."""
+    return tuple(Total(**row) for row in await tx.rows(select(_TOTALS).order_by(_TOTALS.c.day, _TOTALS.c.direction)))
+
+
+def _record(tx: Tx, row: RowMapping) -> CallRecord:
+    return CallRecord(
+        id=row["id"],
+        line_id=row["line_id"],
+        metadata_class=row["metadata_class"],
+        purpose=row["purpose"],
+        legal_basis=row["legal_basis"],
+        at=row["at"],
+        expires_at=row["expires_at"],
+        fields=json.loads(tx.keys.open("call_records", "fields", row["id"], row["fields_sealed"])),
+        recording_id=row["recording_id"],
+    )

@@ -1,0 +1,161 @@
+"""The key store: week keys (KEK), who can open them, and each recording's wrapped key (DEK).
+
+    DEK of a recording ── wrapped to ──▶ KEK of its purpose and week ── wrapped to ──▶ each reader, and escrow
+
+Nothing here opens anything: secrets are only present wrapped. Deleting a `rec_keys` row ends one recording, deleting
+a KEK's wraps ends its week. After either, once committed, call `Database.checkpoint_truncate()`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+
+from storage import tables
+from storage.errors import Conflict, NotFound
+from storage.tx import Tx
+
+_KEKS, _WRAPS, _RECS = tables.keks, tables.kek_wraps, tables.rec_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Kek:
+    id: str
+    purpose: str
+    period: str  # "2026-W47.1": ISO week and generation; unique within the purpose
+    alg: str
+    public: bytes
+    signature: bytes  # by the KEK signing key, over what `recording.keys` says
+    created_at: datetime
+    not_after: datetime  # no new recording after this moment
+    destroyed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KekWrap:
+    kek_id: str
+    reader_id: str  # person id or readers.ESCROW
+    alg: str
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecKey:
+    rec_id: str
+    kek_id: str
+    alg: str
+    wrap: bytes
+
+
+async def add_kek(tx: Tx, kek: Kek, wraps: Iterable[KekWrap]) -> None:
+    """A KEK and its wraps in one act. Raises `Duplicate` ("id", "period"), `Conflict` if a wrap is of another KEK."""
+    given = tuple(wraps)
+    if any(wrap.kek_id != kek.id for wrap in given):
+        raise Conflict("a wrap of another KEK")
+    await tx.write(insert(_KEKS).values(**asdict(kek)))
+    for wrap in given:
+        await tx.write(insert(_WRAPS).values(**asdict(wrap)))
+
+
+async def add_kek_wrap(tx: Tx, wrap: KekWrap) -> None:
+    """One more reader for a KEK (made by a reader who has it unlocked). Raises `Duplicate`, `NotFound`, `Conflict`."""
+    await _living_kek(tx, wrap.kek_id)
+    await tx.write(insert(_WRAPS).values(**asdict(wrap)))
+
+
+async def get_kek(tx: Tx, kek_id: str) -> Kek:
+    """Destroyed ones too. Raises `NotFound`."""
+    row = await tx.row(select(_KEKS).where(_KEKS.c.id == kek_id))
+    if row is None:
+        raise NotFound("KEK", kek_id)
+    return Kek(**row)
+
+
+async def current_kek(tx: Tx, purpose: str, now: datetime) -> Kek | None:
+    """The newest living KEK of that purpose that may still take recordings at `now`."""
+    wanted = (
+        select(_KEKS)
+        .where(_KEKS.c.purpose == purpose, _KEKS.c.destroyed_at.is_(None), _KEKS.c.not_after > now)
+        .order_by(_KEKS.c.created_at.desc(), _KEKS.c.period.desc())
+        .limit(1)
+    )
+    row = await tx.row(wanted)
+    return None if row is None else Kek(**row)
+
+
+async def list_keks(tx: Tx, purpose: str | None = None) -> tuple[Kek, ...]:
+    """By creation, destroyed ones included; of one purpose or of all."""
+    wanted = select(_KEKS).order_by(_KEKS.c.created_at, _KEKS.c.id)
+    if purpose is not None:
+        wanted = wanted.where(_KEKS.c.purpose == purpose)
+    return tuple(Kek(**row) for row in await tx.rows(wanted))
+
+
+async def kek_wraps(tx: Tx, kek_id: str) -> tuple[KekWrap, ...]:
+    """Everybody's wraps of one KEK; empty once destroyed."""
+    return tuple(KekWrap(**row) for row in await tx.rows(select(_WRAPS).where(_WRAPS.c.kek_id == kek_id)))
+
+
+async def wraps_for_reader(tx: Tx, reader_id: str) -> tuple[KekWrap, ...]:
+    """What one reader (or escrow) can open."""
+    wanted = select(_WRAPS).where(_WRAPS.c.reader_id == reader_id).order_by(_WRAPS.c.kek_id)
+    return tuple(KekWrap(**row) for row in await tx.rows(wanted))
+
+
+async def wrap_for_reader(tx: Tx, kek_id: str, reader_id: str) -> KekWrap:
+    """Raises `NotFound`."""
+    row = await tx.row(select(_WRAPS).where(_WRAPS.c.kek_id == kek_id, _WRAPS.c.reader_id == reader_id))
+    if row is None:
+        raise NotFound("wrap of KEK", kek_id)
+    return KekWrap(**row)
+
+
+async def add_rec_key(tx: Tx, key: RecKey) -> None:
+    """Commit this before the recording's first block. Raises `Duplicate("rec_id")`, `NotFound`, `Conflict`."""
+    await _living_kek(tx, key.kek_id)
+    await tx.write(insert(_RECS).values(**asdict(key)))
+
+
+async def rec_key(tx: Tx, rec_id: str) -> RecKey:
+    """Raises `NotFound`: never there, or destroyed."""
+    row = await tx.row(select(_RECS).where(_RECS.c.rec_id == rec_id))
+    if row is None:
+        raise NotFound("key of recording", rec_id)
+    return RecKey(**row)
+
+
+async def list_rec_keys(tx: Tx, kek_id: str | None = None) -> tuple[RecKey, ...]:
+    """By recording id; under one KEK or all (for reconciliation with the vault)."""
+    wanted = select(_RECS).order_by(_RECS.c.rec_id)
+    if kek_id is not None:
+        wanted = wanted.where(_RECS.c.kek_id == kek_id)
+    return tuple(RecKey(**row) for row in await tx.rows(wanted))
+
+
+async def destroy_rec_key(tx: Tx, rec_id: str) -> bool:
+    """Whether there was one; destroying twice is no error. See the module's note on what to call next."""
+    return bool(await tx.write(delete(_RECS).where(_RECS.c.rec_id == rec_id)))
+
+
+async def destroy_kek(tx: Tx, kek_id: str, now: datetime) -> tuple[str, ...]:
+    """Delete every wrap of the KEK and every key under it; the KEK's row stays, with the time.
+
+    Returns the ids of the recordings that nobody can open any more, for the caller to mark. Raises `NotFound`.
+    """
+    await get_kek(tx, kek_id)
+    lost = tuple(key.rec_id for key in await list_rec_keys(tx, kek_id))
+    await tx.write(delete(_WRAPS).where(_WRAPS.c.kek_id == kek_id))
+    await tx.write(delete(_RECS).where(_RECS.c.kek_id == kek_id))
+    living = _KEKS.c.destroyed_at.is_(None)
+    await tx.write(update(_KEKS).where(_KEKS.c.id == kek_id, living).values(destroyed_at=now))
+    return lost
+
+
+async def _living_kek(tx: Tx, kek_id: str) -> None:
+    """Locks the row, so that no key is added to a KEK while it is being destroyed."""
+    row = await tx.row(select(_KEKS.c.destroyed_at).where(_KEKS.c.id == kek_id).with_for_update())
+    if row is None:
+        raise NotFound("KEK", kek_id)
+    if row["destroyed_at"] is not None:
+        raise Conflict("that KEK is destroyed")

@@ -1,0 +1,233 @@
+"""Recordings: what the vault holds, until when, and in which state. Who speaks in one is sealed.
+
+recording ──▶ whole | cut | failed ──▶ destroyed; and recording ──▶ destroyed (objection during the call).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from storage import keys, tables
+from storage.errors import Conflict, Invalid, NotFound
+from storage.numbers import digest, digests
+from storage.tx import Tx
+from storage.types import canonical_json
+
+STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
+_T = tables.recordings
+_PEERS = tables.recording_peers
+# What a destroyed recording still says: that it was, and when.
+_KEPT = frozenset({"id", "state", "started_at", "expires_at", "ended_at", "destroyed_at"})
+_NEXT = {
+    "recording": frozenset({"whole", "cut", "failed"}),
+    "cut": frozenset({"whole", "failed"}),
+    "whole": frozenset({"cut", "failed"}),
+    "failed": frozenset({"cut"}),
+    "destroyed": frozenset[str](),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who is heard on a channel."""
+
+    channel: int  # 0 left, 1 right
+    leg_id: str
+    account_id: str | None
+    number: str | None = field(repr=False)  # E.164, extension or account name, as it is looked up
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    id: str
+    state: str  # of STATES
+    started_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    destroyed_at: datetime | None
+    # None from here on once destroyed:
+    call_id: str | None
+    purpose: str | None
+    pack_version: str | None
+    legal_basis: str | None
+    codec: str | None  # "opus", "flac"
+    rate_hz: int | None
+    channels: int | None
+    duration_ms: int | None  # None while it runs, too
+    size_bytes: int | None  # of the sealed file
+    sha256: str | None  # of the sealed file, 64 hexadecimal characters
+    kek_id: str | None
+    consent_refs: tuple[int, ...]  # sequence numbers in the "consent" log; empty once destroyed
+
+
+async def start(
+    tx: Tx,
+    rec_id: str,
+    *,
+    call_id: str,
+    purpose: str,
+    pack_version: str,
+    legal_basis: str,
+    expires_at: datetime,
+    codec: str,
+    rate_hz: int,
+    channels: int,
+    started_at: datetime,
+    kek_id: str,
+    parties: Iterable[Party],
+    consent_refs: Iterable[int],
+) -> Recording:
+    """Raises `Duplicate("id")`, `Conflict` for an unknown KEK, `Invalid` without any consent reference."""
+    heard, refs = tuple(parties), list(consent_refs)
+    if not refs:
+        raise Invalid("consent_refs", "a recording rests on at least one entry of the consent log")
+    await tx.write(
+        insert(_T).values(
+            id=rec_id,
+            state="recording",
+            call_id=call_id,
+            purpose=purpose,
+            pack_version=pack_version,
+            legal_basis=legal_basis,
+            expires_at=expires_at,
+            codec=codec,
+            rate_hz=rate_hz,
+            channels=channels,
+            started_at=started_at,
+            kek_id=kek_id,
+            parties_sealed=_seal_parties(tx, rec_id, heard),
+            consent_refs=refs,
+        )
+    )
+    await _index_parties(tx, rec_id, heard)
+    return await get(tx, rec_id)
+
+
+async def add_party(tx: Tx, rec_id: str, party: Party, consent_refs: Iterable[int]) -> Recording:
+    """Somebody joined, after being asked. Raises `NotFound`, `Conflict` if it no longer runs."""
+    present = await _locked(tx, rec_id)
+    if present.state != "recording":
+        raise Conflict(f"recording {rec_id} is {present.state}")
+    heard = (*await parties(tx, rec_id), party)
+    refs = [*present.consent_refs, *consent_refs]
+    await _set(tx, rec_id, parties_sealed=_seal_parties(tx, rec_id, heard), consent_refs=refs)
+    await tx.write(delete(_PEERS).where(_PEERS.c.recording_id == rec_id))
+    await _index_parties(tx, rec_id, heard)
+    return await get(tx, rec_id)
+
+
+async def finish(
+    tx: Tx, rec_id: str, *, state: str, ended_at: datetime, duration_ms: int, size_bytes: int, sha256: str
+) -> Recording:
+    """The file is closed: `state` is "whole" or "cut". Raises `NotFound`, `Invalid`, `Conflict`."""
+    if state not in {"whole", "cut"}:
+        raise Invalid("state", "must be whole or cut")
+    await mark(tx, rec_id, state, ended_at)
+    await _set(tx, rec_id, duration_ms=duration_ms, size_bytes=size_bytes, sha256=sha256)
+    return await get(tx, rec_id)
+
+
+async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
+    """Another state, as the drawing above allows ("destroyed" is reached by `destroy` only).
+
+    Raises `NotFound`, `Conflict`.
+    """
+    present = await _locked(tx, rec_id)
+    if state not in _NEXT[present.state]:
+        raise Conflict(f"recording {rec_id} is {present.state}: cannot become {state}")
+    await _set(tx, rec_id, state=state, ended_at=present.ended_at or now)
+    return await get(tx, rec_id)
+
+
+async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
+    """Key, parties, index and description go; opaque id, state and times stay. Twice is no error.
+
+    Once committed, call `Database.checkpoint_truncate()`; removing the file is the caller's. Raises `NotFound`.
+    """
+    present = await _locked(tx, rec_id)
+    await keys.destroy_rec_key(tx, rec_id)
+    await tx.write(delete(_PEERS).where(_PEERS.c.recording_id == rec_id))
+    gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
+    destroyed_at = present.destroyed_at or now
+    await _set(
+        tx, rec_id, **gone, state="destroyed", destroyed_at=destroyed_at, ended_at=present.ended_at or destroyed_at
+    )
+    return await get(tx, rec_id)
+
+
+async def get(tx: Tx, rec_id: str) -> Recording:
+    """Destroyed ones too. Raises `NotFound`."""
+    return _found(rec_id, await tx.row(select(_T).where(_T.c.id == rec_id)))
+
+
+async def list_all(tx: Tx, *, states: Iterable[str] | None = None, limit: int | None = None) -> tuple[Recording, ...]:
+    """Newest first; all, or those in one of `states`."""
+    wanted = select(_T).order_by(_T.c.started_at.desc(), _T.c.id).limit(limit)
+    if states is not None:
+        wanted = wanted.where(_T.c.state.in_(tuple(states)))
+    return tuple(_recording(row) for row in await tx.rows(wanted))
+
+
+async def of_call(tx: Tx, call_id: str) -> tuple[Recording, ...]:
+    rows = await tx.rows(select(_T).where(_T.c.call_id == call_id).order_by(_T.c.started_at, _T.c.id))
+    return tuple(_recording(row) for row in rows)
+
+
+async def expired(tx: Tx, now: datetime) -> tuple[Recording, ...]:
+    """What should be destroyed by now, oldest expiry first."""
+    due = (_T.c.expires_at <= now) & (_T.c.state != "destroyed")
+    return tuple(_recording(row) for row in await tx.rows(select(_T).where(due).order_by(_T.c.expires_at)))
+
+
+async def with_number(tx: Tx, number: str) -> tuple[Recording, ...]:
+    """Recordings in which that normalised number is heard, newest first."""
+    heard = select(_PEERS.c.recording_id).where(_PEERS.c.digest.in_(digests(tx.keys, number)))
+    rows = await tx.rows(select(_T).where(_T.c.id.in_(heard)).order_by(_T.c.started_at.desc(), _T.c.id))
+    return tuple(_recording(row) for row in rows)
+
+
+async def parties(tx: Tx, rec_id: str) -> tuple[Party, ...]:
+    """Who is heard, with numbers in clear: for those who have the right to know. Empty once destroyed.
+
+    Raises `NotFound`.
+    """
+    row = await tx.row(select(_T.c.parties_sealed).where(_T.c.id == rec_id))
+    if row is None:
+        raise NotFound("recording", rec_id)
+    if row["parties_sealed"] is None:
+        return ()
+    opened = tx.keys.open("recordings", "parties", rec_id, row["parties_sealed"])
+    return tuple(Party(**party) for party in json.loads(opened))
+
+
+def _seal_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> bytes:
+    return tx.keys.seal("recordings", "parties", rec_id, canonical_json([asdict(party) for party in heard]))
+
+
+async def _index_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> None:
+    for channel, number in {(party.channel, party.number) for party in heard if party.number}:
+        row = {"recording_id": rec_id, "channel": channel, "digest": digest(tx.keys, number)}
+        await tx.write(insert(_PEERS).values(**row))
+
+
+async def _locked(tx: Tx, rec_id: str) -> Recording:
+    return _found(rec_id, await tx.row(select(_T).where(_T.c.id == rec_id).with_for_update()))
+
+
+async def _set(tx: Tx, rec_id: str, **values: Any) -> None:
+    await tx.write(update(_T).where(_T.c.id == rec_id).values(**values))
+
+
+def _found(rec_id: str, row: RowMapping | None) -> Recording:
+    if row is None:
+        raise NotFound("recording", rec_id)
+    return _recording(row)
+
+
+def _recording(row: RowMapping) -> Recording:
+    fields = {name: row[name] for name in Recording.__slots__ if name != "consent_refs"}
+    return Recording(consent_refs=tuple(row["consent_refs"] or ()), **fields)

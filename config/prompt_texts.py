@@ -1,0 +1,86 @@
+"""The texts spoken to people (data/prompt_texts.toml): checked, filled in, versioned."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config import packs
+from config.shipped import DataError, check_keys, one_of, read
+
+MODES = frozenset({"announce", "opt-out", "opt-in", "result", "notice", "failure", "written"})
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+
+
+class PlaceholderError(ValueError):
+    """A text cannot be filled in: `names` are missing, or empty where something must be said."""
+
+    def __init__(self, prompt_id: str, names: tuple[str, ...]) -> None:
+        self.names = names
+        super().__init__(f"{prompt_id}: nothing to say for {', '.join('{' + n + '}' for n in names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """One prompt in every language. `version` changes with any change of a text."""
+
+    prompt_id: str
+    version: int
+    mode: str
+    texts: Mapping[str, str]
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names that `render` needs (those of optional parts included)."""
+        return frozenset(_PLACEHOLDER.findall(next(iter(self.texts.values()))))
+
+    def render(self, language: str, values: Mapping[str, str]) -> str:
+        """The text to be spoken. Raises PlaceholderError naming what is missing, KeyError for the language."""
+        text = self.texts[language]
+        missing = sorted({name for name in _PLACEHOLDER.findall(text) if name not in values})
+        if missing:
+            raise PlaceholderError(self.prompt_id, tuple(missing))
+        text = _OPTIONAL.sub(lambda part: _kept(part[1], values), text)
+        empty = sorted({name for name in _PLACEHOLDER.findall(text) if not values[name].strip()})
+        if empty:
+            raise PlaceholderError(self.prompt_id, tuple(empty))
+        return _PLACEHOLDER.sub(lambda found: values[found[1]].strip(), text)
+
+
+def _kept(part: str, values: Mapping[str, str]) -> str:
+    return part if all(values[name].strip() for name in _PLACEHOLDER.findall(part)) else ""
+
+
+@functools.cache
+def load() -> Mapping[str, PromptText]:
+    """Every shipped text by its id; also checks that each prompt that a pack names exists. Raises DataError."""
+    texts = build(read("prompt_texts.toml"))
+    for pack in packs.load().values():
+        if unknown := set(pack.prompts) - texts.keys():
+            raise DataError(f"policy_packs.{pack.id}: no such prompt {', '.join(sorted(unknown))}")
+    return texts
+
+
+def build(data: Mapping[str, Any]) -> Mapping[str, PromptText]:
+    """Check the file's content and make texts of it. Raises DataError."""
+    return {prompt_id: _text(prompt_id, entry) for prompt_id, entry in data.items()}
+
+
+def _text(prompt_id: str, entry: Mapping[str, Any]) -> PromptText:
+    where = f"prompt_texts.{prompt_id}"
+    check_keys(where, entry, {"version", "mode", *packs.LANGUAGES}, ())
+    one_of(where, entry["mode"], MODES)
+    if not isinstance(entry["version"], int) or entry["version"] < 1:
+        raise DataError(f"{where}.version: write a number from 1")
+    texts = {language: str(entry[language]) for language in packs.LANGUAGES}
+    for language, text in texts.items():
+        bare = _OPTIONAL.sub(lambda part: part[1], _PLACEHOLDER.sub("", text))
+        if not text.strip() or re.search(r"[{}\[\]]", bare):
+            raise DataError(f"{where}.{language}: empty, or a bracket that is not closed")
+    if len({tuple(sorted(_PLACEHOLDER.findall(text))) for text in texts.values()}) != 1:
+        raise DataError(f"{where}: the languages differ in their placeholders")
+    return PromptText(prompt_id, entry["version"], entry["mode"], texts)

@@ -6,7 +6,6 @@ its own, which ends when its socket does. asyncio's own subprocess transport wou
 
 import array
 import asyncio
-import contextlib
 import logging
 import socket
 import subprocess
@@ -40,7 +39,9 @@ START_TIMEOUT_S = 20.0
 class RecorderClient:
     """One recorder process. All methods raise RecorderGone once it is gone; a new client starts a new one."""
 
-    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes], on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, process: subprocess.Popen[bytes], on_event: Callable[[Event], None]
+    ) -> None:
         self._sock = sock  # non-blocking SEQPACKET; closed by _lose
         self._process = process
         self._on_event = on_event
@@ -110,7 +111,10 @@ class RecorderClient:
         await self._ask("destroy", {"rec_id": rec_id})
 
     async def close(self, timeout_s: float = 30.0) -> None:
-        """Let the recorder finish what it has open, and wait for its end. Raises TimeoutError, and leaves it finishing."""
+        """Let the recorder finish what it has open, and wait for its end.
+
+        Raises TimeoutError, and leaves it finishing.
+        """
         self._closing = True
         self._lose()
         try:
@@ -180,12 +184,10 @@ class RecorderClient:
             if not future.done():
                 future.set_exception(RecorderGone("the recorder is gone"))
         if not self._closing:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # its socket has ended: it is dead or about to be
-                self._process.wait(0.2)
-            log.error("recorder %d is gone, status %s", self._process.pid, self._process.returncode)
+            log.error("recorder %d is gone, status %s", self._process.pid, self._process.poll())
             self._on_event(RecorderGone("the recorder is gone"))
 
 
 def _spawn(control: socket.socket) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "recording.recorder"]
-    return subprocess.Popen(command, stdin=control, start_new_session=True, cwd="/")  # noqa: S603
+    return subprocess.Popen(command, stdin=control.fileno(), start_new_session=True, cwd="/")  # noqa: S603

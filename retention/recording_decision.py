@@ -95,6 +95,7 @@ class RecordingDecision:
 
     `retention` runs from `start_event`; until that has happened `provisional` runs from the recording's end.
     `minimum`: no earlier deletion. `objection_key` None: there is no objection (emergency).
+    `rule` explains in words; `rule_id` is the row that decided, for the ledger: pack.REC_QUALITY, line, country.FR.
     """
 
     record: bool
@@ -112,6 +113,7 @@ class RecordingDecision:
     start_event: str
     lossless: bool
     rule: str
+    rule_id: str
 
 
 def decide(
@@ -134,9 +136,9 @@ def decide(
     if not parties:
         return _refused(pack, "nobody to ask")
     applied = _applied_rules(pack, parties, company, countries or country_data.load())
-    mode, why = _mode(pack, line, applied)
+    mode, rule_id, why = _mode(pack, line, applied)
     if mode is ConsentMode.FORBIDDEN:
-        return _refused(pack, why)
+        return _refused(pack, why, rule_id)
     silence: Silence = "do_not_record" if _silence_refuses(mode, applied) else "record"
     legs = tuple(_leg(party, pack, line, company, mode, silence, applied) for party in parties)
     statute = f"; statute: {line.statute.strip()}" if pack.needs_statute else ""
@@ -156,6 +158,7 @@ def decide(
         start_event=pack.start_event,
         lossless=pack.lossless,
         rule=f"{why}; silence: {silence}",
+        rule_id=rule_id,
     )
 
 
@@ -172,7 +175,7 @@ def expires_at(decision: RecordingDecision, end: datetime, start_event_at: datet
     return decision.provisional.after(end)
 
 
-def _refused(pack: Pack | None, why: str) -> RecordingDecision:
+def _refused(pack: Pack | None, why: str, rule_id: str = "") -> RecordingDecision:
     return RecordingDecision(
         record=False,
         mode=ConsentMode.FORBIDDEN,
@@ -189,6 +192,7 @@ def _refused(pack: Pack | None, why: str) -> RecordingDecision:
         start_event="recording_end",
         lossless=False,
         rule=f"not recorded: {why}",
+        rule_id=rule_id or (f"pack.{pack.id}" if pack else "no_purpose"),
     )
 
 
@@ -211,23 +215,22 @@ def _applied_rules(
     return found
 
 
-def _mode(pack: Pack, line: LinePolicy, applied: Sequence[tuple[str, CountryRule]]) -> tuple[ConsentMode, str]:
-    """The strictest mode, and in words which rule asked for it."""
-    asked = [(ConsentMode.parse(pack.consent), f"pack {pack.id}@{pack.version}")]
+def _mode(pack: Pack, line: LinePolicy, applied: Sequence[tuple[str, CountryRule]]) -> tuple[ConsentMode, str, str]:
+    """The strictest mode, the first row that asked for it, and all of them in words."""
+    asked = [(ConsentMode.parse(pack.consent), f"pack.{pack.id}", f"pack {pack.id}@{pack.version}")]
     if line.consent is not None:
-        asked.append((line.consent, "the line's own choice"))
-    asked += [
-        (ConsentMode.parse(rule.mode), f"country {rule.key}@{rule.version} ({who}: {rule.basis}, {rule.confidence})")
-        for who, rule in applied
-    ]
-    mode = strictest(m for m, _ in asked)
-    reasons = [why for m, why in asked if m is mode]
-    text = f"{mode} by {'; '.join(dict.fromkeys(reasons))}"
+        asked.append((line.consent, "line", "the line's own choice"))
+    for who, rule in applied:
+        why = f"country {rule.key}@{rule.version} ({who}: {rule.basis}, {rule.confidence})"
+        asked.append((ConsentMode.parse(rule.mode), f"country.{rule.key.replace('?', 'unknown')}", why))
+    mode = strictest(entry[0] for entry in asked)
+    decisive = [entry for entry in asked if entry[0] is mode]
+    text = f"{mode} by {'; '.join(why for _, _, why in decisive)}"
     if pack.country_rules == "foreign":
         text += f"; statute displaces the company country's rule ({pack.id}.country_rules)"
     if pack.country_rules == "forbidden_only":
         text += f"; nobody is delayed by a question ({pack.id}.country_rules)"
-    return mode, text
+    return mode, decisive[0][1], text
 
 
 def _silence_refuses(mode: ConsentMode, applied: Sequence[tuple[str, CountryRule]]) -> bool:

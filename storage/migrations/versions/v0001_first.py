@@ -279,3 +279,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("recording_id", "channel", "digest", name=op.f("pk_recording_peers")),
     )
     op.create_index(op.f("ix_recording_peers_digest"), "recording_peers", ["digest"], unique=False)
+
+    logs = sa.table("ledger_logs", sa.column("log", sa.String()), sa.column("state", sa.Text()))
+    op.bulk_insert(logs, [{"log": log, "state": ""} for log in ("access", "consent", "erasure")])

@@ -128,6 +128,7 @@ class Phone:
         self.dumps = directory / "heard"
         self.dumps.mkdir(parents=True)
         self.log = directory / "log"
+        self.process: subprocess.Popen[bytes] | None = None
         self.events: list[Event] = []
         self._answers: dict[str, Event] = {}
         self._changed = threading.Condition()
@@ -189,12 +190,17 @@ class Phone:
             try:
                 return socket.create_connection(("127.0.0.1", self._control_port), 1)
             except OSError:
-                if self.process.poll() is not None or time.monotonic() > until:
+                if self._ended() or time.monotonic() > until:
                     raise PhoneError(f"{self.name} did not start: {self.log.read_text()[-800:]}") from None
                 time.sleep(0.03)
 
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
     def stop(self) -> None:
         """Ends the process; baresip un-registers first, and a second signal makes it stop waiting for that."""
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -207,14 +213,17 @@ class Phone:
 
     def kill(self) -> None:
         """A phone that vanishes: no BYE, no un-registration."""
+        assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def freeze(self) -> None:
         """A phone whose network went away: it neither sends nor answers until `thaw`."""
+        assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
+        assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -273,7 +282,7 @@ class Phone:
 
     def _until(self, found: Callable[[], Event | None], timeout: float, what: str) -> Event:
         with self._changed:
-            self._changed.wait_for(lambda: found() or self.process.poll() is not None, timeout)
+            self._changed.wait_for(lambda: found() or self._ended(), timeout)
             if (event := found()) is not None:
                 return event
         seen = [(e["type"], e.get("param", "")) for e in self.events]

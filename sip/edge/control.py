@@ -1,0 +1,257 @@
+"""The daemon's side of the edge: the event socket (questions and answers) and RPC (what the edge holds).
+
+The edge outlives the daemon and the daemon outlives the edge: whoever comes back finds the other by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from sip.edge import netstring, protocol
+from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, Pong, Reply, Welcome
+from sip.edge.rpc import RpcClient, RpcError
+from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState
+from sip.edge.window import SendWindow
+
+logger = logging.getLogger(__name__)
+
+_BEAT_S = 1.0  # the edge refuses requests after EdgeTimers.control_silence_s without a beat
+_WELCOME_TIMEOUT_S = 5.0
+_DEAD_AFTER_S = 15.0  # no pong for so long: the connection is given up
+_RETRY_FIRST_S = 0.1
+_RETRY_MAX_S = 2.0
+
+_BROKEN = Reply(500, "Server Internal Error")
+
+
+class _Detached(Exception):
+    """The control connection has ended; the reason is for the log and holds nothing of a peer."""
+
+
+class EdgeControl:
+    """Attach to the edge, answer what it asks, and read and change what it holds.
+
+    `on_request` decides on a suspended request; the edge waits EdgeTimers.answer_ms for it. `on_event` is told what
+    happened. `on_attach` is awaited after every attach: push devices and workers, clear the dialogs of workers that
+    are gone. Until it has returned for the first time in the life of an edge, that edge refuses everybody with 503,
+    rather than tell phones that their password is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        control_port: int,
+        control_secret: str,
+        rpc_socket: Path,
+        on_request: Callable[[EdgeRequest], Awaitable[Answer]],
+        on_event: Callable[[EdgeEvent], None],
+        on_attach: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._port = control_port
+        self._secret = control_secret
+        self._on_request = on_request
+        self._on_event = on_event
+        self._on_attach = on_attach
+        self._rpc = RpcClient(rpc_socket)
+        self._state = EdgeState(self._rpc)
+        self._writer: asyncio.StreamWriter | None = None  # set from welcome to the end of that connection
+        self._window = SendWindow()
+        self._last_pong_s = 0.0  # loop time
+        self.attached = asyncio.Event()  # set from the end of on_attach to the end of that connection
+
+    async def run(self) -> None:
+        """Stays attached until cancelled. Raises OSError only when our RPC socket cannot be made."""
+        await self._rpc.open()
+        try:
+            pause_s = _RETRY_FIRST_S
+            while True:
+                try:
+                    await self._attach_once()
+                    pause_s = _RETRY_FIRST_S
+                except (_Detached, OSError) as error:
+                    logger.debug("not attached to the edge: %s", type(error).__name__)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+        finally:
+            self._rpc.close()
+
+    async def _attach_once(self) -> None:
+        """One connection from its first to its last byte. Returns once it was attached; raises if it never was."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        decoder = netstring.Decoder()
+        try:
+            writer.write(netstring.encode(protocol.hello(self._secret)))
+            frames = await self._welcomed(reader, decoder)
+            self._writer, self._window = writer, SendWindow()
+            self._last_pong_s = asyncio.get_running_loop().time()
+            logger.info("attached to the edge")
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._beat(), name="edge beat")
+                tasks.create_task(self._attach(), name="edge attach")
+                await self._serve(reader, decoder, frames, tasks)
+        except* (_Detached, OSError, netstring.FrameError) as group:
+            if self._writer is None:
+                raise _Detached from group
+            logger.warning("detached from the edge")
+        finally:
+            self._writer = None
+            self.attached.clear()
+            writer.transport.abort()
+
+    async def _welcomed(self, reader: asyncio.StreamReader, decoder: netstring.Decoder) -> list[bytes]:
+        """Waits for the welcome. Returns the frames that came with it."""
+        try:
+            async with asyncio.timeout(_WELCOME_TIMEOUT_S):
+                frames: list[bytes] = []
+                while not frames:
+                    frames = decoder.feed(await _some(reader))
+        except TimeoutError:
+            logger.warning("the edge did not take our secret: was it started with another data directory?")
+            raise _Detached from None
+        return frames
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, decoder: netstring.Decoder, frames: list[bytes], tasks: asyncio.TaskGroup
+    ) -> None:
+        while True:
+            for frame in frames:
+                self._dispatch(frame, tasks)
+            frames = decoder.feed(await _some(reader))
+
+    def _dispatch(self, frame: bytes, tasks: asyncio.TaskGroup) -> None:
+        try:
+            message = protocol.parse(frame)
+        except protocol.MalformedFrame as error:
+            logger.warning("the edge sent a malformed frame: %s", error)
+            if (transaction := protocol.asked_transaction(frame)) is not None:
+                self._send(protocol.answer(transaction, Reply(400, "Bad Request")))
+            return
+        match message:
+            case EdgeRequest():
+                tasks.create_task(self._decide(message), name="edge request")
+            case Pong(number):
+                self._last_pong_s = asyncio.get_running_loop().time()
+                self._write(self._window.pong(number))
+            case Welcome():
+                pass
+            case _:
+                self._tell(message)
+
+    def _tell(self, event: EdgeEvent) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            logger.exception("handling an event of the edge failed")
+
+    async def _decide(self, request: EdgeRequest) -> None:
+        """One question. Whatever goes wrong, the edge gets an answer."""
+        try:
+            frame = protocol.answer(request.transaction, await self._on_request(request))
+        except Exception:
+            logger.exception("deciding on a request failed")
+            frame = protocol.answer(request.transaction, _BROKEN)
+        self._send(frame)
+
+    async def _attach(self) -> None:
+        try:
+            await self._on_attach()
+            await self._state.mark_ready()
+        except RpcError as error:
+            logger.warning("the edge could not be told its state: %s", error)
+            raise _Detached from None
+        self.attached.set()
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._write(self._window.ping())
+            await asyncio.sleep(_BEAT_S)
+            if loop.time() - self._last_pong_s > _DEAD_AFTER_S:
+                logger.warning("the edge has not answered for %d s", int(_DEAD_AFTER_S))
+                raise _Detached
+
+    def _send(self, payload: bytes) -> None:
+        self._write(self._window.send(payload))
+
+    def _write(self, data: bytes) -> None:
+        if data and self._writer is not None:
+            self._writer.write(data)
+
+    # --- what the edge holds; every method raises RpcError when the edge cannot be asked ---
+
+    async def push_device(self, auth_user: str, account: str, ha1: str) -> None:
+        """Lets this device sign on as itself or as its account. `ha1`: 32 lower-case hex digits (RFC 7616 3.4.2)."""
+        await self._state.push_device(Device(auth_user, account, ha1))
+
+    async def replace_devices(self, devices: Iterable[Device]) -> None:
+        """These devices and no others. Contacts of devices that are gone are removed."""
+        await self._state.replace_devices(devices)
+
+    async def drop_device(self, auth_user: str) -> None:
+        """Refuses this device from now on and forgets where it is."""
+        await self._state.drop_device(auth_user)
+
+    async def allow_worker(self, port: int) -> None:
+        """Takes requests from, and hands calls to, the worker on this loopback port."""
+        await self._state.allow_worker(port)
+
+    async def forget_worker(self, port: int) -> None:
+        await self._state.forget_worker(port)
+
+    async def replace_workers(self, ports: Iterable[int]) -> None:
+        """These worker ports and no others."""
+        await self._state.replace_workers(ports)
+
+    async def contacts(self, auth_user: str) -> list[Contact]:
+        """Where this device is registered now."""
+        return await self._state.contacts(auth_user)
+
+    async def registrations(self) -> dict[str, list[Contact]]:
+        """Every registered device with its contacts."""
+        return await self._state.registrations()
+
+    async def dialogs(self) -> list[Dialog]:
+        """Every call leg that the edge still carries."""
+        return await self._state.dialogs()
+
+    async def end_dialog(self, call_id: str, cause: int = 503, text: str = "Call interrupted") -> bool:
+        """BYE to both sides of an answered leg (with Reason, RFC 3326). False when there is none."""
+        return await self._state.end_dialog(call_id, cause, text)
+
+    async def cancel(self, call_id: str) -> bool:
+        """CANCEL to every phone that rings for this INVITE of a worker. False when there is none."""
+        return await self._state.cancel(call_id)
+
+    async def reply_pending(self, call_id: str, code: int, reason: str) -> bool:
+        """Answers the INVITE of a phone that no worker has answered. False when there is none."""
+        dialog = await self._state.dialog(call_id)
+        if dialog is None or dialog.state != "early":
+            return False
+        self._send(protocol.pending(call_id, dialog.cseq, code, reason))
+        return True
+
+    async def clear(self, dialog: Dialog) -> bool:
+        """Ends a leg in whatever state it is, as if its worker had. False when it is already gone."""
+        if dialog.state == "confirmed":
+            return await self.end_dialog(dialog.call_id)
+        if dialog.began == "worker":
+            return await self.cancel(dialog.call_id)
+        return await self.reply_pending(dialog.call_id, 503, "Service Unavailable")
+
+    async def bans(self) -> list[Ban]:
+        """Who is banned now, why and until when."""
+        return await self._state.bans()
+
+    async def lift_ban(self, source: str) -> bool:
+        """Ends a ban and forgets what led to it. False when there was none."""
+        return await self._state.lift_ban(source)
+
+
+async def _some(reader: asyncio.StreamReader) -> bytes:
+    data = await reader.read(65536)
+    if not data:
+        raise _Detached
+    return data

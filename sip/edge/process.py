@@ -1,0 +1,254 @@
+"""Runs Kamailio as a child: checked before it starts, unprivileged, its log made fit to keep, ended with us.
+
+This is a process of its own (``beffroi edge``), so that the edge outlives the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import shutil
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sip.edge import daemonlog
+from sip.edge.rpc import RpcClient, RpcError
+from sip.edge.template import EdgePlan, Listen, render, tls_path
+
+logger = logging.getLogger(__name__)
+
+_SHARED_MB: Final = 64
+_PRIVATE_MB: Final = 8
+_CHECK_TIMEOUT_S: Final = 20
+_READY_TIMEOUT_S: Final = 10.0
+_STOP_TIMEOUT_S: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class EdgeError(Exception):
+    """The edge cannot start or has died. The message says why and what to do, for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom Kamailio runs as when we are root."""
+
+    uid: int
+    gid: int
+
+
+async def run_edge(
+    plan: EdgePlan,
+    *,
+    identity: Identity | None = None,
+    stop: asyncio.Event,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Starts the edge, calls `on_ready` once it serves, and returns after `stop` was set and it has ended.
+
+    Must run in the main thread: the kernel ends Kamailio with the thread that started it. `identity` is taken only
+    when we are root; None then keeps root. Raises EdgeError, also when Kamailio ends unasked; template.PlanError.
+    """
+    program = _program()
+    _check_ports(plan)
+    config = _write(plan, identity)
+    await _check(program, config, identity)
+    plan.rpc_socket.unlink(missing_ok=True)
+    async with _kamailio(program, config, plan, identity) as process, asyncio.TaskGroup() as tasks:
+        log = _Log()
+        reading = tasks.create_task(log.read(process), name="edge log")
+        ended = tasks.create_task(process.wait(), name="edge process")
+        try:
+            await _until_ready(plan, process, log)
+            log.serving = True
+            logger.info("the edge serves")
+            on_ready()
+            stopping = tasks.create_task(stop.wait(), name="edge stop")
+            await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:
+            asked = process.returncode is None
+            await _end(process)
+        await reading
+        if not asked:
+            raise EdgeError(f"Kamailio ended by itself ({process.returncode}): {log.first_error or 'no reason given'}")
+
+
+def serve(plan: EdgePlan, *, identity: Identity | None = None, on_ready: Callable[[], None] = lambda: None) -> None:
+    """run_edge() until SIGTERM or SIGINT. To be called in the main thread, outside any loop. Raises as it does."""
+
+    async def until_signal() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run_edge(plan, identity=identity, stop=stop, on_ready=on_ready)
+
+    asyncio.run(until_signal())
+
+
+def _program() -> str:
+    path = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        raise EdgeError("kamailio is not installed: apt install kamailio kamailio-tls-modules kamailio-extra-modules")
+    return path
+
+
+def _check_ports(plan: EdgePlan) -> None:
+    """Kamailio sets SO_REUSEADDR: two of them would share a UDP port in silence. So we look first."""
+    taken = []
+    for listen in (
+        *plan.listens,
+        Listen("udp", "127.0.0.1", plan.worker_port),
+        Listen("tcp", "127.0.0.1", plan.control_port),
+    ):
+        if (problem := _port_problem(listen)) is not None:
+            taken.append(f"{listen}: {problem}")
+    if taken:
+        raise EdgeError("the edge cannot listen on " + "; ".join(taken))
+
+
+def _port_problem(listen: Listen) -> str | None:
+    family = socket.AF_INET6 if ":" in listen.ip else socket.AF_INET
+    kind = socket.SOCK_DGRAM if listen.proto == "udp" else socket.SOCK_STREAM
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections in TIME_WAIT are no clash
+        try:
+            probe.bind((listen.ip, listen.port))
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+    return None
+
+
+def _write(plan: EdgePlan, identity: Identity | None) -> Path:
+    """Writes the configuration, 0600, for the user that Kamailio will be."""
+    rendered = render(plan)
+    plan.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = plan.run_dir / "kamailio.cfg"
+    for path, text in ((config, rendered.kamailio_cfg), (tls_path(plan), rendered.tls_cfg)):
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        if identity is not None and os.geteuid() == 0:
+            os.chown(path, identity.uid, identity.gid)
+    if identity is not None and os.geteuid() == 0:
+        os.chown(plan.run_dir, identity.uid, identity.gid)
+    return config
+
+
+def _as(identity: Identity | None) -> dict[str, Any]:
+    if identity is None or os.geteuid() != 0:
+        return {}
+    return {"user": identity.uid, "group": identity.gid, "extra_groups": []}
+
+
+def _before_exec() -> None:
+    """In the child, between fork and exec: no core dump, no new privileges, ended when we are."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+async def _check(program: str, config: Path, identity: Identity | None) -> None:
+    """Kamailio's own check of the configuration; a warning is an error. Raises EdgeError."""
+    process = await asyncio.create_subprocess_exec(
+        program, "-c", "-f", str(config),
+        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, preexec_fn=_before_exec, **_as(identity),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            _, output = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise EdgeError("Kamailio did not finish checking its configuration") from None
+    lines = [daemonlog.parse(line) for line in output.decode(errors="replace").splitlines()]
+    bad = [line for line in lines if line is not None and line.level >= logging.WARNING]
+    if bad or process.returncode != 0:
+        why = "; ".join(f"{line.module} {line.text}" for line in bad) or f"status {process.returncode}"
+        raise EdgeError(f"Kamailio refuses its configuration: {why}")
+
+
+@contextlib.asynccontextmanager
+async def _kamailio(program: str, config: Path, plan: EdgePlan, identity: Identity | None) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        program, "-DD", "-E", "-f", str(config), "-Y", str(plan.run_dir), "-m", str(_SHARED_MB), "-M", str(_PRIVATE_MB),
+        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,
+        preexec_fn=_before_exec, start_new_session=True, **_as(identity),
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # nothing of its session may stay behind
+        plan.rpc_socket.unlink(missing_ok=True)
+
+
+async def _until_ready(plan: EdgePlan, process: Process, log: _Log) -> None:
+    """Waits until RPC answers. Raises EdgeError."""
+    rpc = RpcClient(plan.rpc_socket, timeout_s=1.0)
+    await rpc.open()
+    try:
+        async with asyncio.timeout(_READY_TIMEOUT_S):
+            while process.returncode is None:
+                try:
+                    await rpc.call("core.version")
+                    return
+                except RpcError:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)  # its last words
+            raise EdgeError(f"Kamailio ended while starting: {log.first_error or process.returncode}")
+    except TimeoutError:
+        raise EdgeError("Kamailio has started but does not answer") from None
+    finally:
+        rpc.close()
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        logger.warning("the edge did not stop when asked and is killed")
+        process.kill()
+        await process.wait()
+
+
+class _Log:
+    """Reads Kamailio's standard error to its end."""
+
+    def __init__(self) -> None:
+        self.serving = False  # set once messages of peers may appear in the log
+        self.first_error = ""  # why it failed, as far as may be told
+
+    async def read(self, process: Process) -> None:
+        assert process.stderr is not None
+        while True:
+            try:
+                raw = await process.stderr.readline()
+            except ValueError:  # a line beyond the reader's limit
+                continue
+            if not raw:
+                return
+            self._line(daemonlog.parse(raw.decode(errors="replace").rstrip()))
+
+    def _line(self, line: daemonlog.DaemonLine | None) -> None:
+        if line is None:
+            return
+        text = line.scrubbed() if self.serving else f"{line.module} {line.text}"
+        if line.level >= logging.ERROR and not self.first_error:
+            self.first_error = text
+        logger.log(line.level, "kamailio: %s", text)

@@ -1,0 +1,246 @@
+"""What the edge asks and tells, and what it is answered. Pure: JSON text in, frozen values out, and back.
+
+Everything in a request was written by a peer: it is bounded here and is to be judged by call control.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["invite", "dial", "message", "refer"]
+Profile = Literal["tls", "plain"]
+
+_MAX_TEXT = 1024  # characters of any one field that a peer wrote
+_MAX_CSEQ = 2**32 - 1
+_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
+_REASON = re.compile(r"[A-Za-z0-9 ,.'/()-]{1,80}")
+_KINDS: Mapping[tuple[str, bool], Kind] = {
+    ("INVITE", False): "invite",
+    ("INVITE", True): "dial",
+    ("MESSAGE", False): "message",
+    ("REFER", False): "refer",
+}
+
+
+class MalformedFrame(Exception):
+    """The edge sent what it never should. Carries no content."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRequest:
+    """A suspended transaction that waits for an answer."""
+
+    kind: Kind  # dial is the INVITE of one of our workers
+    transaction: tuple[int, int]  # Kamailio's T(id_index), T(id_label)
+    call_id: str
+    cseq: int
+    auth_user: str  # the device whose credentials were proven; "" for dial
+    from_user: str  # user part of From, as sent: untrusted
+    request_user: str  # user part of the request URI, as sent
+    source: str  # "tls:192.0.2.7:40312"
+    savp: bool  # the offer is RTP/SAVP
+    worker_port: int = 0  # source port of the worker; dial only
+    leg_token: str = ""  # X-Beffroi-Leg; dial only
+    refer_to: str = ""  # Refer-To as sent, angle brackets and parameters included; refer only
+    content_type: str = ""  # message only
+    body: bytes = b""  # message only
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """The edge has banned a source: an address, or one connection as "proto:address:port"."""
+
+    source: str
+    why: str  # "credentials", "malformed", "scanner", "flood"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """A contact of this device has come or gone. Read contacts() for what holds now."""
+
+    auth_user: str
+
+
+EdgeEvent = Banned | RegistrationChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The edge has taken our secret: requests come to this connection from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The edge has read everything that was sent before the ping of this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Refuse or finish the request with this status (RFC 3261 section 21)."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToWorker:
+    """Hand the caller to the worker that listens on this loopback port and expects this token."""
+
+    port: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToDevices:
+    """Ring every contact of these devices that registered by TLS ("tls") or otherwise ("plain"), all at once."""
+
+    auth_users: tuple[str, ...]
+    profile: Profile
+    ring_timeout_s: int = 60
+
+
+Answer = Reply | ToWorker | ToDevices
+
+
+def parse(frame: bytes) -> EdgeRequest | EdgeEvent | Welcome | Pong:
+    """One frame from the edge. Raises MalformedFrame."""
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError):
+        raise MalformedFrame("no JSON") from None
+    if not isinstance(message, dict):
+        raise MalformedFrame("no JSON object")
+    match message.get("op"):
+        case "ask":
+            return _request(message)
+        case "ban":
+            return Banned(_text(message, "source"), _text(message, "why"))
+        case "registration":
+            return RegistrationChanged(_text(message, "user"))
+        case "welcome":
+            return Welcome()
+        case "pong":
+            return Pong(_number(message, "n"))
+        case _:
+            raise MalformedFrame("unknown op")
+
+
+def asked_transaction(frame: bytes) -> tuple[int, int] | None:
+    """The transaction of a request that parse() refused, so that it can be answered all the same."""
+    try:
+        message = json.loads(frame)
+        return _number(message, "i"), _number(message, "l")
+    except (ValueError, RecursionError, TypeError, AttributeError, MalformedFrame):
+        return None
+
+
+def hello(secret: str) -> bytes:
+    return _dump({"op": "hello", "secret": secret})
+
+
+def ping(number: int) -> bytes:
+    """Asks for a pong; also tells the edge that the daemon lives."""
+    return _dump({"op": "ping", "n": number})
+
+
+def pending(call_id: str, cseq: int, code: int, reason: str) -> bytes:
+    """Answers the unanswered INVITE with this Call-ID and CSeq number."""
+    _check_status(code, reason)
+    return _dump({"op": "pending", "call_id": call_id, "cseq": str(cseq), "code": code, "reason": reason})
+
+
+def answer(transaction: tuple[int, int], what: Answer) -> bytes:
+    """The frame that resumes a suspended request. Raises ValueError for an answer that cannot be carried."""
+    head = {"op": "answer", "i": transaction[0], "l": transaction[1]}
+    match what:
+        case Reply(code, reason):
+            _check_status(code, reason)
+            return _dump(head | {"act": "reply", "code": code, "reason": reason})
+        case ToWorker(port, token):
+            if not _TOKEN.fullmatch(token) or not 0 < port < 65536:
+                raise ValueError("a worker is named by its port and an alphanumeric token")
+            return _dump(head | {"act": "worker", "port": str(port), "token": token})
+        case ToDevices(auth_users, profile, ring_timeout_s):
+            for user in auth_users:
+                check_user(user)
+            return _dump(
+                head
+                | {"act": "devices", "users": "/".join(auth_users), "profile": profile}
+                | {"ring_ms": ring_timeout_s * 1000}
+            )
+
+
+def check_user(user: str) -> None:
+    """Raises ValueError unless `user` can name a device or account at the edge."""
+    if not _USER.fullmatch(user):
+        raise ValueError("a device or account is named by letters, digits and . _ + -, at most 64")
+
+
+def _check_status(code: int, reason: str) -> None:
+    if not 200 <= code <= 699 or not _REASON.fullmatch(reason):
+        raise ValueError("a final SIP status has a code from 200 to 699 and a plain reason")
+
+
+def _request(message: Mapping[str, object]) -> EdgeRequest:
+    query = message.get("q")
+    if not isinstance(query, dict):
+        raise MalformedFrame("a request without its fields")
+    worker_port = _number(query, "worker")
+    kind = _KINDS.get((_text(query, "method"), worker_port != 0))
+    if kind is None:
+        raise MalformedFrame("a request of a kind that is not asked")
+    return EdgeRequest(
+        kind=kind,
+        transaction=(_number(message, "i"), _number(message, "l")),
+        call_id=_text(query, "call_id"),
+        cseq=_number(query, "cseq"),
+        auth_user=_text(query, "user", ""),
+        from_user=_text(query, "from", ""),
+        request_user=_text(query, "to", ""),
+        source=_text(query, "source"),
+        savp=_number(query, "savp") == 1,
+        worker_port=worker_port,
+        leg_token=_text(query, "leg", ""),
+        refer_to=_text(query, "refer_to", ""),
+        content_type=_text(query, "type", ""),
+        body=_body(query.get("body", "")),
+    )
+
+
+def _text(message: Mapping[str, object], key: str, default: str | None = None) -> str:
+    value = message.get(key, default)
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise MalformedFrame(f"{key} is no text of reasonable length")
+    return value
+
+
+def _number(message: Mapping[str, object], key: str) -> int:
+    """Kamailio gives numbers as numbers or as digits, as it pleases."""
+    value = message.get(key)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_CSEQ:
+        raise MalformedFrame(f"{key} is no number")
+    return value
+
+
+def _body(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise MalformedFrame("body is no text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedFrame("body is no base64") from None
+
+
+def _dump(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode()

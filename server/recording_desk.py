@@ -1,0 +1,337 @@
+"""Recordings as call control sees them: keys from the key store, proof from the ledger, the recorder process.
+
+The order is the promise: evidence committed -> proof signed -> DEK made and wrapped by the recorder -> wrap committed
+-> first byte. Whoever breaks in between finds a recording that has no key, or a key that has no recording, never audio
+that is neither listed nor openable by a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording import keys as key_tools
+from recording import proof, vault
+from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
+from retention.recording_decision import expires_at
+from sip.calls.plan import CallPlan
+from sip.calls.ports import RecordingOrder, RecordingUnavailable
+from storage import keys, ledger, readers, recordings
+from storage.database import Database
+from storage.errors import NotFound, StorageError
+from storage.keys import Kek, KekWrap, RecKey
+from storage.recordings import Party
+
+log = logging.getLogger(__name__)
+
+RATE_HZ = 8000
+CHANNELS = 2
+PROOF_VALID = timedelta(minutes=1)
+RESTART_S = 1.0
+PURPOSE_KEY_LIFE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskKeys:
+    """The daemon's signing keys. None of them opens anything."""
+
+    proof: Ed25519PrivateKey  # signs proof tokens
+    kek: Ed25519PrivateKey  # signs KEK publics
+
+
+class RecordingDesk:
+    """Fills ``sip.calls.ports.Recordings``. ``run`` keeps a recorder process alive."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault_dir: Path,
+        signing: DeskKeys,
+        *,
+        bitrate_bps: int,
+        min_free_mb: int,
+        on_cut: Callable[[str | None, str], None],
+        destroy: Callable[[str, int, datetime], object],
+    ) -> None:
+        """``on_cut`` is told of recordings that ended by themselves (None: all). ``destroy`` is the deletion gate."""
+        self._database = database
+        self._vault_dir = vault_dir
+        self._signing = signing
+        self._bitrate_bps = bitrate_bps
+        self._min_free_mb = min_free_mb
+        self._on_cut = on_cut
+        self._destroy = destroy
+        self._recorder: RecorderClient | None = None
+        self._wanted = asyncio.Event()
+        self._kek_lock = asyncio.Lock()
+        self._running: set[str] = set()  # recordings whose file grows
+        self.restarts = 0
+
+    @property
+    def recorder_pid(self) -> int:
+        return self._recorder.pid if self._recorder is not None and self._recorder.alive else 0
+
+    async def run(self) -> None:
+        """Keep one recorder; when it dies start another, and judge what it left."""
+        try:
+            while True:
+                self._wanted.clear()
+                try:
+                    self._recorder = await self._start()
+                except (RecorderGone, RecorderRefused, OSError, TimeoutError) as error:
+                    log.error("the recorder does not start: %s", error)
+                    await asyncio.sleep(RESTART_S)
+                    continue
+                await self._wanted.wait()
+                self.restarts += 1
+                await asyncio.sleep(RESTART_S)
+                await self.recover()
+        finally:
+            if self._recorder is not None:
+                await asyncio.shield(self._close(self._recorder))
+
+    async def _close(self, recorder: RecorderClient) -> None:
+        try:
+            await recorder.close()
+        except TimeoutError:
+            log.error("the recorder is still finishing; its files are adopted at the next start")
+
+    async def _start(self) -> RecorderClient:
+        return await RecorderClient.start(
+            self._vault_dir,
+            self._signing.proof.public_key().public_bytes_raw(),
+            self._signing.kek.public_key().public_bytes_raw(),
+            self._bitrate_bps,
+            self._on_recorder_event,
+            min_free_mb=self._min_free_mb,
+        )
+
+    def _on_recorder_event(self, event: Cut | RecorderGone) -> None:
+        if isinstance(event, Cut):
+            self._on_cut(event.rec_id, event.reason)
+        else:
+            self._wanted.set()
+            self._on_cut(None, "recorder")
+
+    # --- for call control -------------------------------------------------------------------------
+
+    async def begin(self, order: RecordingOrder, fds: tuple[int, int], now: datetime) -> None:
+        """Raises RecordingUnavailable, and leaves nothing behind."""
+        recorder = self._recorder
+        if recorder is None or not recorder.alive:
+            raise RecordingUnavailable("the recorder is not running")
+        if not order.ledger_seqs:
+            raise RecordingUnavailable("no evidence of consent")
+        purpose = order.plan.recording.pack
+        try:
+            kek = await self._current_kek(purpose, now)
+            wrap = await recorder.begin(self._request(order, kek, now))
+            self._running.add(order.rec_id)
+            await self._commit(order, kek, wrap, now)
+            await recorder.go(order.rec_id, fds)
+        except (RecorderGone, RecorderRefused, StorageError, key_tools.KeysError, proof.ProofError) as error:
+            await self._abandon(recorder, order.rec_id, now)
+            raise RecordingUnavailable(str(error)) from error
+
+    def _request(self, order: RecordingOrder, kek: Kek, now: datetime) -> Begin:
+        token = proof.ProofToken(
+            rec_id=order.rec_id,
+            call_id=order.plan.call_id,
+            purpose=kek.purpose,
+            legs=tuple(order.plan.leg_id(leg) for leg in order.legs),
+            ledger_seqs=order.ledger_seqs,
+            expires_at=now + PROOF_VALID,
+        )
+        return Begin(
+            rec_id=order.rec_id,
+            purpose=kek.purpose,
+            proof=proof.sign(token, self._signing.proof),
+            kek_id=kek.id,
+            kek_public=kek.public,
+            kek_signature=kek.signature,
+            rate_hz=RATE_HZ,
+            lossless=order.plan.recording.lossless,
+        )
+
+    async def _commit(self, order: RecordingOrder, kek: Kek, wrap: bytes, now: datetime) -> None:
+        decision = order.plan.recording
+        async with self._database.transaction() as tx:
+            await recordings.start(
+                tx,
+                order.rec_id,
+                call_id=order.plan.call_id,
+                purpose=decision.pack,
+                pack_version=decision.pack_version,
+                legal_basis=decision.legal_basis,
+                expires_at=expires_at(decision, now),
+                codec="flac" if decision.lossless else "opus",
+                rate_hz=RATE_HZ,
+                channels=CHANNELS,
+                started_at=now,
+                kek_id=kek.id,
+                parties=_parties(order),
+                consent_refs=order.ledger_seqs,
+            )
+            await keys.add_rec_key(tx, RecKey(order.rec_id, kek.id, key_tools.algorithm(wrap), wrap))
+
+    async def _abandon(self, recorder: RecorderClient, rec_id: str, now: datetime) -> None:
+        """What was begun and cannot go on: no file, no key, no row that says otherwise."""
+        self._running.discard(rec_id)
+        try:
+            await recorder.destroy(rec_id)
+        except (RecorderGone, RecorderRefused):
+            log.debug("the recorder holds nothing of %s", rec_id)
+        try:
+            async with self._database.transaction() as tx:
+                await keys.destroy_rec_key(tx, rec_id)
+                await recordings.mark(tx, rec_id, "failed", now)
+        except (NotFound, StorageError):
+            log.debug("nothing of %s was committed", rec_id)
+
+    async def finish(self, rec_id: str, now: datetime) -> bool:
+        """Seal and keep. True if it is whole, False if it was cut."""
+        self._running.discard(rec_id)
+        sealed = await self._stop(rec_id)
+        if sealed is None:
+            return await self._adopt(rec_id, now) == "whole"
+        state = "whole" if sealed.complete else "cut"
+        async with self._database.transaction() as tx:
+            await recordings.finish(
+                tx,
+                rec_id,
+                state=state,
+                ended_at=now,
+                duration_ms=sealed.duration_ms,
+                size_bytes=sealed.size_bytes,
+                sha256=sealed.sha256,
+            )
+        return sealed.complete
+
+    async def destroy(self, rec_id: str, ledger_seq: int, now: datetime) -> None:
+        """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it."""
+        self._running.discard(rec_id)
+        recorder = self._recorder
+        if recorder is not None:
+            try:
+                await recorder.destroy(rec_id)
+            except (RecorderGone, RecorderRefused) as error:
+                log.warning("recording %s: the recorder did not let go (%s)", rec_id, error)
+        result = self._destroy(rec_id, ledger_seq, now)
+        if asyncio.iscoroutine(result):
+            await result
+
+    async def _stop(self, rec_id: str) -> Sealed | None:
+        recorder = self._recorder
+        if recorder is None:
+            return None
+        try:
+            return await recorder.stop(rec_id)
+        except (RecorderGone, RecorderRefused) as error:
+            log.warning("recording %s: not sealed by its recorder (%s)", rec_id, error)
+            return None
+
+    # --- after a crash ----------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Judge every recording that the database says is growing and no recorder of ours holds."""
+        async with self._database.read() as tx:
+            left = [r.id for r in await recordings.list_all(tx, states=("recording",)) if r.id not in self._running]
+        for rec_id in left:
+            try:
+                state = await self._adopt(rec_id, datetime.now(UTC))
+            except (vault.VaultError, StorageError, OSError) as error:
+                log.error("recording %s cannot be adopted: %s", rec_id, error)
+            else:
+                log.warning("recording %s was left by a crash: %s", rec_id, state)
+
+    async def _adopt(self, rec_id: str, now: datetime) -> str:
+        settled = await vault.settle(self._vault_dir, rec_id)
+        async with self._database.transaction() as tx:
+            if settled.state == "absent":
+                await keys.destroy_rec_key(tx, rec_id)
+                await recordings.mark(tx, rec_id, "failed", now)
+                return "failed"
+            await recordings.finish(
+                tx,
+                rec_id,
+                state=settled.state,
+                ended_at=now,
+                duration_ms=0,
+                size_bytes=settled.size_bytes,
+                sha256=settled.sha256,
+            )
+        await asyncio.to_thread(vault.adopt, self._vault_dir, rec_id)
+        return settled.state
+
+    # --- KEKs -------------------------------------------------------------------------------------
+
+    async def _current_kek(self, purpose: str, now: datetime) -> Kek:
+        """The KEK of this purpose and week, made anew when the week or the set of readers has changed."""
+        async with self._kek_lock:
+            async with self._database.read() as tx:
+                kek = await keys.current_kek(tx, purpose, now)
+                wanted = {key.person_id for key in await readers.for_purpose(tx, purpose)} | {readers.ESCROW}
+                if kek is not None and {w.reader_id for w in await keys.kek_wraps(tx, kek.id)} == wanted:
+                    return kek
+            return await self._new_kek(purpose, now)
+
+    async def _new_kek(self, purpose: str, now: datetime) -> Kek:
+        async with self._database.transaction() as tx:
+            listeners = await readers.for_purpose(tx, purpose)
+            if not listeners:
+                raise RecordingUnavailable(f"nobody has the right to listen to {purpose}: grant it to a reader first")
+            escrow = await readers.get_escrow(tx)
+            public, secret = key_tools.generate_kek()
+            kek_id = secrets.token_hex(16)
+            kek = Kek(
+                id=kek_id,
+                purpose=purpose,
+                period=_period(now, [k.period for k in await keys.list_keks(tx, purpose)]),
+                alg=key_tools.algorithm(public),
+                public=public,
+                signature=key_tools.sign_kek(kek_id, purpose, public, self._signing.kek),
+                created_at=now,
+                not_after=_end_of_week(now),
+            )
+            recipients = [(reader.person_id, reader.public) for reader in listeners]
+            recipients.append((readers.ESCROW, escrow.public))
+            wraps = [_wrap(kek_id, reader_id, reader_public, secret) for reader_id, reader_public in recipients]
+            await keys.add_kek(tx, kek, wraps)
+            await ledger.append(
+                tx, "access", {"actor_id": "system", "action": "add", "object": "kek", "kek_id": kek_id}, now
+            )
+        log.info("a new key of the week for %s, wrapped to %d readers", purpose, len(wraps))
+        return kek
+
+
+def _wrap(kek_id: str, reader_id: str, reader_public: bytes, secret: bytes) -> KekWrap:
+    blob = key_tools.wrap_kek(secret, reader_public, kek_id=kek_id, reader_id=reader_id)
+    return KekWrap(kek_id, reader_id, key_tools.algorithm(blob), blob)
+
+
+def _parties(order: RecordingOrder) -> list[Party]:
+    plan: CallPlan = order.plan
+    parties = [Party(0, plan.leg_id(order.legs[0]), plan.caller.account_id, plan.caller.number)]
+    if len(order.legs) > 1:
+        account_id = order.answered_by or plan.callee.account_id
+        parties.append(Party(1, plan.leg_id(order.legs[1]), account_id, plan.callee.number))
+    return parties
+
+
+def _end_of_week(now: datetime) -> datetime:
+    monday = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    return monday + PURPOSE_KEY_LIFE
+
+
+def _period(now: datetime, taken: list[str]) -> str:
+    """ISO week and generation, such as 2026-W47.1."""
+    year, week, _day = now.isocalendar()
+    name = f"{year}-W{week:02d}"
+    return f"{name}.{1 + sum(period.startswith(f'{name}.') for period in taken)}"

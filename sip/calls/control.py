@@ -1,0 +1,389 @@
+"""Call control: the shell around the script of each call.
+
+It answers the edge ("where to?"), takes a worker, carries out what the script asks, and leaves nothing behind: when a
+worker dies its dialogs are ended at the edge, and a recording that was running is sealed as far as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sip.calls import acts
+from sip.calls.plan import CallPlan, Refusal, Target
+from sip.calls.ports import CallBook, ClosedCall, Planner, RecordingOrder, Recordings, RecordingUnavailable
+from sip.calls.script import CALLER, Script
+from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
+from sip.edge.rpc import RpcError
+from sip.worker import protocol as p
+from sip.worker.pool import NoWorker, Worker, WorkerPool
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 2.0  # from StopCapture to flushed files
+STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed")
+
+
+class Edge(Protocol):
+    """What is asked of the edge when a worker has died under its dialogs."""
+
+    async def end_dialog(self, call_id: str) -> bool: ...
+
+    async def cancel(self, call_id: str) -> bool: ...
+
+    async def reply_pending(self, call_id: str, code: int, reason: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call as ``beffroi status`` shows it: nothing nominative."""
+
+    call_id: str
+    line_id: str | None
+    began_at: datetime
+    recording: bool
+    worker_pid: int
+
+
+class CallControl:
+    """All calls of this machine."""
+
+    def __init__(
+        self,
+        *,
+        edge: Edge,
+        pool: WorkerPool,
+        planner: Planner,
+        recordings: Recordings,
+        book: CallBook,
+        max_concurrent: int,
+        max_per_account: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._edge = edge
+        self._pool = pool
+        self._planner = planner
+        self._recordings = recordings
+        self._book = book
+        self.max_concurrent = max_concurrent
+        self.max_per_account = max_per_account
+        self._clock = clock
+        self._calls: dict[str, _Conversation] = {}
+        self._dials: dict[str, tuple[_Conversation, Target]] = {}  # leg token -> who dials what
+        self._reserved: Counter[str] = Counter()  # account -> calls being planned or running
+        self._group: asyncio.TaskGroup | None = None
+        self._draining = False
+        self._idle = asyncio.Event()  # set while there is no call
+        self._idle.set()
+        self.counters: Counter[str] = Counter(dict.fromkeys(STATISTICS, 0))
+
+    async def run(self) -> None:
+        """Own the tasks of all conversations until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
+
+    # --- the edge asks ----------------------------------------------------------------------------
+
+    async def on_request(self, request: EdgeRequest) -> Answer:
+        """Where to? Never raises: what goes wrong is an answer."""
+        match request.kind:
+            case "invite":
+                return await self._on_invite(request)
+            case "dial":
+                return self._on_dial(request)
+            case "message":
+                return Reply(405, "Method Not Allowed")
+            case _:
+                return Reply(501, "Not Implemented")
+
+    async def _on_invite(self, request: EdgeRequest) -> Answer:
+        refusal = self._no_room(request.auth_user)
+        if refusal is None:
+            self._reserved[request.auth_user] += 1
+            try:
+                return await self._begin(request)
+            finally:
+                self._reserved[request.auth_user] -= 1
+        self.counters["refused"] += 1
+        return refusal
+
+    def _no_room(self, auth_user: str) -> Reply | None:
+        if self._draining or self._group is None:
+            return Reply(503, "Shutting Down")
+        if len(self._calls) + self._reserved.total() >= min(self.max_concurrent, self._pool.capacity):
+            return Reply(503, f"All {self.max_concurrent} Lines Are In Use")
+        mine = sum(call.auth_user == auth_user for call in self._calls.values())
+        if mine + self._reserved[auth_user] >= self.max_per_account:
+            return Reply(486, f"Limit Of {self.max_per_account} Calls Reached")
+        return None
+
+    async def _begin(self, request: EdgeRequest) -> Answer:
+        began_at = self._clock()
+        plan = await self._planner.plan(request, began_at)
+        if isinstance(plan, Refusal):
+            self.counters["refused"] += 1
+            log.info("call refused: %s", plan.cause)
+            return Reply(plan.code, plan.reason)
+        try:
+            worker = await self._pool.acquire()
+        except NoWorker as error:
+            log.error("call %s refused: %s", plan.call_id, error)
+            return Reply(503, "No Media Engine")
+        conversation = _Conversation(self, plan, worker, request, began_at)
+        self._calls[plan.call_id] = conversation
+        self._idle.clear()
+        for target in plan.targets:
+            self._dials[f"{plan.call_id}-{target.leg}"] = (conversation, target)
+        assert self._group is not None
+        self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
+        self.counters["begun"] += 1
+        token = secrets.token_hex(16)
+        worker.send(p.Expect(token))
+        return ToWorker(worker.port, token)
+
+    def _on_dial(self, request: EdgeRequest) -> Answer:
+        """An INVITE of one of our workers: only what a plan names, only from the worker that has it, only once."""
+        dialled = self._dials.get(request.leg_token)
+        if dialled is None or dialled[0].worker.port != request.worker_port:
+            log.warning("an INVITE on the workers' socket that no call asked for was refused")
+            return Reply(403, "Not A Planned Leg")
+        del self._dials[request.leg_token]
+        target = dialled[1]
+        return ToDevices(target.auth_users, "tls" if target.srtp else "plain")
+
+    # --- running ----------------------------------------------------------------------------------
+
+    async def _converse(self, conversation: _Conversation) -> None:
+        call_id = conversation.plan.call_id
+        try:
+            await conversation.run()
+        except Exception:  # the boundary of one call: whatever it was, the others go on
+            log.exception("call %s failed", call_id)
+            conversation.worker.send(p.Leave())
+            await conversation.clean_edge()
+        finally:
+            self._calls.pop(call_id, None)
+            if not self._calls:
+                self._idle.set()
+            for target in conversation.plan.targets:
+                self._dials.pop(f"{call_id}-{target.leg}", None)
+
+    def live(self) -> list[LiveCall]:
+        """Calls that are going on."""
+        return [
+            LiveCall(c.plan.call_id, c.plan.line_id, c.began_at, c.rec_id is not None, c.worker.pid)
+            for c in self._calls.values()
+        ]
+
+    def hang_up(self, call_id: str, cause: int = 480, text: str = "Ended by the operator") -> bool:
+        """End one call; False if there is none of that id."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            call.arrive(acts.HangUp(cause, text))
+        return call is not None
+
+    def on_recorder_event(self, rec_id: str | None, why: str) -> None:
+        """A recording was cut short (``rec_id``), or the recorder has died (None: all of them)."""
+        for call in self._calls.values():
+            if call.rec_id is not None and rec_id in (None, call.rec_id):
+                self.counters["recording_failed"] += 1
+                call.arrive(acts.RecordingCut(why))
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new call, end those that go on, and wait until they have ended."""
+        self._draining = True
+        for call in list(self._calls.values()):
+            call.arrive(acts.HangUp(503, "The server is being stopped"))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.error("%d calls did not end in time", len(self._calls))
+
+    # --- for conversations ------------------------------------------------------------------------
+
+    @property
+    def edge(self) -> Edge:
+        return self._edge
+
+    @property
+    def recordings(self) -> Recordings:
+        return self._recordings
+
+    @property
+    def book(self) -> CallBook:
+        return self._book
+
+    def now(self) -> datetime:
+        return self._clock()
+
+
+class _Conversation:
+    """One call: its script, its worker, its recording."""
+
+    def __init__(
+        self, control: CallControl, plan: CallPlan, worker: Worker, request: EdgeRequest, began_at: datetime
+    ) -> None:
+        self.plan = plan
+        self.worker = worker
+        self.auth_user = request.auth_user
+        self.began_at = began_at
+        self.rec_id: str | None = None  # set when a recording is begun
+        self._kept: str | None = None  # recording that was kept
+        self._control = control
+        self._script = Script(plan)
+        self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
+        self._sip_call_ids = {CALLER: request.call_id}
+        self._up: set[str] = set()  # legs whose dialog is confirmed
+        self._down: set[str] = set()
+        self._ledger_seqs: list[int] = []
+        self._captured = asyncio.Event()  # the worker writes
+        self._flushed = asyncio.Event()  # the worker writes no more, for whatever reason
+        self._recording_task: asyncio.Task[None] | None = None
+        worker.listen(self.arrive)
+
+    def arrive(self, event: acts.Happening) -> None:
+        """From the worker, the recorder or an operator."""
+        match event:
+            case p.LegDialled(leg=leg, sip_call_id=sip_call_id):
+                self._sip_call_ids[leg] = sip_call_id
+            case p.LegUp(leg=leg):
+                self._up.add(leg)
+            case p.LegDown(leg=leg):
+                self._down.add(leg)
+            case p.Captured():
+                self._captured.set()
+                event = acts.RecordingStarted()
+            case p.CaptureFailed(why=why):
+                self._flushed.set()
+                event = acts.RecordingFailed(why)
+            case p.CaptureStopped() | p.Left() | p.WorkerGone():
+                self._flushed.set()
+        self._events.put_nowait(event)
+
+    async def run(self) -> None:
+        """The whole call, then its record."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._follow_script()
+        outcome = self._script.outcome
+        if outcome.cause == "engine-lost":
+            self._control.counters["engine_lost"] += 1
+            await self.clean_edge()
+        if outcome.talk_began_s is not None:
+            self._control.counters["answered"] += 1
+        talk_s = 0.0
+        if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
+            talk_s = outcome.talk_ended_s - outcome.talk_began_s
+        await self._control.book.close(
+            ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
+        )
+        log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)
+
+    async def _follow_script(self) -> None:
+        script = self._script.run()
+        act = next(script)
+        while True:
+            answer: tuple[acts.Happening, float] | None = None
+            match act:
+                case acts.Wait(seconds=seconds):
+                    answer = (await self._next(seconds), time.monotonic())
+                case acts.Note(evidence=evidence):
+                    self._ledger_seqs.append(await self._control.book.note(self.plan, evidence, self._control.now()))
+                case acts.StartRecording():
+                    self._recording_task = self._group.create_task(self._begin_recording(act))
+                case acts.StopRecording():
+                    self._group.create_task(self._finish_recording(self._recording_task))
+                case acts.DestroyRecording():
+                    self._group.create_task(self._destroy_recording(self._recording_task, self._ledger_seqs[-1]))
+                case _:
+                    self.worker.send(act)
+            try:
+                act = script.send(answer)
+            except StopIteration:
+                return
+
+    async def _next(self, seconds: float | None) -> acts.Happening:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._events.get()
+        except TimeoutError:
+            return acts.TimedOut()
+
+    # --- recording --------------------------------------------------------------------------------
+
+    async def _begin_recording(self, act: acts.StartRecording) -> None:
+        rec_id = secrets.token_hex(16)
+        legs = tuple(leg for leg in (act.first, act.second) if leg)
+        order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), None)
+        fds = (os.memfd_create("capture", os.MFD_CLOEXEC), os.memfd_create("capture", os.MFD_CLOEXEC))
+        try:
+            await self._control.recordings.begin(order, fds, self._control.now())
+            self.rec_id = rec_id
+            self.worker.send(p.Capture(act.first, act.second), fds)
+            self._control.counters["recorded"] += 1
+        except RecordingUnavailable as error:
+            log.error("call %s is not recorded: %s", self.plan.call_id, error)
+            self._control.counters["recording_failed"] += 1
+            self._events.put_nowait(acts.RecordingFailed(str(error)))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    async def _stop_capture(self, begun: asyncio.Task[None] | None) -> str | None:
+        """The id of the recording whose capture has been flushed; None if none was begun."""
+        if begun is not None:
+            await begun
+        if self.rec_id is None:
+            return None
+        self.worker.send(p.StopCapture())
+        if self.worker.gone:
+            self._flushed.set()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._flushed.wait()
+        except TimeoutError:
+            log.error("call %s: the worker did not flush its capture", self.plan.call_id)
+        rec_id, self.rec_id = self.rec_id, None
+        return rec_id
+
+    async def _finish_recording(self, begun: asyncio.Task[None] | None) -> None:
+        rec_id = await self._stop_capture(begun)
+        if rec_id is not None:
+            await self._control.recordings.finish(rec_id, self._control.now())
+            self._kept = rec_id
+
+    async def _destroy_recording(self, begun: asyncio.Task[None] | None, ledger_seq: int) -> None:
+        rec_id = await self._stop_capture(begun)
+        if rec_id is not None:
+            await self._control.recordings.destroy(rec_id, ledger_seq, self._control.now())
+
+    # --- after a crash ----------------------------------------------------------------------------
+
+    async def clean_edge(self) -> None:
+        """End at the edge what a dead worker left there: BYE to both sides, CANCEL or an answer where it rang."""
+        for leg, sip_call_id in self._sip_call_ids.items():
+            if leg in self._down:
+                continue
+            if leg in self._up:
+                await self._edge_does(self._control.edge.end_dialog(sip_call_id))
+            elif leg == CALLER:
+                await self._edge_does(self._control.edge.reply_pending(sip_call_id, 503, "Media Engine Lost"))
+            else:
+                await self._edge_does(self._control.edge.cancel(sip_call_id))
+
+    async def _edge_does(self, deed: Awaitable[bool]) -> None:
+        try:
+            if not await deed:
+                log.info("call %s: the edge knows that leg no more", self.plan.call_id)
+        except (OSError, RpcError):
+            log.error("call %s: the edge did not take the end of a leg", self.plan.call_id)

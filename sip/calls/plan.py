@@ -1,0 +1,113 @@
+"""What the daemon has decided about a call before it begins, as plain frozen values.
+
+A ``CallPlan`` is the whole input of the call's script: who calls, who rings, what may be recorded and how that is
+asked, which prompts exist, how long things may take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from retention.recording_decision import RecordingDecision
+
+
+class LineKind(Enum):
+    """What answers on a dialled number."""
+
+    RING = "ring"  # devices of one or more accounts
+    ECHO = "echo"  # the caller's own voice
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """A prompt as it is played: the evidence of consent names all of this."""
+
+    prompt_id: str
+    version: str
+    language: str
+    sha256: str  # of the audio, hex
+    path: Path
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One INVITE to the callee: all devices of one kind, forked by the edge."""
+
+    leg: str  # "b0", "b1"
+    auth_users: tuple[str, ...]  # device credentials that ring
+    srtp: bool  # True: contacts that came by TLS, RTP/SAVP; False: the others, RTP/AVP
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One side of a call. Numbers and names are personal data: never logged."""
+
+    account_id: str | None
+    number: str  # what is dialled to reach it
+    display: str
+    language: str
+    country: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """A call that may go ahead."""
+
+    call_id: str  # opaque, ours
+    line_id: str | None  # None: an ordinary call between two accounts
+    kind: LineKind
+    caller: Party
+    callee: Party
+    targets: tuple[Target, ...]
+    recording: RecordingDecision
+    metadata_class: str  # none, minimal, standard
+    prompts: Mapping[tuple[str, str], PromptFile]  # (prompt id, language)
+    ring_timeout_s: float = 60.0
+    max_duration_s: float = 14400.0
+    caller_hidden: bool = False  # RFC 3323: the callee is shown "anonymous"
+
+    def leg_id(self, leg: str) -> str:
+        """The opaque id under which ledger and recordings know a leg of this call."""
+        return hashlib.sha256(f"{self.call_id}/{leg}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that may not go ahead: the SIP answer and, for our own records, why."""
+
+    code: int
+    reason: str  # phrase for the phone's display
+    cause: str  # for metrics and records: "unknown", "not-registered", "limit" ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One act of consent on one leg (GDPR art. 7(1)): becomes an entry of the consent ledger."""
+
+    leg: str
+    act: str  # heard, key, refused, silent, failed, objected
+    prompt_id: str
+    prompt_version: str
+    prompt_sha256: str
+    language: str
+    key: str  # "" when no key was pressed
+    media_ms: int  # since the leg's media came up
+
+
+@dataclass
+class Outcome:
+    """How a call went: filled by the script as things happen, read for the call record."""
+
+    code: int = 487  # SIP status that tells the end; 200 for a conversation that ended by BYE
+    cause: str = "cancelled"
+    answered_leg: str | None = None
+    caller_answered: bool = False  # the caller's leg was answered, be it only by a prompt
+    talk_began_s: float | None = None  # on the script's clock
+    talk_ended_s: float | None = None
+    recording: str = "not-asked"  # not-asked, refused, silent, failed, recorded, cut, objected
+    evidence: list[Evidence] = field(default_factory=list)

@@ -1,0 +1,66 @@
+"""What call control needs from the rest of the house, as protocols: the daemon's wiring fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sip.calls.plan import CallPlan, Evidence, Outcome, Refusal
+from sip.edge.protocol import EdgeRequest
+
+
+class RecordingUnavailable(Exception):
+    """No recording can be begun: recorder gone or refusing, disk full, no reader for the purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOrder:
+    """Everything a recording is begun with. The evidence is in the ledger before this exists."""
+
+    rec_id: str
+    plan: CallPlan
+    legs: tuple[str, ...]  # legs that are captured, channel by channel
+    ledger_seqs: tuple[int, ...]  # consent entries that prove it
+    answered_by: str | None  # account of the callee's leg, where known
+
+
+class Planner(Protocol):
+    """Decides about a call before it begins."""
+
+    async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal: ...
+
+
+class Recordings(Protocol):
+    """Recordings as call control sees them."""
+
+    async def begin(self, order: RecordingOrder, fds: tuple[int, int], now: datetime) -> None:
+        """Make the key, commit its wrap, let the recorder read ``fds``. Raises RecordingUnavailable."""
+
+    async def finish(self, rec_id: str, now: datetime) -> bool:
+        """Seal and keep; whether it is whole. The capture has been flushed."""
+
+    async def destroy(self, rec_id: str, ledger_seq: int, now: datetime) -> None:
+        """Through the deletion gate, for the objection in that ledger entry."""
+
+
+class CallBook(Protocol):
+    """Evidence and call records."""
+
+    async def note(self, plan: CallPlan, evidence: Evidence, now: datetime) -> int:
+        """Commit an act of consent; its sequence number in the consent ledger."""
+
+    async def close(self, closed: ClosedCall) -> None:
+        """Write the call record, with just the fields that its metadata class allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedCall:
+    """A call that is over."""
+
+    plan: CallPlan
+    outcome: Outcome
+    began_at: datetime
+    ended_at: datetime
+    talk_s: float  # 0.0 if nobody talked
+    rec_id: str | None

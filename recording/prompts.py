@@ -1,0 +1,180 @@
+"""Spoken prompts: made once from their text, kept by the hash of what is said, replaced by a company's own audio.
+
+    prompts/<hash of engine, voice, language, text, rate, version>.wav     what is played
+    prompts/custom/<PROMPT_ID>.<language>.wav                              replaces the spoken text, any WAV
+
+The evidence of a consent names the hash of the audio that was played (`Prompt.sha256`), so it can be shown years
+later what somebody heard. A custom file that cannot be used is an error, never silently passed over: somebody chose
+its words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import prompt_texts
+from config.prompt_texts import PlaceholderError, PromptText
+from recording import prompt_audio, speech
+from recording.prompt_audio import AudioError
+
+__all__ = ["PlaceholderError", "Prompt", "PromptError", "PromptStore"]
+
+_log = logging.getLogger(__name__)
+_CUSTOM_MAX_BYTES = 50_000_000
+_AT_ONCE = 2
+
+
+class PromptError(Exception):
+    """A prompt cannot be had. The message names the prompt or the file, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt as it is played. `sha256`: of the file's bytes, hex. `custom`: the company's own audio."""
+
+    prompt_id: str
+    version: str
+    language: str
+    sha256: str
+    path: Path
+    duration_ms: int
+    custom: bool = False
+
+
+Speak = Callable[[str, str], speech.Samples]
+
+
+class PromptStore:
+    """The prompts of one data directory.
+
+    Several may work on one directory at once: files appear whole or not at all.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        texts: Mapping[str, PromptText] | None = None,
+        voices: Mapping[str, str] = speech.VOICES,
+        speak: Speak = speech.speak,
+    ) -> None:
+        self._dir = directory
+        self._texts = texts or prompt_texts.load()
+        self._voices = dict(voices)
+        self._speak = speak
+        # Two at once, so that making all of them leaves the machine usable.
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+        # What a file held when it was last looked at: path -> (size, mtime), prompt facts.
+        self._seen: dict[Path, tuple[tuple[int, int], str, int]] = {}
+
+    async def get(self, prompt_id: str, language: str, values: Mapping[str, str]) -> Prompt:
+        """The prompt with its {placeholders} filled from `values`; made now where it is not there yet.
+
+        Never blocks the loop. Raises PlaceholderError naming what `values` lack, PromptError for the rest.
+        """
+        async with self._turn:
+            return await asyncio.to_thread(self.get_blocking, prompt_id, language, values)
+
+    async def get_all(
+        self, wanted: Iterable[tuple[str, str]], values: Mapping[str, Mapping[str, str]]
+    ) -> dict[tuple[str, str], Prompt]:
+        """Many at once: (prompt id, language) pairs, `values` by language. Raises as `get` does."""
+        keys = list(dict.fromkeys(wanted))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {key: group.create_task(self.get(*key, values[key[1]])) for key in keys}
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        return {key: task.result() for key, task in tasks.items()}
+
+    def get_blocking(self, prompt_id: str, language: str, values: Mapping[str, str]) -> Prompt:
+        """As `get`, for a caller without a loop (setting up)."""
+        text = self._texts.get(prompt_id)
+        if text is None or text.mode == "written" or language not in text.texts:
+            raise PromptError(f"there is no spoken prompt {prompt_id!r} in {language!r}")
+        custom = self._custom(prompt_id, language)
+        if custom is not None:
+            path, sha256, duration_ms = custom
+        else:
+            path, sha256, duration_ms = self._spoken(text, language, values)
+        return Prompt(prompt_id, str(text.version), language, sha256, path, duration_ms, custom is not None)
+
+    def _spoken(self, text: PromptText, language: str, values: Mapping[str, str]) -> tuple[Path, str, int]:
+        said = speech.speakable(text.render(language, values), language)
+        voice = self._voices.get(language)
+        if voice is None:
+            raise PromptError(f"no voice for language {language!r}")
+        try:
+            path = self._place(speech.engine(), voice, language, said, prompt_audio.RATE_HZ, prompt_audio.VERSION)
+            return self._look(path) or self._make(path, lambda: (self._speak(said, voice), speech.RATE_HZ))
+        except (speech.SpeechError, AudioError, OSError) as error:
+            raise PromptError(f"{text.prompt_id} ({language}) cannot be spoken: {error}") from error
+
+    def _custom(self, prompt_id: str, language: str) -> tuple[Path, str, int] | None:
+        source = self._dir / "custom" / f"{prompt_id}.{language}.wav"
+        try:
+            if not source.is_file():
+                return None
+            if source.stat().st_size > _CUSTOM_MAX_BYTES:
+                raise AudioError(f"is larger than {_CUSTOM_MAX_BYTES // 1_000_000} MB")
+            content = source.read_bytes()
+            path = self._place("custom", hashlib.sha256(content).hexdigest(), prompt_audio.RATE_HZ,
+                               prompt_audio.VERSION)  # fmt: skip
+            return self._look(path) or self._make(path, lambda: prompt_audio.read_any_wav(content))
+        except (AudioError, OSError) as error:
+            raise PromptError(f"{source}: {error}. Replace it by a WAV file, or remove it to use the text") from error
+
+    def _place(self, *facts: object) -> Path:
+        """Where the audio made from these facts lies; any change of one is another file."""
+        return self._dir / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}.wav"
+
+    def _look(self, path: Path) -> tuple[Path, str, int] | None:
+        """What is there already; None where nothing usable is."""
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        mark = (status.st_size, status.st_mtime_ns)
+        seen = self._seen.get(path)
+        if seen is not None and seen[0] == mark:
+            return path, seen[1], seen[2]
+        try:
+            content = path.read_bytes()
+            duration_ms = prompt_audio.read_prompt_wav(content).duration_ms
+        except AudioError:
+            _log.warning("prompt file %s is damaged and is made again", path.name[:8])
+            return None
+        facts = (path, hashlib.sha256(content).hexdigest(), duration_ms)
+        self._seen[path] = (mark, facts[1], facts[2])
+        return facts
+
+    def _make(self, path: Path, source: Callable[[], tuple[speech.Samples, int]]) -> tuple[Path, str, int]:
+        _write(path, prompt_audio.for_telephone(*source()))
+        made = self._look(path)
+        if made is None:
+            raise AudioError("could not be read back")
+        return made
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, also after a power cut."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

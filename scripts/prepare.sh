@@ -154,12 +154,12 @@ prepare_python() { # prepare_python run|test: .venv holds the pinned packages of
     for file in "${files[@]}"; do args+=(-r "$ROOT/requirements/$file"); done
     say "installing pinned Python packages, each checked against its hash"
     rm -f "$VENV"/.stamp-*
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input --only-binary :all: \
         --require-hashes "${args[@]}" ||
         fail "pip could not install the Python packages (its last words are above)." \
             "If a hash does not match, a file was changed on its way: do not go on." \
             "Otherwise check that this machine reaches its package index (pip config list) and start this again."
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-index \
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check --no-input --no-deps --no-index \
         --no-build-isolation --editable "$ROOT" || fail "the project itself could not be installed into .venv."
     echo "$stamp" >"$VENV/.stamp-$purpose"
     # What the tests need contains what the program needs.

@@ -48,7 +48,7 @@ class Damaged(SealError):
 class SealedReader(io.RawIOBase):
     """The Ogg stream of a sealed file, seekable.
 
-    Strict (the default) opens whole files only; a chunk that is damaged in the middle raises Damaged when it is reached,
+    Strict (the default) opens whole files only; a chunk damaged in the middle raises Damaged when it is reached,
     and authenticate_all() finds it beforehand. Tolerant opens the longest authentic prefix of full chunks and says so.
     """
 

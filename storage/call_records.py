@@ -5,6 +5,7 @@ basis and times is sealed all the same.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +16,13 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from storage import tables
 from storage.accounts import METADATA_CLASSES
 from storage.errors import Invalid, NotFound
-from storage.ids import require_in
+from storage.ids import require, require_in
 from storage.numbers import digest, digests
 from storage.tx import Tx
 from storage.types import canonical_json
 
 DIRECTIONS = frozenset({"internal", "inbound", "outbound"})
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _T = tables.call_records
 _PEERS = tables.call_peers
 _TOTALS = tables.call_totals
@@ -123,6 +125,7 @@ async def remove(tx: Tx, call_id: str) -> bool:
 
 async def count(tx: Tx, day: str, direction: str, minutes: int) -> None:
     """One more call of class "none" on that day (UTC, "2026-11-21"): all that is ever known of it."""
+    require("day", day, _DAY)
     require_in("direction", direction, DIRECTIONS)
     if minutes < 0:
         raise Invalid("minutes", "is negative")

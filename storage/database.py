@@ -7,13 +7,14 @@ BEGIN IMMEDIATE between processes). PostgreSQL: the writers run side by side; wh
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, insert, make_url, select
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage import failures, schema, tables
@@ -32,7 +33,10 @@ def sqlite_url(path: Path) -> str:
 
 
 def _with_driver(url: str) -> URL:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Invalid("storage.url", "is not a URL") from None  # it may hold a password: keep it out of the trace
     driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}.get(parsed.get_backend_name())
     if driver is None:
         raise Invalid("storage.url", "neither sqlite:// nor postgresql://")
@@ -61,12 +65,13 @@ class Database:
         parsed = _with_driver(url)
         database = cls(_engine(parsed), field_keys, ledger_key)
         try:
-            with failures.translated():
-                if database.is_sqlite:
+            if database.is_sqlite:
+                with failures.reaching():
                     _create_private(Path(parsed.database or ""))
-                async with database.transaction() as tx:
+            async with database.transaction() as tx:
+                with failures.reaching():
                     await tx.conn.run_sync(schema.bring_up_to_date)
-                    await _check_field_key(tx)
+                await _check_field_key(tx)
         except BaseException:
             await database.close()
             raise
@@ -100,7 +105,7 @@ class Database:
         """
         if not self.is_sqlite:
             return
-        with failures.translated():
+        with failures.reaching():
             async with self._writer, self._engine.connect() as conn:
                 # Beside SQLAlchemy: a checkpoint is refused inside of any transaction.
                 driver = (await conn.get_raw_connection()).driver_connection
@@ -116,10 +121,14 @@ class Database:
     @asynccontextmanager
     async def _begin(self, *, write: bool) -> AsyncIterator[Tx]:
         with failures.translated():
-            async with self._engine.connect() as conn:
-                await self._choose_mode(conn, write=write)
-                async with conn.begin():
-                    yield Tx(conn, self._keys, self._ledger_key, write)
+            async with AsyncExitStack() as stack:
+                with failures.reaching():
+                    conn = await stack.enter_async_context(self._engine.connect())
+                    await self._choose_mode(conn, write=write)
+                    transaction = await stack.enter_async_context(conn.begin())
+                yield Tx(conn, self._keys, self._ledger_key, write)
+                with failures.reaching():
+                    await transaction.commit()
 
     async def _choose_mode(self, conn: AsyncConnection, *, write: bool) -> None:
         if self.is_sqlite:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import Conflict, Duplicate, Full, StorageError, Unavailable
@@ -17,7 +17,10 @@ _DISK_FULL = "53100"  # PostgreSQL: disk_full
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `Duplicate`, `Conflict`, `Full` or `Unavailable` in place of what the driver raised."""
+    """Raise `Duplicate`, `Conflict`, `Full` or `Unavailable` in place of what SQLAlchemy raised.
+
+    Leaves everything else alone: around a transaction's block it may be the caller's own.
+    """
     try:
         yield
     except IntegrityError as error:
@@ -25,8 +28,22 @@ def translated() -> Iterator[None]:
     except DBAPIError as error:
         full = "disk is full" in str(error.orig) or getattr(error.orig, "sqlstate", "") == _DISK_FULL
         raise (Full if full else Unavailable)(type(error.orig).__name__) from error
-    except (PoolTimeout, ConnectionError, TimeoutError) as error:
-        raise Unavailable(type(error).__name__) from error
+    except StatementError as error:
+        if isinstance(error.orig, StorageError):  # refused by one of our column types
+            raise error.orig from None
+        raise
+    except PoolTimeout as error:
+        raise Unavailable("every connection is in use") from error
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """`translated`, and a network or time-out error of the driver is `Unavailable`: around our own calls only."""
+    with translated():
+        try:
+            yield
+        except OSError as error:  # TimeoutError is one
+            raise Unavailable(type(error).__name__) from error
 
 
 def _integrity(error: IntegrityError) -> StorageError:

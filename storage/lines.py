@@ -130,13 +130,13 @@ async def _some(tx: Tx, *conditions: object) -> list[Line]:
 
 
 async def _write_members(tx: Tx, line: Line) -> None:
-    if len(set(line.members)) != len(line.members):
-        raise Invalid("members", "names an account twice")
     for position, account_id in enumerate(line.members):
         await tx.write(insert(_M).values(line_id=line.id, account_id=account_id, position=position))
 
 
 def _columns(line: Line) -> dict[str, object]:
+    if len(set(line.members)) != len(line.members):
+        raise Invalid("members", "names an account twice")
     return {
         "name": require("name", line.name, ACCOUNT_NAME),
         "number": require("number", line.number, DIALLED),

@@ -8,6 +8,7 @@ from sqlalchemy import Executable, RowMapping
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import failures
 from storage.errors import ReadOnly
 from storage.field_crypto import FieldKeys
 
@@ -23,14 +24,17 @@ class Tx:
     writable: bool
 
     async def row(self, statement: Executable) -> RowMapping | None:
-        return (await self.conn.execute(statement)).mappings().one_or_none()
+        with failures.reaching():
+            return (await self.conn.execute(statement)).mappings().one_or_none()
 
     async def rows(self, statement: Executable) -> Sequence[RowMapping]:
-        return (await self.conn.execute(statement)).mappings().all()
+        with failures.reaching():
+            return (await self.conn.execute(statement)).mappings().all()
 
     async def write(self, statement: Executable) -> int:
         """Number of rows touched. Raises `ReadOnly` outside of `Database.transaction()`."""
         if not self.writable:
             raise ReadOnly("a write inside a read transaction")
-        result = await self.conn.execute(statement)
+        with failures.reaching():
+            result = await self.conn.execute(statement)
         return result.rowcount if isinstance(result, CursorResult) else 0

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from storage.errors import Invalid
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -16,7 +18,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment, kept as microseconds since 1970 (UTC). Refuses a datetime without zone."""
+    """A moment, kept as microseconds since 1970 (UTC). Raises `Invalid` for a datetime without zone."""
 
     impl = BigInteger
     cache_ok = True
@@ -25,7 +27,7 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a datetime without zone")
+            raise Invalid("moment", "a datetime without zone")
         return (value - _EPOCH) // timedelta(microseconds=1)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:

@@ -1,0 +1,255 @@
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import storage
+from storage import accounts, people, schema, tables
+from storage.database import Database, sqlite_url
+from storage.errors import (
+    Conflict,
+    Duplicate,
+    Invalid,
+    NotFound,
+    ReadOnly,
+    SchemaTooNew,
+    Unavailable,
+    WrongFieldKey,
+)
+from storage.field_crypto import FieldKeys
+
+
+@asynccontextmanager
+async def opened(url: str, keys: FieldKeys) -> AsyncIterator[Database]:
+    database = await Database.open(url, keys)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def test_the_migrations_make_exactly_the_tables(url: str, field_keys: FieldKeys) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, tables.metadata))
+
+    async with opened(url, field_keys) as database, database.transaction() as tx:
+        assert await tx.conn.run_sync(differences) == []
+        assert await tx.conn.run_sync(schema.version) == schema.HEAD
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(storage.__file__)).with_name("migrations")))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+async def test_two_that_open_an_empty_database_at_once_both_succeed(url: str, field_keys: FieldKeys) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(Database.open(url, field_keys)) for _ in range(2)]
+    one, two = (task.result() for task in tasks)
+    try:
+        async with one.transaction() as tx:
+            await people.add(tx, "alice", "Alice", datetime.fromisoformat("2026-11-21T00:00:00+00:00"))
+        async with two.read() as tx:
+            assert (await people.by_login(tx, "alice")).display_name == "Alice"
+    finally:
+        await one.close()
+        await two.close()
+
+
+async def test_the_callers_own_errors_pass_unchanged(db: Database) -> None:
+    for error in (ConnectionResetError("phone"), TimeoutError("phone"), FileNotFoundError("file")):
+        with pytest.raises(type(error)):
+            async with db.transaction():
+                raise error
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(fresh_url: str, field_keys: FieldKeys) -> None:
+    async with opened(fresh_url, field_keys) as database, database.transaction() as tx:
+        await tx.conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaTooNew, match="9999"):
+        await Database.open(fresh_url, field_keys)
+
+
+async def test_another_field_key_is_refused_at_open(fresh_url: str) -> None:
+    with pytest.raises(WrongFieldKey):
+        await Database.open(fresh_url, FieldKeys.generate())
+
+
+async def test_a_rotated_field_key_opens(fresh_url: str, field_keys: FieldKeys) -> None:
+    async with opened(fresh_url, field_keys.rotated()) as database, database.read() as tx:
+        assert await people.list_all(tx) == ()
+
+
+@pytest.mark.parametrize("bad", ["sqlite://", "sqlite:///:memory:", "mysql://localhost/x", "file.db", ""])
+async def test_a_url_that_cannot_serve_is_refused(bad: str, field_keys: FieldKeys) -> None:
+    with pytest.raises(Invalid, match=r"storage\.url"):
+        await Database.open(bad, field_keys)
+
+
+@pytest.mark.parametrize(
+    "absent",
+    ["sqlite:////nonexistent/dir/x.sqlite3", "postgresql://beffroi@127.0.0.1:1/x", "postgresql:///x?host=/nowhere"],
+)
+async def test_a_database_out_of_reach_is_unavailable(absent: str, field_keys: FieldKeys) -> None:
+    with pytest.raises(Unavailable):
+        await Database.open(absent, field_keys)
+
+
+async def test_what_raises_is_rolled_back(db: Database, now: datetime) -> None:
+    with pytest.raises(NotFound):
+        async with db.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+            await people.by_login(tx, "bob")
+    async with db.read() as tx:
+        assert await people.list_all(tx) == ()
+
+
+async def test_a_task_cancelled_inside_a_transaction_keeps_nothing_and_frees_the_writer(
+    db: Database, now: datetime
+) -> None:
+    inside = asyncio.Event()
+
+    async def dawdle() -> None:
+        async with db.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+            inside.set()
+            await asyncio.sleep(60)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(dawdle())
+        await inside.wait()
+        task.cancel()
+    async with asyncio.timeout(5), db.transaction() as tx:
+        assert await people.list_all(tx) == ()
+
+
+async def test_writers_queue_and_readers_do_not_wait(db: Database, now: datetime) -> None:
+    async def add(number: int) -> None:
+        async with db.transaction() as tx:
+            await accounts.add(tx, f"a{number}", str(100 + number), "", now)
+
+    async with asyncio.timeout(20):
+        async with asyncio.TaskGroup() as group:
+            for number in range(30):
+                group.create_task(add(number))
+        async with db.transaction() as writer:
+            await accounts.add(writer, "uncommitted", "999", "", now)
+            async with db.read() as reader:
+                assert len(await accounts.list_all(reader)) == 30
+
+
+async def test_reading_transactions_do_not_write(db: Database, now: datetime) -> None:
+    with pytest.raises(ReadOnly):
+        async with db.read() as tx:
+            await people.add(tx, "alice", "Alice", now)
+
+
+async def test_a_read_sees_one_moment(db: Database, now: datetime) -> None:
+    async with db.read() as early:
+        assert await people.list_all(early) == ()
+        async with db.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+        assert await people.list_all(early) == ()
+
+
+async def test_errors_name_the_field_and_never_the_value(db: Database, now: datetime) -> None:
+    async with db.transaction() as tx:
+        await people.add(tx, "alice", "Alice", now)
+    with pytest.raises(Duplicate) as taken:
+        async with db.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+    assert taken.value.field == "login"
+    assert "alice" not in str(taken.value)
+    with pytest.raises(Conflict):
+        async with db.transaction() as tx:
+            await accounts.add(tx, "bob", "101", "Bob", now, person_id="00" * 16)
+
+
+async def test_a_moment_without_zone_is_refused(db: Database) -> None:
+    with pytest.raises(Invalid, match="zone"):
+        async with db.transaction() as tx:
+            await people.add(tx, "alice", "Alice", datetime(2026, 11, 21))  # noqa: DTZ001
+
+
+@pytest.mark.promise("0.1")
+async def test_no_name_stands_in_clear_in_any_byte(
+    db: Database, now: datetime, raw: Callable[[Database], Awaitable[bytes]]
+) -> None:
+    async with db.transaction() as tx:
+        person = await people.add(tx, "login-in-clear", "Zoe Quetzal", now)
+        await accounts.add(tx, "zoe", "101", "Zoe Quetzal", now, person_id=person.id)
+    written = await raw(db)
+    assert b"login-in-clear" in written
+    assert b"Quetzal" not in written and b"Quetzal".hex().encode() not in written
+
+
+# --- SQLite alone ----------------------------------------------------------------------------------------------------
+
+
+async def test_sqlite_is_set_up_for_durability_and_forgetting(tmp_path: Path, field_keys: FieldKeys) -> None:
+    async with opened(sqlite_url(tmp_path / "b.sqlite3"), field_keys) as database:
+        for mode in (database.transaction, database.read):
+            async with mode() as tx:
+                answers = {
+                    name: (await tx.conn.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+                    for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "temp_store")
+                }
+            assert answers == {
+                "journal_mode": "wal",
+                "synchronous": 2,
+                "foreign_keys": 1,
+                "secure_delete": 1,
+                "temp_store": 2,
+            }
+
+
+async def test_sqlite_files_are_private_whatever_the_umask(
+    tmp_path: Path, field_keys: FieldKeys, now: datetime
+) -> None:
+    before = os.umask(0)
+    try:
+        async with opened(sqlite_url(tmp_path / "b.sqlite3"), field_keys) as database:
+            async with database.transaction() as tx:
+                await people.add(tx, "alice", "Alice", now)
+            modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in os.scandir(tmp_path)}
+    finally:
+        os.umask(before)
+    assert modes == {"b.sqlite3": 0o600, "b.sqlite3-wal": 0o600, "b.sqlite3-shm": 0o600}
+
+
+async def test_sqlite_checkpoint_empties_the_log(tmp_path: Path, field_keys: FieldKeys, now: datetime) -> None:
+    async with opened(sqlite_url(tmp_path / "b.sqlite3"), field_keys) as database:
+        async with database.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+        log = tmp_path / "b.sqlite3-wal"
+        assert os.stat(log).st_size > 0
+        await database.checkpoint_truncate()
+        assert os.stat(log).st_size == 0
+
+
+async def test_sqlite_a_second_process_waits_its_turn(tmp_path: Path, field_keys: FieldKeys, now: datetime) -> None:
+    url = sqlite_url(tmp_path / "b.sqlite3")
+    async with opened(url, field_keys) as one, opened(url, field_keys) as two:
+
+        async def add(database: Database, login: str) -> None:
+            async with database.transaction() as tx:
+                await people.add(tx, login, "", now)
+                await asyncio.sleep(0.05)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(add(one, "alice"))
+            group.create_task(add(two, "bob"))
+        async with one.read() as tx:
+            assert [person.login for person in await people.list_all(tx)] == ["alice", "bob"]

@@ -143,14 +143,14 @@ class EdgeControl:
     def _tell(self, event: EdgeEvent) -> None:
         try:
             self._on_event(event)
-        except Exception:
+        except Exception:  # the daemon's fault with one event must not cut off the edge
             logger.exception("handling an event of the edge failed")
 
     async def _decide(self, request: EdgeRequest) -> None:
         """One question. Whatever goes wrong, the edge gets an answer."""
         try:
             frame = protocol.answer(request.transaction, await self._on_request(request))
-        except Exception:
+        except Exception:  # whatever the fault, the caller hears an answer
             logger.exception("deciding on a request failed")
             frame = protocol.answer(request.transaction, _BROKEN)
         self._send(frame)

@@ -274,8 +274,13 @@ class Phone:
         """Waits for the end of the first call and gives baresip's reason, such as "486 Busy Here"."""
         return str(self.wait("CALL_CLOSED", timeout=timeout).get("param", ""))
 
-    def registered(self, *, timeout: float = 10) -> Event:
-        return self.wait("REGISTER_OK", timeout=timeout)
+    def registered(self, *, timeout: float = 10) -> None:
+        """Waits for a registration. One that was done before we could listen for events shows in `reginfo`."""
+        until = time.monotonic() + timeout
+        while "OK " not in self.command("reginfo") and not self.count("REGISTER_OK"):
+            if self._ended() or time.monotonic() > until:
+                raise PhoneError(f"{self.name}: not registered within {timeout} s; events: {self.events}")
+            time.sleep(0.05)
 
     def count(self, kind: str) -> int:
         return sum(e["type"] == kind for e in list(self.events))

@@ -184,6 +184,10 @@ class CallControl:
             for c in self._calls.values()
         ]
 
+    def worker_ports(self) -> set[int]:
+        """SIP ports of the workers that have a call."""
+        return {call.worker.port for call in self._calls.values()}
+
     def hang_up(self, call_id: str, cause: int = 480, text: str = "Ended by the operator") -> bool:
         """End one call; False if there is none of that id."""
         call = self._calls.get(call_id)

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from retention.metadata import strictest_class
-
 from retention import recording_decision as decisions
 from retention.consent import ConsentMode
 from retention.languages import choose_language
+from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
 from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Refusal, Target
-from sip.edge.state import Contact
 from sip.edge.protocol import EdgeRequest
+from sip.edge.state import Contact
 from storage import accounts, devices, lines
 from storage.accounts import Account
 from storage.database import Database
@@ -248,4 +247,4 @@ def _metadata_class(caller: Account, called: Called) -> str:
     """The strictest of what the line and the two sides ask for; protected accounts leave no trace on any line."""
     asked = [account.metadata_class for account in (caller, *called.members) if account.metadata_class is not None]
     asked.append(called.line.metadata_class if called.line is not None else DEFAULT_CLASS)
-    return strictest_class(asked)
+    return str(strictest_class(MetadataClass.parse(each) for each in asked))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,15 +54,29 @@ class Worker:
     control: socket.socket
     pid: int = 0
     port: int = 0
-    events: asyncio.Queue[p.Event | p.WorkerGone] = field(default_factory=asyncio.Queue)
+    early: list[p.Event | p.WorkerGone] = field(default_factory=list)  # what came before anybody listened
+    listener: Callable[[p.Event | p.WorkerGone], None] | None = None  # set by listen
     left: bool = False  # said Left: its end is no crash
     gone: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     waker: socket.socket | None = None
 
+    def listen(self, listener: Callable[[p.Event | p.WorkerGone], None]) -> None:
+        """From now on every event of this worker, also those that have already come."""
+        self.listener = listener
+        early, self.early = self.early, []
+        for event in early:
+            listener(event)
+
+    def deliver(self, event: p.Event | p.WorkerGone) -> None:
+        if self.listener is not None:
+            self.listener(event)
+        else:
+            self.early.append(event)
+
     def send(self, command: p.Command, descriptors: Sequence[int] = ()) -> None:
         """Hand over one command and wake the worker's poll. A worker that is gone takes it silently: its end is
-        already in ``events``."""
+        already told."""
         try:
             socket.send_fds(self.control, [p.encode(command)], list(descriptors))
             if self.waker is not None:
@@ -77,10 +92,11 @@ class WorkerPool:
         self,
         config: PoolConfig,
         *,
-        on_ready: Callable[[int], None] = lambda port: None,
-        on_gone: Callable[[int], None] = lambda port: None,
+        on_ready: Callable[[int], Awaitable[None]],
+        on_gone: Callable[[int], None],
     ) -> None:
-        """``on_ready`` and ``on_gone`` are told the SIP port of each worker, so that the edge knows whom to trust."""
+        """``on_ready`` and ``on_gone`` are told the SIP port of each worker, so that the edge knows whom to trust:
+        the first is awaited before the worker is used."""
         self._config = config
         self._on_ready = on_ready
         self._on_gone = on_gone
@@ -112,6 +128,11 @@ class WorkerPool:
 
     def worker_pids(self) -> list[int]:
         return [w.pid for w in self._all if w.pid]
+
+    def resize(self, warm: int) -> None:
+        """Keep this many warm from now on; surplus ones are used up, not killed."""
+        self._config = dataclasses.replace(self._config, warm=warm)
+        self._wanted.set()
 
     async def run(self) -> None:
         """Keep the pool filled until cancelled. Starts the zygote, and again should it die."""
@@ -190,6 +211,7 @@ class WorkerPool:
         if worker.gone:
             raise NoWorker("the media engine does not start")
         worker.waker = self._waker
+        await self._on_ready(worker.port)
         return worker
 
     def _birth_letter(self, slot: int) -> bytes:
@@ -218,13 +240,12 @@ class WorkerPool:
             event = p.decode(packet)
             if isinstance(event, p.Ready):
                 worker.pid, worker.port = event.pid, event.port
-                self._on_ready(worker.port)
                 worker.ready.set()
             elif not isinstance(event, p.Command):
                 if isinstance(event, p.Left):
                     worker.left = True
                     self.cpu_ms += event.cpu_ms
-                worker.events.put_nowait(event)
+                worker.deliver(event)
 
     def _lost(self, worker: Worker) -> None:
         """End of file on the worker's socket: the process has ended, in order or not."""
@@ -242,7 +263,7 @@ class WorkerPool:
         if not worker.left and not self._closing:
             self.crashes += 1
             log.warning("worker %d ended without a word", worker.pid)
-            worker.events.put_nowait(p.WorkerGone())
+            worker.deliver(p.WorkerGone())
         worker.ready.set()
         self._wanted.set()
 

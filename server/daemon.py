@@ -1,0 +1,250 @@
+"""``beffroi serve``: the daemon. Here, and only here, the rooms are wired together.
+
+Order of starting: data directory locked, database migrated, what a crash left is judged, then everything at once in one
+TaskGroup. Order of stopping: no new calls, running calls end with a reason, recordings are sealed, then the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from config.addresses import Endpoint
+from config.settings import Change, Settings
+from recording.prompts import PromptStore
+from retention.recording_decision import CompanyFacts
+from server import control_socket, http
+from server.call_book import DatabaseCallBook
+from server.destruction import RecordingDestruction
+from server.edge_plan import edge_plan
+from server.recording_desk import DeskKeys, RecordingDesk
+from server.services.context import Services, open_services
+from server.spoken import Spoken
+from sip.calls.control import CallControl
+from sip.calls.planning import DirectoryPlanner, Timing
+from sip.edge.control import EdgeControl
+from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest
+from sip.edge.rpc import RpcError
+from sip.edge.state import Device
+from sip.worker.pool import PoolConfig, WorkerPool
+from storage import devices
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+
+
+class _Stop(Exception):
+    """Ends the daemon's TaskGroup."""
+
+
+class Daemon:
+    """All running parts. Fills ``server.services.context.Live``."""
+
+    def __init__(self, services: Services) -> None:
+        settings, paths = services.settings, services.paths
+        self._services = services
+        self._bans = 0
+        plan = edge_plan(settings, paths)
+        self.edge = EdgeControl(
+            control_port=plan.control_port,
+            control_secret=plan.control_secret,
+            rpc_socket=plan.rpc_socket,
+            on_request=self._on_request,
+            on_event=self._on_event,
+            on_attach=self._on_attach,
+        )
+        self.pool = WorkerPool(
+            _pool_config(settings, paths.run), on_ready=self._on_worker, on_gone=self._on_worker_gone
+        )
+        self.destruction = RecordingDestruction(services.db, paths.vault, services.keys.ledger)
+        self.desk = RecordingDesk(
+            services.db,
+            paths.vault,
+            DeskKeys(proof=services.keys.proof, kek=services.keys.ledger),
+            bitrate_bps=settings.recording.bitrate_bps,
+            min_free_mb=settings.recording.min_free_mb,
+            on_cut=self._on_cut,
+            destroy=self.destruction.on_objection,
+        )
+        self.prompts = Spoken(PromptStore(paths.prompts))
+        self.planner = DirectoryPlanner(services.db, self.edge, self.prompts, _company(settings), _timing(settings))
+        self.calls = CallControl(
+            edge=self.edge,
+            pool=self.pool,
+            planner=self.planner,
+            recordings=self.desk,
+            book=DatabaseCallBook(services.db),
+            max_concurrent=settings.calls.max_concurrent,
+            max_per_account=settings.calls.max_per_account,
+        )
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then end in order."""
+        await self.desk.recover()
+        endpoint = Endpoint.parse(self._services.settings.http.listen)
+        pages = await http.start(
+            http.application(self.health, self.counters, self.gauges), str(endpoint.host), endpoint.port
+        )
+        try:
+            await self._run_parts(stop)
+        finally:
+            await pages.cleanup()
+
+    async def _run_parts(self, stop: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self.calls.run(), name="calls")
+                group.create_task(self.desk.run(), name="recorder")
+                group.create_task(self.edge.run(), name="edge")
+                group.create_task(self.pool.run(), name="workers")
+                group.create_task(self.prompts.warm_up(self._services.settings.company.languages), name="prompts")
+                await stop.wait()
+                log.info("stopping")
+                await self.calls.drain(DRAIN_S)
+                raise _Stop
+        except* _Stop:
+            log.info("stopped")
+
+    # --- the edge ---------------------------------------------------------------------------------
+
+    async def _on_request(self, request: EdgeRequest) -> Answer:
+        return await self.calls.on_request(request)
+
+    def _on_event(self, event: EdgeEvent) -> None:
+        if isinstance(event, Banned):
+            self._bans += 1
+            log.warning("a source was banned: %s (see: beffroi ban list)", event.why)
+
+    async def _on_attach(self) -> None:
+        """The edge may be new (it knows nobody) or old (it holds dialogs of workers that died with the last daemon)."""
+        async with self._services.db.read() as tx:
+            credentials = await devices.credentials(tx)
+        await self.edge.replace_devices([Device(c.auth_user, c.account, c.ha1) for c in credentials])
+        await self.edge.replace_workers(self.pool.ports)
+        ours = self.calls.worker_ports()
+        for dialog in await self.edge.dialogs():
+            if dialog.worker_port not in ours:
+                log.info("a dialog without a worker is ended at the edge")
+                await self.edge.clear(dialog)
+
+    async def _on_worker(self, port: int) -> None:
+        with contextlib.suppress(RpcError):  # an edge that is away is told all ports when it is back
+            await self.edge.allow_worker(port)
+
+    def _on_worker_gone(self, port: int) -> None:
+        if self._group is not None:
+            self._group.create_task(self._forget_worker(port))
+
+    async def _forget_worker(self, port: int) -> None:
+        with contextlib.suppress(RpcError):
+            await self.edge.forget_worker(port)
+
+    def _on_cut(self, rec_id: str | None, why: str) -> None:
+        self.calls.on_recorder_event(rec_id, why)
+
+    # --- for services (server.services.context.Live) ----------------------------------------------
+
+    async def status(self) -> Mapping[str, object]:
+        """What goes on, without a number or a name."""
+        return {
+            "health": await self.health(),
+            "calls": [
+                {
+                    "call_id": call.call_id,
+                    "line_id": call.line_id,
+                    "began_at": call.began_at,
+                    "recording": call.recording,
+                    "worker_pid": call.worker_pid,
+                }
+                for call in self.calls.live()
+            ],
+            "processes": {
+                "zygote": self.pool.zygote_pid,
+                "recorder": self.desk.recorder_pid,
+                "workers": self.pool.worker_pids(),
+            },
+            "capacity": min(self.calls.max_concurrent, self.pool.capacity),
+            **self.counters(),
+        }
+
+    async def apply(self, settings: Settings, changes: Iterable[Change]) -> None:
+        """Use new settings without dropping a call; keys that need a restart are left as they are."""
+        self.planner.company = _company(settings)
+        self.planner.timing = _timing(settings)
+        self.calls.max_concurrent = settings.calls.max_concurrent
+        self.calls.max_per_account = settings.calls.max_per_account
+        self.pool.resize(settings.calls.warm_workers)
+        logging.getLogger().setLevel(settings.log.level.upper())
+
+    async def readers_changed(self) -> None:
+        """Nothing to do: the set of readers is compared with the week's key at each recording."""
+
+    async def health(self) -> dict[str, bool]:
+        """The parts and whether each works."""
+        return {
+            "edge": self.edge.attached.is_set(),
+            "workers": bool(self.pool.worker_pids()),
+            "recorder": self.desk.recorder_pid != 0,
+        }
+
+    def counters(self) -> dict[str, float]:
+        """Since the start of the daemon."""
+        return {
+            **{f"calls_{name}": float(count) for name, count in self.calls.counters.items()},
+            "workers_crashed": float(self.pool.crashes),
+            "worker_cpu_ms": float(self.pool.cpu_ms),
+            "recorder_restarts": float(self.desk.restarts),
+            "prompts_failed": float(self.prompts.failures),
+            "bans": float(self._bans),
+        }
+
+    def gauges(self) -> dict[str, float]:
+        """Now."""
+        return {
+            "calls_live": float(len(self.calls.live())),
+            "workers": float(len(self.pool.worker_pids())),
+            "edge_attached": float(self.edge.attached.is_set()),
+            "recorder_running": float(self.desk.recorder_pid != 0),
+        }
+
+
+async def serve(data: Path) -> None:
+    """The life of the daemon. Raises Failure, ConfigError, StorageError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_services(data) as services:
+        daemon = Daemon(services)
+        services.edge = daemon.edge
+        services.live = daemon
+        async with control_socket.serve(services):
+            await daemon.run(stop)
+
+
+def _pool_config(settings: Settings, run_dir: Path) -> PoolConfig:
+    return PoolConfig(
+        warm=settings.calls.warm_workers,
+        domain=settings.sip.domain,
+        edge_port=settings.sip.worker_port,
+        media_address=settings.media.address,
+        rtp_port_first=settings.media.rtp_port_first,
+        rtp_port_last=settings.media.rtp_port_last,
+        run_dir=run_dir,
+    )
+
+
+def _company(settings: Settings) -> CompanyFacts:
+    company = settings.company
+    return CompanyFacts(company.name, company.country, company.languages, company.rights_url, company.dpo_contact)
+
+
+def _timing(settings: Settings) -> Timing:
+    return Timing(settings.calls.ring_timeout_s, settings.calls.max_duration_s)

@@ -1,0 +1,110 @@
+"""How recordings go through the deletion gate: what the gate may ask of key store, vault and index."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from recording import vault
+from retention.gate import Gate, Item, Remains, Trigger, plan_destruction
+from retention.receipt import Receipt
+from storage import keys, ledger, recordings
+from storage.database import Database
+from storage.errors import NotFound
+
+log = logging.getLogger(__name__)
+
+_COMMITMENT_INFO = b"beffroi/erasure-commitment/1"
+
+
+class RecordingErasable:
+    """Fills ``retention.gate.Erasable`` for recordings."""
+
+    def __init__(self, database: Database, vault_dir: Path, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._vault_dir = vault_dir
+        self._clock = clock
+
+    async def destroy_key(self, item_id: str) -> None:
+        """The DEK's only wrap, and with it everything that describes the recording."""
+        async with self._database.transaction() as tx:
+            await recordings.destroy(tx, item_id, self._clock())
+        await self._database.checkpoint_truncate()
+
+    async def remove_bytes(self, item_id: str) -> None:
+        await asyncio.to_thread(vault.remove, self._vault_dir, item_id)
+
+    async def remains(self, item_id: str) -> Remains:
+        async with self._database.read() as tx:
+            try:
+                await keys.rec_key(tx, item_id)
+                wraps = 1
+            except NotFound:
+                wraps = 0
+            listed = await recordings.get(tx, item_id)
+        paths = (vault.sealed_path(self._vault_dir, item_id), vault.growing_path(self._vault_dir, item_id))
+        return Remains(wraps, sum(path.exists() for path in paths), int(listed.state != "destroyed"))
+
+
+class RecordingDestruction:
+    """Destroys recordings through the gate, and writes what was done into the erasure log."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault_dir: Path,
+        signing: Ed25519PrivateKey,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._erasable = RecordingErasable(database, vault_dir, clock)
+        self._gate = Gate(signing, _commitment_key(signing))
+
+    async def on_objection(self, rec_id: str, ledger_seq: int, now: datetime) -> Receipt | None:
+        """Somebody objected while it ran. None if there is no such recording any more.
+
+        Raises DestructionIncomplete, StorageError, OSError: then something is left, and it says so.
+        """
+        async with self._database.read() as tx:
+            try:
+                recording = await recordings.get(tx, rec_id)
+            except NotFound:
+                return None
+        if recording.state == "destroyed":
+            return None
+        pack = f"{recording.purpose}@{recording.pack_version}"
+        item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at)
+        plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
+        receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
+        async with self._database.transaction() as tx:
+            await ledger.append(
+                tx,
+                "erasure",
+                {
+                    "actor_id": "system",
+                    "action": "destroy",
+                    "object": "recording",
+                    "cause": "objection",
+                    "rec_id": rec_id,
+                    "receipt_id": receipt.receipt_id,
+                    "receipt_sha256": hashlib.sha256(receipt.to_json().encode()).hexdigest(),
+                    "consent_refs": [ledger_seq],
+                    "complete": True,
+                },
+                now,
+            )
+        log.info("recording %s destroyed, receipt %s", rec_id, receipt.receipt_id)
+        return receipt
+
+
+def _commitment_key(signing: Ed25519PrivateKey) -> bytes:
+    """Keeps receipts from telling which objects they mean to those who do not know the ids."""
+    return HKDF(SHA256(), 32, None, _COMMITMENT_INFO).derive(signing.private_bytes_raw())

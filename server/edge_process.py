@@ -1,0 +1,75 @@
+"""``beffroi edge``: the edge as a process of its own, which outlives the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pwd
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from config import settings as configuration
+from config.paths import Paths
+from server.edge_plan import edge_plan
+from server.failure import Failure
+from sip.edge.process import EdgeError, Identity, run_edge
+from sip.edge.template import EdgePlan, PlanError
+
+log = logging.getLogger(__name__)
+
+UNPRIVILEGED = ("kamailio", "nobody")  # the first that exists; only when started by root
+
+
+def identity() -> Identity | None:
+    """Whom the edge becomes when root starts it; None when we are nobody special already. Raises Failure."""
+    if os.geteuid() != 0:
+        return None
+    for name in UNPRIVILEGED:
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Identity(user.pw_uid, user.pw_gid)
+    raise Failure("there is no unprivileged user for the edge", "Create one: adduser --system --group kamailio")
+
+
+async def run(data: Path, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Failure, ConfigError."""
+    paths = Paths(data)
+    if not paths.config.exists():
+        raise Failure(f"{data} is not set up", "Type: beffroi quickstart, or name another directory with --data")
+    paths.make()
+    settings = configuration.load(paths.config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    whoever = identity()
+    try:
+        plan = edge_plan(settings, paths)
+        _prepare(plan, paths, whoever)
+        await run_edge(plan, identity=whoever, stop=stop, on_ready=on_ready)
+    except (EdgeError, PlanError) as error:
+        raise Failure(f"the edge: {error}", "Type: beffroi doctor", "unavailable") from error
+
+
+def _prepare(plan: EdgePlan, paths: Paths, whoever: Identity | None) -> None:
+    """The edge's directory, with copies of certificate and key that it may read."""
+    plan.run_dir.mkdir(mode=0o700, exist_ok=True)
+    plan.run_dir.chmod(0o700)
+    for source, target in ((paths.tls_certificate, plan.tls_certificate), (paths.tls_key, plan.tls_key)):
+        if not source.exists():
+            raise Failure(
+                f"{source} is missing", "Put it back from a backup, or make a new one with: beffroi quickstart"
+            )
+        target.unlink(missing_ok=True)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
+            shutil.copyfileobj(original, copy)
+        if whoever is not None:
+            os.chown(target, whoever.uid, whoever.gid)
+    if whoever is not None:
+        os.chown(plan.run_dir, whoever.uid, whoever.gid)

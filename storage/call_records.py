@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, text, update
 
 from storage import tables
 from storage.accounts import METADATA_CLASSES
@@ -26,6 +26,12 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _T = tables.call_records
 _PEERS = tables.call_peers
 _TOTALS = tables.call_totals
+# The same words on SQLite and PostgreSQL; one statement, so that two nodes cannot both insert.
+_ADD_TO_TOTAL = text(
+    "INSERT INTO call_totals (day, direction, calls, minutes) VALUES (:day, :direction, 1, :minutes) "
+    "ON CONFLICT (day, direction) DO UPDATE "
+    "SET calls = call_totals.calls + 1, minutes = call_totals.minutes + excluded.minutes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +135,7 @@ async def count(tx: Tx, day: str, direction: str, minutes: int) -> None:
     require_in("direction", direction, DIRECTIONS)
     if minutes < 0:
         raise Invalid("minutes", "is negative")
-    mine = (_TOTALS.c.day == day) & (_TOTALS.c.direction == direction)
-    more = update(_TOTALS).where(mine).values(calls=_TOTALS.c.calls + 1, minutes=_TOTALS.c.minutes + minutes)
-    if await tx.write(more):
-        return
-    await tx.write(insert(_TOTALS).values(day=day, direction=direction, calls=1, minutes=minutes))
+    await tx.write(_ADD_TO_TOTAL.bindparams(day=day, direction=direction, minutes=minutes))
 
 
 async def totals(tx: Tx) -> tuple[Total, ...]:

@@ -23,6 +23,7 @@ from storage.field_crypto import FieldKeys
 from storage.tx import Tx
 
 BUSY_TIMEOUT_MS = 10_000
+CHECKPOINT_TIMEOUT_MS = 2_000
 _CONNECTIONS = 5
 _KEY_CHECK = "field_key_check"
 
@@ -101,7 +102,7 @@ class Database:
         """SQLite: empty the write-ahead log, where a deleted key would otherwise linger. PostgreSQL: nothing to do
         from here (dead rows go with vacuum; the layer of week keys stands above that).
 
-        Raises `Unavailable` if readers held it back for longer than the busy timeout.
+        Raises `Unavailable` if a reader or another process held it back for CHECKPOINT_TIMEOUT_MS: call it again.
         """
         if not self.is_sqlite:
             return
@@ -109,9 +110,7 @@ class Database:
             async with self._writer, self._engine.connect() as conn:
                 # Beside SQLAlchemy: a checkpoint is refused inside of any transaction.
                 driver = (await conn.get_raw_connection()).driver_connection
-                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
-                (busy, _pages, _moved) = await cursor.fetchone()
-                await cursor.close()
+                busy = await _checkpoint(driver)
         if busy:
             raise Unavailable("the write-ahead log could not be emptied: a reader holds it")
 
@@ -139,7 +138,9 @@ class Database:
 
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
-        args: dict[str, Any] = {"timeout": 10, "command_timeout": 15}
+        # The server itself ends what a dead node left open, or its locks would stop the others.
+        limits = {"lock_timeout": "10s", "statement_timeout": "15s", "idle_in_transaction_session_timeout": "30s"}
+        args: dict[str, Any] = {"timeout": 10, "command_timeout": 20, "server_settings": limits}
         return create_async_engine(url, pool_size=_CONNECTIONS, pool_pre_ping=True, pool_timeout=15, connect_args=args)
     engine = create_async_engine(url, pool_size=_CONNECTIONS, pool_timeout=15)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -167,6 +168,18 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("beffroi_write") else "BEGIN")
 
 
+async def _checkpoint(driver: Any) -> bool:
+    """Whether it was held back. Writers wait meanwhile, hence a patience of its own."""
+    await driver.execute(f"PRAGMA busy_timeout={CHECKPOINT_TIMEOUT_MS}")
+    try:
+        cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (busy, _pages, _moved) = await cursor.fetchone()
+        await cursor.close()
+    finally:
+        await driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    return bool(busy)
+
+
 def _create_private(path: Path) -> None:
     """The file with mode 0600 before SQLite sees it; its -wal and -shm take the same mode."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -186,6 +199,3 @@ async def _check_field_key(tx: Tx) -> None:
         tx.keys.open("meta", "value", _KEY_CHECK, row["value"])
     except SealBroken as error:
         raise WrongFieldKey("the field key is not the one that this database was sealed with") from error
-
-
-__all__ = ["BUSY_TIMEOUT_MS", "Database", "sqlite_url"]

@@ -11,7 +11,7 @@ StorageError
 ├── WrongFieldKey       the field key is not the one this database was sealed with
 ├── SealBroken          a sealed field does not open: altered, moved, or of an unknown key version
 └── Unavailable         the database does not answer in time, or cannot be reached
-    └── Full            no space left to write
+        └── Full            no space left to write
 
 After any of these leave the transaction: PostgreSQL accepts nothing more in it, so neither do we promise it.
 Messages never hold a stored value, only table, column and opaque id.

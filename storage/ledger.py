@@ -183,15 +183,22 @@ def _signing_key(tx: Tx) -> Ed25519PrivateKey:
 
 
 async def _state(tx: Tx, log: str, *, lock: bool = True) -> tuple[int, bytes]:
-    """Entries so far, and hash of the newest head. Locking the row puts writers in line."""
-    wanted = select(_L.c.state).where(_L.c.log == log)
-    row = await tx.row(wanted.with_for_update() if lock else wanted)
-    if row is None:
-        raise LedgerRefused("no such log" if log not in LOGS else f"the {log} log has lost its state")
-    if not row["state"]:
+    """Entries so far, and hash of the newest head.
+
+    Locking takes all three logs, in one order: it puts writers in line, and two that append to two logs crosswise
+    cannot lock each other out.
+    """
+    wanted = select(_L).order_by(_L.c.log)
+    states = {row["log"]: row["state"] for row in await tx.rows(wanted.with_for_update() if lock else wanted)}
+    if log not in LOGS or log not in states:
+        raise LedgerRefused(f"the {log} log has lost its state" if log in LOGS else "no such log")
+    if not states[log]:
         return 0, NO_HEAD
-    _origin, count, newest, *_rest = row["state"].split("\n")
-    return int(count), base64.b64decode(newest)
+    try:
+        _origin, count, newest, *_rest = states[log].split("\n")
+        return int(count), base64.b64decode(newest, validate=True)
+    except ValueError as error:
+        raise LedgerRefused(f"the state of the {log} log is damaged: run ledger verify") from error
 
 
 async def _segment_for(tx: Tx, log: str, now: datetime, seq: int, last_head: bytes) -> tuple[_Segment, bool]:

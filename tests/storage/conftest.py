@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
+from storage.tables import metadata
 
 NOW = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 
@@ -70,14 +71,37 @@ def postgres_dir() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def create_database(directory: Path, name: str, template: str | None = None) -> str:
-    """Its URL."""
-    connection = await asyncpg.connect(host=str(directory), user="beffroi", database="postgres")
+async def execute(directory: Path, database: str, *statements: str) -> None:
+    connection = await asyncpg.connect(host=str(directory), user="beffroi", database=database)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def create_database(directory: Path) -> str:
+    """Its name."""
+    name = f"t{secrets.token_hex(8)}"
+    await execute(directory, "postgres", f"CREATE DATABASE {name}")
+    return name
+
+
+def postgres_url(directory: Path, name: str) -> str:
     return f"postgresql://beffroi@/{name}?host={directory}"
+
+
+async def emptied(directory: Path, name: str) -> str:
+    """The URL of a migrated database, as it was right after its migration: much quicker than making another."""
+    tables = [t for t in metadata.tables if t not in {"meta", "ledger_logs"}]
+    await execute(
+        directory,
+        name,
+        "SET session_replication_role = replica",  # no foreign keys meanwhile
+        *(f"DELETE FROM {table}" for table in tables),  # noqa: S608
+        "UPDATE ledger_logs SET state = ''",
+    )
+    return postgres_url(directory, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -86,12 +110,12 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "beffroi.sqlite3")
     directory: Path = request.getfixturevalue("postgres_dir")
-    return await create_database(directory, f"t{secrets.token_hex(8)}")
+    return postgres_url(directory, await create_database(directory))
 
 
 @pytest.fixture(scope="session")
 def made_once() -> dict[str, str]:
-    """Migrated databases to copy, by engine."""
+    """Migrated databases, by engine: a file to copy, the name of a database to empty."""
     return {}
 
 
@@ -103,7 +127,7 @@ async def fresh_url(
     made_once: dict[str, str],
     field_keys: FieldKeys,
 ) -> str:
-    """Of a migrated database without rows: a copy of one that was made once, since migrating takes its time."""
+    """Of a migrated database without rows; migrated once, since that takes its time."""
     if request.param == "sqlite":
         if "sqlite" not in made_once:
             made_once["sqlite"] = str(tmp_path_factory.mktemp("template") / "template.sqlite3")
@@ -112,9 +136,9 @@ async def fresh_url(
         return sqlite_url(tmp_path / "beffroi.sqlite3")
     directory: Path = request.getfixturevalue("postgres_dir")
     if "postgresql" not in made_once:
-        made_once["postgresql"] = f"t{secrets.token_hex(8)}"
-        await (await Database.open(await create_database(directory, made_once["postgresql"]), field_keys)).close()
-    return await create_database(directory, f"t{secrets.token_hex(8)}", made_once["postgresql"])
+        made_once["postgresql"] = await create_database(directory)
+        await (await Database.open(postgres_url(directory, made_once["postgresql"]), field_keys)).close()
+    return await emptied(directory, made_once["postgresql"])
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ def a_call(now: datetime) -> CallRecord:
     )
 
 
-@pytest.mark.promise("0.1")
 async def test_a_call_is_found_by_its_numbers_and_they_stand_nowhere(
     db: Database, now: datetime, raw: Callable[[Database], Awaitable[bytes]]
 ) -> None:
@@ -72,7 +71,6 @@ async def test_a_call_is_recorded_once(db: Database, now: datetime) -> None:
             await call_records.add(tx, one, NUMBERS)
 
 
-@pytest.mark.promise("L5")
 async def test_class_none_leaves_a_count_and_no_record(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         with pytest.raises(Invalid, match="metadata_class"):

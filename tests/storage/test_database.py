@@ -1,6 +1,7 @@
 import asyncio
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,14 +12,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
 import storage
-from storage import accounts, people, schema, tables
+from storage import accounts, call_records, ledger, ledger_verify, people, schema, tables
 from storage.database import Database, sqlite_url
 from storage.errors import (
     Conflict,
     Duplicate,
+    Full,
     Invalid,
     NotFound,
     ReadOnly,
@@ -75,11 +78,11 @@ async def test_the_callers_own_errors_pass_unchanged(db: Database) -> None:
                 raise error
 
 
-async def test_a_newer_schema_is_refused_and_left_alone(fresh_url: str, field_keys: FieldKeys) -> None:
-    async with opened(fresh_url, field_keys) as database, database.transaction() as tx:
+async def test_a_newer_schema_is_refused_and_left_alone(url: str, field_keys: FieldKeys) -> None:
+    async with opened(url, field_keys) as database, database.transaction() as tx:
         await tx.conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaTooNew, match="9999"):
-        await Database.open(fresh_url, field_keys)
+        await Database.open(url, field_keys)
 
 
 async def test_another_field_key_is_refused_at_open(fresh_url: str) -> None:
@@ -183,7 +186,6 @@ async def test_a_moment_without_zone_is_refused(db: Database) -> None:
             await people.add(tx, "alice", "Alice", datetime(2026, 11, 21))  # noqa: DTZ001
 
 
-@pytest.mark.promise("0.1")
 async def test_no_name_stands_in_clear_in_any_byte(
     db: Database, now: datetime, raw: Callable[[Database], Awaitable[bytes]]
 ) -> None:
@@ -253,3 +255,147 @@ async def test_sqlite_a_second_process_waits_its_turn(tmp_path: Path, field_keys
             group.create_task(add(two, "bob"))
         async with one.read() as tx:
             assert [person.login for person in await people.list_all(tx)] == ["alice", "bob"]
+
+
+async def test_sqlite_a_reader_that_stays_holds_back_the_checkpoint_and_it_says_so(
+    tmp_path: Path, field_keys: FieldKeys, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.CHECKPOINT_TIMEOUT_MS", 50)
+    async with opened(sqlite_url(tmp_path / "b.sqlite3"), field_keys) as database:
+        async with database.read() as reader:
+            await people.list_all(reader)
+            async with database.transaction() as tx:
+                await people.add(tx, "alice", "Alice", now)
+            with pytest.raises(Unavailable):
+                await database.checkpoint_truncate()
+        await database.checkpoint_truncate()
+
+
+async def test_sqlite_locked_for_too_long_by_another_process_is_unavailable(
+    tmp_path: Path, field_keys: FieldKeys, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.BUSY_TIMEOUT_MS", 50)
+    url = sqlite_url(tmp_path / "b.sqlite3")
+    async with opened(url, field_keys) as one, opened(url, field_keys) as two, one.transaction() as tx:
+        await people.add(tx, "alice", "Alice", now)
+        with pytest.raises(Unavailable):
+            async with two.transaction() as other:
+                await people.add(other, "bob", "Bob", now)
+
+
+async def test_sqlite_a_full_disk_says_so_and_is_usable_again(
+    tmp_path: Path, field_keys: FieldKeys, now: datetime
+) -> None:
+    async with opened(sqlite_url(tmp_path / "b.sqlite3"), field_keys) as database:
+        with pytest.raises(Full):
+            async with database.transaction() as tx:
+                pages = (await tx.conn.exec_driver_sql("PRAGMA page_count")).scalar_one()
+                await tx.conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+                for number in range(1000):
+                    await people.add(tx, f"a{number}", "x" * 500, now)
+        async with database.transaction() as tx:
+            await tx.conn.exec_driver_sql("PRAGMA max_page_count = 1000000")
+            assert await people.list_all(tx) == ()
+            await people.add(tx, "alice", "Alice", now)
+
+
+WRITER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from storage import ledger
+from storage.database import Database
+from storage.field_crypto import FieldKeys
+
+async def main():
+    keys, key = sys.stdin.buffer.readline(), bytes.fromhex(sys.stdin.readline())
+    key = Ed25519PrivateKey.from_private_bytes(key)
+    database = await Database.open(sys.argv[1], FieldKeys.from_json(keys), key)
+    while True:
+        async with database.transaction() as tx:
+            entry = await ledger.append(tx, "consent", {"act": "key1"}, datetime.now(UTC))
+        print(entry.seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_sqlite_what_was_committed_survives_kill_9(
+    tmp_path: Path, field_keys: FieldKeys, ledger_key: Ed25519PrivateKey
+) -> None:
+    url = sqlite_url(tmp_path / "b.sqlite3")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(field_keys.to_json() + b"\n" + ledger_key.private_bytes_raw().hex().encode() + b"\n")
+    said = 0
+    async with asyncio.timeout(30):
+        while said < 25:
+            said = int(await process.stdout.readline())
+        process.kill()
+        rest = await process.stdout.read()
+        await process.wait()
+    said = max([said, *(int(line) for line in rest.split(b"\n")[:-1])])
+    database = await Database.open(url, field_keys, ledger_key)
+    async with database.transaction() as tx:
+        assert await ledger_verify.verify(tx, ledger_key.public_key()) == []
+        assert (await ledger_verify.size(tx))["consent"] in {said, said + 1}
+    await database.close()
+
+
+# --- PostgreSQL alone ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+async def test_postgresql_connections_that_the_server_closed_are_replaced(
+    fresh_url: str, field_keys: FieldKeys, now: datetime
+) -> None:
+    async with opened(fresh_url, field_keys) as one, opened(fresh_url, field_keys) as two:
+        async with one.transaction() as tx:
+            await people.add(tx, "alice", "Alice", now)
+        with pytest.raises(Unavailable):
+            async with one.transaction() as tx:
+                await people.add(tx, "bob", "Bob", now)
+                async with two.read() as other:
+                    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                    await other.conn.exec_driver_sql(f"{others} AND pid <> pg_backend_pid()")
+                await people.list_all(tx)
+        async with one.read() as tx:
+            assert [person.login for person in await people.list_all(tx)] == ["alice"]
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+async def test_postgresql_writers_that_append_crosswise_do_not_lock_each_other_out(
+    fresh_url: str, field_keys: FieldKeys, ledger_key: Ed25519PrivateKey, now: datetime
+) -> None:
+    database = await Database.open(fresh_url, field_keys, ledger_key)
+
+    async def write(*logs: str) -> None:
+        for _ in range(5):
+            async with database.transaction() as tx:
+                for log in logs:
+                    await ledger.append(tx, log, {"action": "open"}, now)
+                    await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(write("access", "erasure"))
+        group.create_task(write("erasure", "access"))
+    async with database.read() as tx:
+        assert await ledger_verify.verify(tx, ledger_key.public_key()) == []
+    await database.close()
+
+
+@pytest.mark.parametrize("fresh_url", ["postgresql"], indirect=True)
+async def test_postgresql_two_nodes_count_the_same_day(fresh_url: str, field_keys: FieldKeys) -> None:
+    async with opened(fresh_url, field_keys) as one, opened(fresh_url, field_keys) as two:
+
+        async def count(database: Database) -> None:
+            async with database.transaction() as tx:
+                await call_records.count(tx, "2026-11-21", "inbound", 2)
+
+        async with asyncio.TaskGroup() as group:
+            for database in (one, two, one, two):
+                group.create_task(count(database))
+        async with one.read() as tx:
+            assert [(t.calls, t.minutes) for t in await call_records.totals(tx)] == [(4, 8)]

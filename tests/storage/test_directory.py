@@ -82,7 +82,6 @@ async def test_a_removed_account_takes_everything_along(db: Database, now: datet
             await accounts.remove(tx, alice.id)
 
 
-@pytest.mark.promise("P1")
 async def test_one_device_is_revoked_alone_and_its_secret_forgotten(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         alice = await accounts.add(tx, "alice", "101", "Alice", now)

@@ -26,7 +26,7 @@ PRESSED = ConsentEvidence(
 )
 
 
-@pytest.mark.promise("1.2", "L1")
+@pytest.mark.promise("1.2")
 async def test_a_key_pressed_is_in_the_ledger_with_what_was_heard(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         entry = await evidence.record(tx, PRESSED, now)
@@ -75,7 +75,6 @@ async def test_evidence_never_names_the_person(db: Database, now: datetime) -> N
             await evidence.record(tx, replace(PRESSED, leg_id="sip:alice@example.net"), now)
 
 
-@pytest.mark.promise("0.6", "2.9", "2.10")
 async def test_a_look_is_recorded_with_its_reason_sealed(
     db: Database, now: datetime, ledger_key: Ed25519PrivateKey, raw: Callable[[Database], Awaitable[bytes]]
 ) -> None:

@@ -59,7 +59,6 @@ async def test_the_current_kek_is_the_newest_that_lives(db: Database, now: datet
         assert len(await keys.list_keks(tx, "quality")) == 2 and len(await keys.list_keks(tx)) == 3
 
 
-@pytest.mark.promise("L3")
 async def test_a_destroyed_week_takes_every_wrap_and_stays_on_record(db: Database, now: datetime) -> None:
     kek, other = a_kek(now), a_kek(now, purpose="evidence")
     async with db.transaction() as tx:
@@ -115,7 +114,6 @@ async def start(tx: Tx, kek: Kek, now: datetime, wrap: bytes) -> str:
     return rec_id
 
 
-@pytest.mark.promise("L3")
 async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
     tmp_path: Path, field_keys: FieldKeys, ledger_key: Ed25519PrivateKey, now: datetime
 ) -> None:
@@ -157,7 +155,6 @@ async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
         await database.close()
 
 
-@pytest.mark.promise("L3")
 async def test_nothing_of_a_destroyed_week_is_left_in_any_byte(
     db: Database, now: datetime, raw: Callable[[Database], Awaitable[bytes]]
 ) -> None:

@@ -336,7 +336,6 @@ async def test_leaves_dropped_without_the_key_are_missed(
 # --- what may be said ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("0.13")
 @pytest.mark.parametrize(
     "payload",
     [

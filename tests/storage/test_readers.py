@@ -18,7 +18,6 @@ async def reader(tx: Tx, login: str, now: datetime, *purposes: str) -> str:
     return person.id
 
 
-@pytest.mark.promise("0.4")
 async def test_a_right_is_for_one_purpose_of_an_enabled_reader(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         alice = await reader(tx, "alice", now, "quality")
@@ -104,7 +103,6 @@ async def attempt(db: Database, person_id: str, step: int | None, now: datetime)
         return await readers.try_totp(tx, person_id, step, now)
 
 
-@pytest.mark.promise("0.2")
 async def test_a_code_serves_once_and_no_older_one_after_it(db: Database, now: datetime) -> None:
     alice = await with_totp(db, now)
     assert await attempt(db, alice, STEP, now) is TotpOutcome.ACCEPTED
@@ -115,7 +113,6 @@ async def test_a_code_serves_once_and_no_older_one_after_it(db: Database, now: d
         assert await readers.totp_state(tx, alice) == TotpState(STEP + 1, 0, None)
 
 
-@pytest.mark.promise("0.2")
 async def test_guessing_is_locked_out_longer_each_time(db: Database, now: datetime) -> None:
     alice = await with_totp(db, now)
     for _ in range(readers.FREE_FAILURES):

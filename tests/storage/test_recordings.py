@@ -61,7 +61,6 @@ async def test_a_recording_runs_and_ends_whole(db: Database, now: datetime) -> N
             await recordings.mark(tx, whole.id, "destroyed", now)
 
 
-@pytest.mark.promise("L1")
 async def test_no_consent_no_recording(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         with pytest.raises(Invalid, match="consent_refs"):
@@ -114,7 +113,6 @@ async def test_it_is_found_after_the_field_key_was_rotated(
     await database.close()
 
 
-@pytest.mark.promise("L3")
 @pytest.mark.parametrize("state", ["recording", "whole", "cut", "failed"])
 async def test_of_a_destroyed_recording_only_id_state_and_times_remain(db: Database, now: datetime, state: str) -> None:
     async with db.transaction() as tx:

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -64,6 +64,11 @@ def run_cli(
     finally:
         for descriptor in passed:
             os.close(descriptor)
+
+
+def flags(options: Mapping[str, str]) -> list[str]:
+    """{"metadata_class": "none"} -> ["--metadata-class", "none"]."""
+    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
 class Product:
@@ -269,10 +274,18 @@ class Product:
     def server(self, transport: Transport = "tls") -> str:
         return f"127.0.0.1:{self._ports[transport]}"
 
+    def add_account(self, name: str, extension: str, **options: str) -> Any:
+        return self.json("account", "add", name, "--extension", extension, *flags(options))
+
+    def add_line(self, name: str, number: str, *, members: Sequence[str] = (), **options: str) -> Any:
+        """`options` as on the command line: pack, consent, metadata_class, language, statute, ..."""
+        chosen = [word for member in members for word in ("--member", member)]
+        return self.json("line", "add", name, "--number", number, *chosen, *flags(options))
+
     def login(self, account: str) -> Login:
         """A new device of `account`, by the command line."""
         made = self.json("device", "add", account)
-        return Login(made["auth_user"], self.domain, made["password"])
+        return Login(made["device"]["user"], made["domain"], made["password"])
 
     def phone(
         self,

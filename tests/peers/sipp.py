@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -194,8 +195,12 @@ class Sipp:
         transport: str = "u1",
         timeout_s: int = 60,
         sip_port: int = 0,
+        trace: bool = False,
     ) -> None:
-        """`remote` "ip:port" for callers; empty for a callee. `rate` in calls a second; `at_once` bounds open calls."""
+        """`remote` "ip:port" for callers; empty for a callee. `rate` in calls a second; `at_once` bounds open calls.
+
+        `trace`: every message goes to messages.log, with its time to the microsecond.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.timeout_s = directory, timeout_s
         self.sip_port = sip_port or ports.take()
@@ -208,6 +213,8 @@ class Sipp:
             "-trace_err", "-error_file", "errors.log", "-trace_stat", "-stf", "stat.csv",
             "-trace_rtt", "-rtt_freq", "1",
         ]  # fmt: skip
+        if trace:
+            self._command += ["-trace_msg", "-message_file", "messages.log"]
         lines = [
             f"{c.user};{c.domain};[authentication username={c.auth_user} password={c.password}];{c.to}" for c in callers
         ]
@@ -270,3 +277,19 @@ def write_audio(path: Path, hz: int, *, seconds: float = 10.0) -> Path:
     """Raw A-law for `caller` and `callee`; a whole number of periods, since it is played round and round."""
     path.write_bytes(tones.alaw_encode(tones.tone(hz, seconds)))
     return path
+
+
+def invites(log: Path, direction: str, *, with_credentials: bool = False) -> list[float]:
+    """Times (s) of the first INVITE of each call in SIPp's message log, oldest first; retransmissions left out."""
+    seen: dict[str, float] = {}
+    head = r"-{10,} (\d{4}-\d\d-\d\d)\s+(\d\d:\d\d:\d\d\.\d+)[^\n]*\n(?:UDP|TCP|TLS) message (sent|received)[^\n]*\n"
+    parts = re.split(head, log.read_text(errors="replace"))[1:]
+    for day, clock, which, text in zip(*[iter(parts)] * 4, strict=True):
+        message = text.lstrip()
+        call = re.search(r"(?im)^Call-ID: *(\S+)", message)
+        if which != direction or not message.startswith("INVITE ") or not call:
+            continue
+        if with_credentials and "Authorization:" not in message:
+            continue
+        seen.setdefault(call[1], datetime.fromisoformat(f"{day} {clock}").timestamp())  # noqa: DTZ007 - differences only
+    return sorted(seen.values())

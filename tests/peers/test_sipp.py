@@ -40,9 +40,11 @@ def test_two_sipps_call_each_other(tmp_path: Path, ports: Ports):
         caller = Caller("alice", "127.0.0.1", "alice", "secret", "bob")
         scenario = sipp.caller(audio, talk_ms=500, challenged=0)
         remote = f"127.0.0.1:{callee.sip_port}"
-        with Sipp(tmp_path / "caller", ports, scenario, remote, callers=[caller], calls=4, rate=10) as load:
+        with Sipp(tmp_path / "caller", ports, scenario, remote, callers=[caller], calls=4, rate=10, trace=True) as load:
             assert load.finish().succeeded == 4
         assert callee.finish().succeeded == 4
+    assert len(sipp.invites(load.directory / "messages.log", "sent")) == 4
+    assert sipp.invites(load.directory / "messages.log", "received") == []
 
 
 def test_a_failed_call_is_an_error(tmp_path: Path, ports: Ports):

@@ -341,7 +341,7 @@ async def test_leaves_dropped_without_the_key_are_missed(
     [
         {},
         {"number": "+33612345678"},
-        {"caller": new_id()},
+        {"caller": "0123456789abcdef0123456789abcdef"},
         {"Alice Martin": 1},
         {"purpose": "0612345678"},
         {"purpose": "Q06.12.34.56.78"},

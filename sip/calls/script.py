@@ -100,6 +100,7 @@ class Script:
         self._hung_up: set[str] = set()
         self._capturing = False
         self._callee: str | None = None  # the leg that answered
+        self._early: str | None = None  # dialled leg whose early media the caller hears
         self._star_at_s: float | None = None  # a staff member has pressed * at this time
 
     # --- the call ---------------------------------------------------------------------------------
@@ -222,6 +223,10 @@ class Script:
         for target in self.plan.targets:
             if target.leg != self._callee:
                 yield from self._hang_up(target.leg, 0, 0, "")
+        if self._early is not None:
+            yield p.Bridge(CALLER, self._early, False)  # nobody talks while somebody is still to be asked
+            if self.outcome.caller_answered:
+                yield p.Ringback(CALLER, True)
 
     def _dial_command(self, target: Target) -> p.Dial:
         caller = self.plan.caller
@@ -237,13 +242,15 @@ class Script:
 
     def _pass_ringing(self, leg: str, media: bool) -> Step[None]:
         """Let the caller hear what the callee's side sends, as far as the caller's leg allows."""
-        if self.outcome.caller_answered:
-            if media:
+        if media and self._early is None:
+            self._early = leg
+            if self.outcome.caller_answered:
                 yield p.Ringback(CALLER, False)
-                yield p.Bridge(CALLER, leg)
-        elif media:
-            yield p.Answer(CALLER, 183, "Session Progress")
+            else:
+                yield p.Answer(CALLER, 183, "Session Progress")
             yield p.Bridge(CALLER, leg)
+        elif self.outcome.caller_answered:
+            return
         elif self._legs[CALLER] is LegState.ASKED:
             yield p.Answer(CALLER, 180, "Ringing")
             self._legs[CALLER] = LegState.RINGING
@@ -447,7 +454,7 @@ class Script:
     def _last_words(self) -> tuple[int, int, str]:
         """Status, Reason cause and text for a leg that is still there when the call ends."""
         code = self.outcome.code
-        return (code if code >= 400 else 480), (code if code != 487 else 0), PHRASES.get(code, "")
+        return (code if code >= 400 else 480), (0 if code in (200, 487) else code), PHRASES.get(code, "")
 
     # --- bookkeeping ------------------------------------------------------------------------------
 

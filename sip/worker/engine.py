@@ -384,6 +384,7 @@ class Engine:
 
     def on_incoming(self, account: _Account, call_id: int, message: str) -> None:
         """Runs inside the poll: the call object must exist before this returns."""
+        self._read_commands()  # Expect was sent before the INVITE, but the poll may have seen the INVITE first
         expected = self._token is not None and f"X-Beffroi-Leg: {self._token}" in message.split("\r\n")
         call = _Call(self, account, "a" if expected else "stray", call_id)
         if not expected:
@@ -422,7 +423,8 @@ class Engine:
         leg = self._legs.get(name)
         if leg is None or leg.call is None:
             return
-        status = [m.status for m in leg.call.getInfo().media if m.type == pj.PJMEDIA_TYPE_AUDIO][:1]
+        info = leg.call.getInfo()  # must live while its members are read
+        status = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO][:1]
         up = bool(status) and status[0] in _MEDIA_UP
         came_up, leg.media_up = up and not leg.media_up, up
         if not up:
@@ -431,8 +433,8 @@ class Engine:
             leg.media_since = time.monotonic()
         self._rewire()
         self._send(p.LegMedia(name, up, *self._codec(leg)))
-        if came_up and leg.state == "early" and leg.dialled:
-            self._send(p.LegRinging(name, 183, True))
+        if came_up and leg.dialled and info.lastStatusCode < pj.PJSIP_SC_OK:
+            self._send(p.LegRinging(name, info.lastStatusCode, True))
         if came_up and leg.pending_play is not None:
             command, leg.pending_play = leg.pending_play, None
             self._begin_play(leg, command)
@@ -452,7 +454,8 @@ class Engine:
 
     def on_stream_destroyed(self, name: str, call: _Call, index: int) -> None:
         """Inside the callback: the stream is still there to be asked."""
-        rtcp = call.getStreamStat(index).rtcp
+        statistics = call.getStreamStat(index)  # must live while its members are read
+        rtcp = statistics.rtcp
         self._send(
             p.LegQuality(
                 name,

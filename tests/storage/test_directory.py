@@ -1,5 +1,6 @@
 from dataclasses import FrozenInstanceError, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,10 @@ async def test_people(db: Database, now: datetime) -> None:
         assert (await people.set_roles(tx, bob.id, ["dpo"])).roles == {"dpo"}
         assert (await people.disable(tx, bob.id, now)).disabled_at == now
         assert [person.login for person in await people.list_all(tx)] == ["alice", "bob"]
+        good: dict[str, Any] = {"login": "carol", "display_name": "C", "now": now}
         for refused in ({"login": "Alice"}, {"roles": ["root"]}, {"language": "french"}):
             with pytest.raises(Invalid):
-                await people.add(tx, **({"login": "carol", "display_name": "C", "now": now} | refused))
+                await people.add(tx, **(good | refused))
         with pytest.raises(NotFound):
             await people.disable(tx, "00" * 16, now)
     with pytest.raises(FrozenInstanceError):
@@ -134,6 +136,7 @@ async def test_lines(db: Database, now: datetime) -> None:
         assert await lines.by_number(tx, "201") == changed
         await lines.disable(tx, line.id, now + timedelta(1))
         assert await lines.by_number(tx, "201") is None
+        good: dict[str, Any] = {"name": "x", "number": "300", "now": now}
         for refused in (
             {"kind": "ivr"},
             {"consent_mode": "ask"},
@@ -142,4 +145,4 @@ async def test_lines(db: Database, now: datetime) -> None:
             {"members": [ids[0], ids[0]]},
         ):
             with pytest.raises(Invalid):
-                await lines.add(tx, **({"name": "x", "number": "300", "now": now} | refused))
+                await lines.add(tx, **(good | refused))

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -53,13 +53,13 @@ async def test_a_key_pressed_is_in_the_ledger_with_what_was_heard(db: Database, 
 @pytest.mark.parametrize("act", ["heard", "key1", "key2", "timeout"])
 def test_an_answer_without_its_question_is_no_evidence(act: str, missing: str) -> None:
     with pytest.raises(Invalid):
-        replace(PRESSED, act=act, **{missing: None}).payload()
+        ConsentEvidence(**(asdict(PRESSED) | {"act": act, missing: None})).payload()
 
 
 @pytest.mark.parametrize("wrong", [{"act": "nodded"}, {"act": "key2", "key": "1"}])
 def test_evidence_that_contradicts_itself_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(Invalid):
-        replace(PRESSED, **wrong).payload()
+        ConsentEvidence(**(asdict(PRESSED) | wrong)).payload()
 
 
 @pytest.mark.parametrize("act", ["objection", "hangup", "withdrawn", "statute", "prompt_failed"])

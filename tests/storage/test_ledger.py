@@ -2,6 +2,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -185,7 +186,7 @@ async def test_every_column_of_every_row_counts(db: Database, now: datetime, led
             for name in table.columns.keys():  # noqa: SIM118
                 changes[name] = update(table).where(*this_row).values(**{name: flipped(row[name], 1000)})
             for name, change in changes.items():
-                if not await found_after(db, ledger_key, lambda tx, change=change: tx.write(change)):
+                if not await found_after(db, ledger_key, partial(Tx.write, statement=change)):
                     unnoticed.append((table.name, name, dict(row)))
     assert unnoticed == []
 
@@ -267,6 +268,30 @@ async def test_a_flipped_entry_is_pointed_at(db: Database, now: datetime, ledger
     this = update(t).where(t.c.log == "consent", t.c.seq == 5).values(body=b'{"act":"key1"}')
     found = await found_after(db, ledger_key, lambda tx: tx.write(this))
     assert found == [Finding(Fault.FLIPPED, "consent", "2026-11-22", 5)]
+
+
+async def test_a_day_out_of_another_history_breaks_the_chain(
+    db: Database, now: datetime, ledger_key: Ed25519PrivateKey
+) -> None:
+    """A database put back from a copy and carried on has two true histories; a day of one does not fit the other."""
+    s, e = tables.ledger_segments, tables.ledger_entries
+    other: dict[Any, Any] = {}
+    with pytest.raises(Undo):
+        async with db.transaction() as tx:
+            await fill(tx, now, days=1)
+            for t in (s, e):
+                other[t] = await tx.rows(select(t).where(t.c.log == "access"))
+            raise Undo
+    async with db.transaction() as tx:
+        await fill(tx, now, days=2)
+
+    async def splice(tx: Tx) -> None:
+        for t, rows in other.items():
+            await tx.write(delete(t).where(t.c.log == "access", t.c.day == "2026-11-21"))
+            for row in rows:
+                await tx.write(insert(t).values(**row))
+
+    assert await found_after(db, ledger_key, splice) == [Finding(Fault.CHAIN, "access", "2026-11-22")]
 
 
 async def test_an_older_whole_copy_is_found_by_a_head_kept_elsewhere(

@@ -22,10 +22,12 @@ _LEVELS = {
     "CRITICAL": logging.CRITICAL,
     "ERROR": logging.ERROR,
     "WARNING": logging.WARNING,
-    "NOTICE": logging.INFO,
+    "NOTICE": logging.DEBUG,
     "INFO": logging.DEBUG,
     "DEBUG": logging.DEBUG,
 }
+# Kamailio says this at every start, whatever the memory is; nothing can be set to silence it.
+_HARMLESS = (("tls", "tls_h_mod_init_f", "openssl bug #1491"),)
 _SCRIPT = "<script>"
 _OWN_TEXT = re.compile(r"[a-z ]+")  # the template logs nothing but plain words
 
@@ -53,9 +55,18 @@ def parse(line: str) -> DaemonLine | None:
     if match is None:
         return None
     return DaemonLine(
-        level=_LEVELS.get(match["level"], logging.WARNING),
+        level=_level(match),
         module=match["module"],
         place=match["place"] or "",
         function=match["function"] or "",
         text=match["text"].strip(),
     )
+
+
+def _level(match: re.Match[str]) -> int:
+    for module, function, text in _HARMLESS:
+        if match["module"] == module and match["function"] == function and match["text"].startswith(text):
+            return logging.DEBUG
+    if match["module"] == _SCRIPT and match["level"] == "NOTICE":
+        return logging.INFO
+    return _LEVELS.get(match["level"], logging.WARNING)

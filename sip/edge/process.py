@@ -15,7 +15,7 @@ import shutil
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ _SHARED_MB: Final = 64
 _PRIVATE_MB: Final = 8
 _CHECK_TIMEOUT_S: Final = 20
 _READY_TIMEOUT_S: Final = 10.0
-_STOP_TIMEOUT_S: Final = 5.0
+_STOP_TIMEOUT_S: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -65,24 +65,24 @@ async def run_edge(
     config = _write(plan, identity)
     await _check(program, config, identity)
     plan.rpc_socket.unlink(missing_ok=True)
+    log = _Log()
+    problem: EdgeError | None = None
     async with _kamailio(program, config, plan, identity) as process, asyncio.TaskGroup() as tasks:
-        log = _Log()
-        reading = tasks.create_task(log.read(process), name="edge log")
-        ended = tasks.create_task(process.wait(), name="edge process")
+        tasks.create_task(log.read(process), name="edge log")
         try:
-            await _until_ready(plan, process, log)
+            await _until_ready(plan, process)
             log.serving = True
             logger.info("the edge serves")
             on_ready()
-            stopping = tasks.create_task(stop.wait(), name="edge stop")
-            await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await _first(tasks, process.wait(), stop.wait())
+            if process.returncode is not None:
+                problem = EdgeError(f"Kamailio ended by itself ({process.returncode})")
+        except EdgeError as error:
+            problem = error
         finally:
-            asked = process.returncode is None
             await _end(process)
-        await reading
-        if not asked:
-            raise EdgeError(f"Kamailio ended by itself ({process.returncode}): {log.first_error or 'no reason given'}")
+    if problem is not None:
+        raise EdgeError(f"{problem}: {log.first_error or 'it gave no reason'}")
 
 
 def serve(plan: EdgePlan, *, identity: Identity | None = None, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -189,12 +189,11 @@ async def _kamailio(program: str, config: Path, plan: EdgePlan, identity: Identi
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # nothing of its session may stay behind
+        await _end(process)
         plan.rpc_socket.unlink(missing_ok=True)
 
 
-async def _until_ready(plan: EdgePlan, process: Process, log: _Log) -> None:
+async def _until_ready(plan: EdgePlan, process: Process) -> None:
     """Waits until RPC answers. Raises EdgeError."""
     rpc = RpcClient(plan.rpc_socket, timeout_s=1.0)
     await rpc.open()
@@ -206,25 +205,33 @@ async def _until_ready(plan: EdgePlan, process: Process, log: _Log) -> None:
                     return
                 except RpcError:
                     await asyncio.sleep(0.02)
-            await asyncio.sleep(0.05)  # its last words
-            raise EdgeError(f"Kamailio ended while starting: {log.first_error or process.returncode}")
+            raise EdgeError(f"Kamailio ended while starting ({process.returncode})")
     except TimeoutError:
         raise EdgeError("Kamailio has started but does not answer") from None
     finally:
         rpc.close()
 
 
+async def _first(tasks: asyncio.TaskGroup, *waits: Coroutine[None, None, object]) -> None:
+    """Returns when one of them does; the others are cancelled."""
+    running = [tasks.create_task(wait, name="edge wait") for wait in waits]
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    for task in running:
+        task.cancel()
+
+
 async def _end(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
-            await process.wait()
-    except TimeoutError:
-        logger.warning("the edge did not stop when asked and is killed")
-        process.kill()
-        await process.wait()
+    """Asks it to stop, asks all of its processes (a child that was just starting may have missed it), kills it."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            break
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # nothing of its session may stay behind
 
 
 class _Log:

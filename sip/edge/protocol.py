@@ -48,7 +48,7 @@ class EdgeRequest:
     savp: bool  # the offer is RTP/SAVP
     worker_port: int = 0  # source port of the worker; dial only
     leg_token: str = ""  # X-Beffroi-Leg; dial only
-    refer_to: str = ""  # Refer-To as sent, angle brackets and parameters included; refer only
+    refer_to: str = ""  # the URI of Refer-To as sent, with its headers (?Replaces=...); refer only
     content_type: str = ""  # message only
     body: bytes = b""  # message only
 

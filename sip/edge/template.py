@@ -5,6 +5,7 @@ Tokens are replaced here and not by Kamailio's own ``substdef``, which is textua
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "WORKER_PORT": str(plan.worker_port),
         "CONTROL_PORT": str(plan.control_port),
         "CONTROL_SECRET": plan.control_secret,
+        "NOBODYS_HA1": hashlib.sha256(f"nobody:{plan.control_secret}".encode()).hexdigest()[:32],
+        "OPAQUE_SECRET": hashlib.sha256(f"opaque:{plan.control_secret}".encode()).hexdigest()[:32],
         "CONTROL_SILENCE_S": str(timers.control_silence_s),
         "RPC_SOCKET": str(plan.rpc_socket),
         "MAX_CONTACTS": str(plan.max_contacts_per_device),

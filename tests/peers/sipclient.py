@@ -152,6 +152,7 @@ def credentials(challenge: str, user: str, password: str, method: str, uri: str,
     return (
         f'Digest username="{user}", realm="{values["realm"]}", nonce="{values["nonce"]}", uri="{uri}", '
         f'response="{response}", algorithm=MD5, cnonce="{cnonce}", qop=auth, nc={count}'
+        + (f', opaque="{values["opaque"]}"' if "opaque" in values else "")
     )
 
 

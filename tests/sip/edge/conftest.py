@@ -23,6 +23,7 @@ from tests.peers.ports import Ports
 from tests.peers.sipclient import Endpoint, Phone, ha1
 
 DOMAIN = "test.lan"
+PASSWORD = "secret"
 NOBODY = Identity(65534, 65534)
 
 
@@ -120,8 +121,8 @@ class Daemon:
             await asyncio.wait([self._task])
             self._task = None
 
-    async def add(self, auth_user: str, account: str, password: str = "secret") -> None:
-        device = Device(auth_user, account, ha1(auth_user, DOMAIN, password))
+    async def add(self, auth_user: str, account: str, password: str | None = None) -> None:
+        device = Device(auth_user, account, ha1(auth_user, DOMAIN, password or PASSWORD))
         self.devices.append(device)
         await self.control.push_device(device.auth_user, device.account, device.ha1)
 
@@ -144,9 +145,9 @@ class Edge:
         return endpoint
 
     async def phone(
-        self, proto: str, auth_user: str, user: str = "", password: str = "secret", local_ip: str = "127.0.0.1"
+        self, proto: str, auth_user: str, user: str = "", password: str | None = None, local_ip: str = "127.0.0.1"
     ) -> Phone:
-        return Phone(await self.endpoint(proto, local_ip), DOMAIN, user or auth_user, auth_user, password)
+        return Phone(await self.endpoint(proto, local_ip), DOMAIN, user or auth_user, auth_user, password or PASSWORD)
 
     async def worker(self, *, allowed: bool = True) -> Endpoint:
         """A UDP endpoint on the workers' side."""

@@ -1,57 +1,46 @@
-"""Calls through the edge: suspended, asked, handed to a worker or to devices, and ended."""
+"""Calls through the edge: suspended, asked, handed to a worker or to devices, answered, refused, ended."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
-from sip.edge.protocol import ToDevices, ToWorker
-from tests.peers.sipclient import Endpoint, Message, Phone, answer, credentials
+from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
+from tests.peers.sipclient import Phone, answer
+from tests.sip.edge.calling import (
+    SDP,
+    backwards,
+    cancel,
+    dial,
+    invite,
+    phone_calls,
+    request,
+    sequel,
+    worker_calls,
+)
 from tests.sip.edge.conftest import DOMAIN, Edge
 
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 {} 8\r\n"
 
-
-async def invite(phone: Phone, user: str, *, headers: tuple[str, ...] = (), profile: str = "RTP/AVP") -> str:
-    """Sends an INVITE with credentials, after the challenge. Returns the request URI."""
-    uri = f"sip:{user}@{DOMAIN}"
-    body, kind = SDP.format(profile), "Content-Type: application/sdp"
-    phone.endpoint.send(phone.request("INVITE", uri, headers=(*headers, kind), body=body))
-    challenge = await phone.final()
-    assert challenge.code == 407
-    phone.endpoint.send(phone.ack(uri, challenge))
-    value = credentials(challenge["Proxy-Authenticate"], phone.auth_user, phone.password, "INVITE", uri)
-    phone.endpoint.send(
-        phone.request("INVITE", uri, headers=(*headers, kind, f"Proxy-Authorization: {value}"), body=body)
-    )
-    return uri
-
-
-async def request(endpoint: Endpoint, method: str) -> Message:
-    while True:
-        message = await endpoint.receive()
-        if not message.code and message.method == method:
-            return message
-
-
-def sequel(phone: Phone, method: str, ok: Message) -> str:
-    """A request inside the dialog that `ok` (a 200 to our INVITE) has made."""
-    target = ok["Contact"].strip("<>")
-    routes = tuple(f"Route: {route}" for route in reversed(ok.all("Record-Route")))
-    cseq = int(ok["CSeq"].split()[0]) if method == "ACK" else None
-    if cseq is None:
-        phone.cseq += 1
-        cseq = phone.cseq
-    return phone.request(method, target, to=ok["To"], headers=routes, cseq=cseq)
-
-
-async def test_an_invite_is_asked_and_handed_to_the_worker(edge: Edge) -> None:
+async def alice(edge: Edge, proto: str = "udp") -> Phone:
     await edge.daemon.add("alice-k3f9", "alice")
-    worker = await edge.worker()
-    edge.daemon.decide = lambda request: ToWorker(worker.local[1], "leg42")
-    phone = await edge.phone("udp", "alice-k3f9", "alice")
-    await invite(phone, "bob")
-    received = await request(worker, "INVITE")
-    assert received["X-Beffroi-Leg"] == "leg42"
+    return await edge.phone(proto, "alice-k3f9", "alice")
+
+
+async def bob(edge: Edge, proto: str = "udp", device: str = "bob-1") -> Phone:
+    if device not in {known.auth_user for known in edge.daemon.devices}:
+        await edge.daemon.add(device, "bob")
+    phone = await edge.phone(proto, device, "bob")
+    assert (await phone.register()).code == 200
+    return phone
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp", "tls"])
+async def test_a_phone_calls(edge: Edge, proto: str) -> None:
+    phone, worker = await alice(edge, proto), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    assert call.received["X-Beffroi-Leg"] == "leg1"
     [asked] = edge.daemon.asked
     assert (asked.kind, asked.auth_user, asked.from_user, asked.request_user) == (
         "invite",
@@ -59,43 +48,240 @@ async def test_an_invite_is_asked_and_handed_to_the_worker(edge: Edge) -> None:
         "alice",
         "bob",
     )
-    assert asked.source == f"udp:127.0.0.1:{phone.endpoint.local[1]}"
+    assert asked.source == f"{proto}:127.0.0.1:{phone.endpoint.local[1]}"
     assert not asked.savp
-    worker.send(answer(received, 200, "OK", contact=f"sip:leg@127.0.0.1:{worker.local[1]}", body=SDP.format("RTP/AVP")))
-    ok = await phone.final()
-    assert ok.code == 200
-    phone.endpoint.send(sequel(phone, "ACK", ok))
-    assert (await request(worker, "ACK")).uri == f"sip:leg@127.0.0.1:{worker.local[1]}"
     [dialog] = await edge.daemon.control.dialogs()
     assert (dialog.state, dialog.worker_port, dialog.began) == ("confirmed", worker.local[1], "phone")
-    phone.endpoint.send(sequel(phone, "BYE", ok))
-    bye = await request(worker, "BYE")
-    worker.send(answer(bye, 200, "OK"))
+    phone.endpoint.send(sequel(phone, "BYE", call.ok))
+    worker.send(answer(await request(worker, "BYE"), 200, "OK"))
     assert (await phone.final()).code == 200
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp", "tls"])
-async def test_a_worker_rings_a_device(edge: Edge, proto: str) -> None:
-    await edge.daemon.add("bob-1", "bob")
-    phone = await edge.phone(proto, "bob-1", "bob")
-    assert (await phone.register()).code == 200
-    endpoint = await edge.worker()
-    worker = Phone(endpoint, DOMAIN, "alice", "", "")
-    edge.daemon.decide = lambda request: ToDevices(("bob-1",), "tls" if proto == "tls" else "plain")
-    uri = f"sip:bob@127.0.0.1:{edge.plan.worker_port}"
-    endpoint.send(worker.request("INVITE", uri, headers=("X-Beffroi-Leg: abc",), body=SDP.format("RTP/AVP")))
-    ringing = await request(phone.endpoint, "INVITE")
-    assert not ringing["X-Beffroi-Leg"]
-    [asked] = edge.daemon.asked
-    assert (asked.kind, asked.worker_port, asked.leg_token) == ("dial", endpoint.local[1], "abc")
-    phone.endpoint.send(answer(ringing, 180, "Ringing", tag="b1"))
-    [dialog] = await edge.daemon.control.dialogs()
-    assert (dialog.state, dialog.worker_port, dialog.began, dialog.cseq) == ("early", endpoint.local[1], "worker", 1)
-    phone.endpoint.send(answer(ringing, 200, "OK", tag="b1", contact=phone.contact_uri(), body=SDP.format("RTP/AVP")))
-    ok = await worker.final()
-    assert ok.code == 200
-    endpoint.send(sequel(worker, "ACK", ok))
-    await request(phone.endpoint, "ACK")
-    endpoint.send(sequel(worker, "BYE", ok))
+async def test_the_worker_ends_the_call_of_a_phone_behind_nat(edge: Edge, proto: str) -> None:
+    phone, worker = await alice(edge, proto), await edge.worker()
+    phone.contact = f"sip:alice@10.255.255.1:5999;transport={proto}"
+    call = await phone_calls(edge, phone, worker)
+    worker.send(backwards(worker, "BYE", call.received, "w1", user="bob"))
     phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))
-    assert (await worker.final()).code == 200
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp", "tls"])
+async def test_a_worker_rings_a_device(edge: Edge, proto: str) -> None:
+    phone, worker = await bob(edge, proto), await edge.worker()
+    phone.contact = f"sip:bob@10.255.255.1:5999;transport={proto}"
+    assert (await phone.register()).code == 200
+    call = await worker_calls(edge, phone, worker)
+    assert not call.received["X-Beffroi-Leg"]
+    [asked] = edge.daemon.asked
+    assert (asked.kind, asked.worker_port, asked.leg_token) == ("dial", worker.local[1], "leg1")
+    [dialog] = await edge.daemon.control.dialogs()
+    assert (dialog.state, dialog.worker_port, dialog.began) == ("confirmed", worker.local[1], "worker")
+    worker.send(sequel(call.caller, "BYE", call.ok))
+    phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))
+    assert (await call.caller.final()).code == 200
+
+
+async def test_hold_and_digits_pass_inside_a_call(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    for method in ("INVITE", "INFO", "UPDATE"):
+        phone.endpoint.send(sequel(phone, method, call.ok))
+        worker.send(answer(await request(worker, method), 200, "OK", contact=f"sip:leg@127.0.0.1:{worker.local[1]}"))
+        again = await phone.final()
+        assert again.code == 200
+        if method == "INVITE":
+            phone.endpoint.send(sequel(phone, "ACK", again))
+            await request(worker, "ACK")
+
+
+async def test_from_is_passed_on_as_claimed_beside_who_it_really_is(edge: Edge) -> None:
+    phone = await alice(edge)
+    phone.user = "ceo"
+    await invite(phone, "bob")
+    assert (await phone.final()).code == 404
+    [asked] = edge.daemon.asked
+    assert (asked.auth_user, asked.from_user) == ("alice-k3f9", "ceo")
+
+
+async def test_srtp_is_seen_in_the_offer(edge: Edge) -> None:
+    phone = await alice(edge, "tls")
+    await invite(phone, "bob", profile="RTP/SAVP")
+    assert (await phone.final()).code == 404
+    assert edge.daemon.asked[0].savp
+
+
+async def test_what_a_phone_must_not_say_does_not_reach_the_worker(edge: Edge) -> None:
+    phone, worker, decoy = await alice(edge), await edge.worker(), await edge.worker(allowed=False)
+    edge.daemon.decide = lambda request: ToWorker(worker.local[1], "real")
+    headers = (f"Route: <sip:127.0.0.1:{decoy.local[1]};lr>", "X-Beffroi-Leg: forged", "x-beffroi-other: forged")
+    await invite(phone, "bob", headers=headers)
+    received = await request(worker, "INVITE")
+    assert received.all("X-Beffroi-Leg") == ["real"]
+    assert not received["X-Beffroi-Other"]
+    assert not received["Route"]
+    assert not received["Proxy-Authorization"]
+    assert await decoy.silent()
+
+
+async def test_a_stray_process_on_the_workers_socket_is_refused(edge: Edge) -> None:
+    stray = await edge.worker(allowed=False)
+    caller = await dial(edge, stray, ToDevices(("bob-1",), "plain"))
+    assert (await caller.final()).code == 403
+    assert edge.daemon.asked == []
+
+
+async def test_a_call_goes_only_to_a_worker_that_is_known(edge: Edge) -> None:
+    phone, stray = await alice(edge), await edge.worker(allowed=False)
+    edge.daemon.decide = lambda request: ToWorker(stray.local[1], "leg1")
+    await invite(phone, "bob")
+    assert (await phone.final()).code == 503
+    assert await stray.silent()
+
+
+async def test_a_worker_that_does_not_answer_is_given_up(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    edge.daemon.decide = lambda request: ToWorker(worker.local[1], "leg1")
+    await invite(phone, "bob")
+    assert (await phone.final()).code == 503
+
+
+async def test_a_daemon_that_does_not_answer_is_given_up(edge: Edge) -> None:
+    async def never(request: EdgeRequest) -> Answer:
+        await asyncio.sleep(60)
+        return Reply(404, "Not Found")
+
+    edge.daemon.decide = never
+    phone = await alice(edge)
+    await invite(phone, "bob")
+    began = time.monotonic()
+    reply = await phone.final()
+    assert reply.code == 503
+    assert reply["Retry-After"]
+    assert 2.5 < time.monotonic() - began < 4.5
+
+
+async def test_a_caller_may_give_up_while_the_daemon_thinks(edge: Edge) -> None:
+    async def slow(request: EdgeRequest) -> Answer:
+        await asyncio.sleep(0.5)
+        return ToWorker(worker.local[1], "leg1")
+
+    phone, worker = await alice(edge), await edge.worker()
+    edge.daemon.decide = slow
+    sent = await invite(phone, "bob")
+    await asyncio.sleep(0.1)
+    phone.endpoint.send(cancel(phone, sent))
+    assert {(await phone.final()).code, (await phone.final()).code} == {200, 487}
+    assert await worker.silent(0.8)
+
+
+async def test_a_caller_may_give_up_while_it_rings(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    edge.daemon.decide = lambda request: ToWorker(worker.local[1], "leg1")
+    sent = await invite(phone, "bob")
+    received = await request(worker, "INVITE")
+    worker.send(answer(received, 180, "Ringing", tag="w1"))
+    await asyncio.sleep(0.1)
+    phone.endpoint.send(cancel(phone, sent))
+    worker.send(answer(await request(worker, "CANCEL"), 200, "OK"))
+    worker.send(answer(received, 487, "Request Terminated", tag="w1"))
+    assert {(await phone.final()).code, (await phone.final()).code} == {200, 487}
+
+
+async def test_all_devices_ring_and_the_first_wins(edge: Edge) -> None:
+    phones = [await bob(edge), await bob(edge, "tcp"), await bob(edge, device="bob-2")]
+    by_tls = await bob(edge, "tls", "bob-3")
+    worker = await edge.worker()
+    caller = await dial(edge, worker, ToDevices(("absent-1", "bob-1", "bob-2", "bob-3"), "plain"))
+    ringing = [await request(phone.endpoint, "INVITE") for phone in phones]
+    for phone, received in zip(phones, ringing, strict=True):
+        phone.endpoint.send(answer(received, 180, "Ringing", tag=f"t{phone.endpoint.local[1]}"))
+    await asyncio.sleep(0.1)
+    winner, received = phones[1], ringing[1]
+    tag = f"t{winner.endpoint.local[1]}"
+    winner.endpoint.send(answer(received, 200, "OK", tag=tag, contact=winner.contact_uri(), body=SDP))
+    assert (await caller.final()).code == 200
+    for loser in (phones[0], phones[2]):
+        await request(loser.endpoint, "CANCEL")
+    assert await by_tls.endpoint.silent(0.2)
+
+
+async def test_by_tls_only_where_it_came_by_tls(edge: Edge) -> None:
+    plain, by_tls = await bob(edge), await bob(edge, "tls")
+    await dial(edge, await edge.worker(), ToDevices(("bob-1",), "tls"))
+    await request(by_tls.endpoint, "INVITE")
+    assert await plain.endpoint.silent(0.2)
+
+
+@pytest.mark.parametrize(
+    ("says", "is_heard"), [(486, 486), (603, 603), (401, 502), (407, 502), (302, 480), (488, 488), (480, 480)]
+)
+async def test_what_a_phone_refuses_with(edge: Edge, says: int, is_heard: int) -> None:
+    phone = await bob(edge)
+    caller = await dial(edge, await edge.worker(), ToDevices(("bob-1",), "plain"))
+    received = await request(phone.endpoint, "INVITE")
+    phone.endpoint.send(answer(received, says, "Whatever", tag="t1", contact="sip:evil@192.0.2.1"))
+    reply = await caller.final()
+    assert reply.code == is_heard
+    assert "192.0.2.1" not in reply.text()
+    assert not reply["Proxy-Authenticate"]
+
+
+async def test_one_decline_for_all_ends_the_ringing_elsewhere(edge: Edge) -> None:
+    first, second = await bob(edge), await bob(edge, device="bob-2")
+    caller = await dial(edge, await edge.worker(), ToDevices(("bob-1", "bob-2"), "plain"))
+    invites = [await request(phone.endpoint, "INVITE") for phone in (first, second)]
+    second.endpoint.send(answer(invites[1], 180, "Ringing", tag="t2"))
+    first.endpoint.send(answer(invites[0], 603, "Decline", tag="t1"))
+    second.endpoint.send(answer(await request(second.endpoint, "CANCEL"), 200, "OK"))
+    second.endpoint.send(answer(invites[1], 487, "Request Terminated", tag="t2"))
+    assert (await caller.final()).code == 603
+
+
+async def test_nobody_answers(edge: Edge) -> None:
+    phone = await bob(edge)
+    caller = await dial(edge, await edge.worker(), ToDevices(("bob-1",), "plain", ring_timeout_s=1))
+    received = await request(phone.endpoint, "INVITE")
+    phone.endpoint.send(answer(received, 180, "Ringing", tag="t1"))
+    assert (await caller.final()).code == 408
+    await request(phone.endpoint, "CANCEL")
+
+
+async def test_nobody_is_registered(edge: Edge) -> None:
+    await edge.daemon.add("bob-1", "bob")
+    caller = await dial(edge, await edge.worker(), ToDevices(("bob-1",), "plain"))
+    assert (await caller.final()).code == 480
+
+
+async def test_an_answer_that_does_not_fit_is_an_error_and_no_hang(edge: Edge) -> None:
+    edge.daemon.decide = lambda request: ToDevices(("bob 1\r\nX: y",), "plain")
+    phone = await alice(edge)
+    await invite(phone, "bob")
+    assert (await phone.final()).code == 500
+
+
+@pytest.mark.parametrize("method", ["REFER", "MESSAGE"])
+async def test_a_transfer_or_a_text_inside_a_call_is_asked(edge: Edge, method: str) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    edge.daemon.decide = lambda request: Reply(202, "Accepted")
+    headers = ("Refer-To: <sip:carol@test.lan>",) if method == "REFER" else ("Content-Type: text/plain",)
+    phone.endpoint.send(sequel(phone, method, call.ok, headers=headers, body="" if method == "REFER" else 'Été "1"'))
+    assert (await phone.final()).code == 202
+    asked = edge.daemon.asked[-1]
+    assert (asked.kind, asked.auth_user, asked.call_id) == (method.lower(), "alice-k3f9", phone.call_id)
+    if method == "REFER":
+        assert asked.refer_to == "sip:carol@test.lan"
+    else:
+        assert asked.body.decode() == 'Été "1"'
+    assert await worker.silent(0.2)
+
+
+async def test_a_text_is_asked(edge: Edge) -> None:
+    phone = await alice(edge)
+    edge.daemon.decide = lambda request: Reply(202, "Accepted")
+    body = 'Ça va ? "oui" \\ 👍'
+    reply = await phone.authenticated("MESSAGE", f"sip:bob@{DOMAIN}", headers=("Content-Type: text/plain",), body=body)
+    assert reply.code == 202
+    [asked] = edge.daemon.asked
+    assert (asked.kind, asked.body.decode(), asked.content_type) == ("message", body, "text/plain")

@@ -1,0 +1,87 @@
+"""`beffroi`: the command line. Misuse ends with 2, failure with 1 and one line on standard error, success with 0."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from server.commands import accounts, calls, ledger, lines, people, recordings, system
+from server.commands.base import common, tell
+from server.failure import Failure
+
+_EPILOG = "Type beffroi COMMAND --help for what a command takes and what its answers hold."
+
+
+def default_data() -> Path:
+    """$BEFFROI_DATA, else var/ of a clone, else where the units keep it."""
+    given = os.environ.get("BEFFROI_DATA")
+    if given:
+        return Path(given)
+    clone = Path(__file__).resolve().parent.parent
+    return clone / "var" if (clone / "scripts" / "run").exists() else Path("/var/lib/beffroi")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that can be typed."""
+    top = argparse.ArgumentParser(prog="beffroi", description="A self-hosted communications server.", epilog=_EPILOG)
+    common(top)
+    top.add_argument("--version", action="store_true", help="print the version")
+    subparsers = top.add_subparsers(metavar="COMMAND", dest="command")
+    for subject in (system, people, accounts, lines, calls, recordings, ledger):
+        subject.register(subparsers)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    top = parser()
+    args = top.parse_args(argv)
+    if args.version:
+        return _version()
+    if args.command is None:
+        top.print_help(sys.stderr)
+        return 2
+    args.data = (args.data if hasattr(args, "data") else default_data()).absolute()
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    verbose = getattr(args, "verbose", False)
+    try:
+        status = int(args.handler(args))
+        sys.stdout.flush()
+    except Failure as failure:
+        if verbose:
+            raise
+        tell(f"beffroi: {failure}")
+        return 2 if failure.code == "misuse" else 1
+    except KeyboardInterrupt:
+        tell("beffroi: interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # process boundary: a person gets one line, --verbose gives the traceback
+        if verbose:
+            raise
+        tell(f"beffroi: {type(error).__name__}: {error}. Type it again with --verbose, and report what it shows.")
+        return 1
+    return status
+
+
+def _version() -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"beffroi {version('beffroi')}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""account and device: what calls and is called, and the phones it uses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from server.client import ask
+from server.commands.base import (
+    Field,
+    Subparsers,
+    asking,
+    group,
+    leaf,
+    minutes,
+    operation,
+    out,
+    print_json,
+    record,
+    table,
+    words,
+)
+
+FIELDS = (
+    Field("id", "opaque id"),
+    Field("name", "SIP user part; also dialled by it", "NAME"),
+    Field("extension", "digits it is dialled by", "EXT"),
+    Field("display_name", "name for people; masked without --reason", "SHOWN AS"),
+    Field("person", "login of whom it belongs to", "PERSON"),
+    Field("country", "where it is (ISO 3166): decides about consent", "CC"),
+    Field("language", "language it is spoken to in"),
+    Field("metadata_class", "none, minimal or standard; null: as the line", "CLASS"),
+    Field("devices", "how many phones it has, revoked ones not counted", "PHONES"),
+    Field("created_at", "when"),
+    Field("disabled_at", "since when it neither calls nor is called", "DISABLED", minutes),
+)
+DEVICE_FIELDS = (
+    Field("id", "opaque id"),
+    Field("account", "account it belongs to", "ACCOUNT"),
+    Field("label", "what people call it; masked without --reason", "LABEL"),
+    Field("user", "user name that the phone signs on with", "USER"),
+    Field("registered", "where it is registered now, addresses masked without --reason; null: not known",
+          "REGISTERED", words),
+    Field("created_at", "when", "SINCE", minutes),
+    Field("revoked_at", "since when it may not sign on", "REVOKED", minutes),
+)  # fmt: skip
+DETAIL_FIELDS = (
+    Field("account", "the account, with the fields of account list"),
+    Field("devices", "its devices, with the fields of device list"),
+)
+NEW_DEVICE_FIELDS = (
+    Field("device", "the device, with the fields of device list"),
+    Field("domain", "SIP domain to type in"),
+    Field("password", "password to type in; it is not shown again"),
+)
+
+
+def register(subparsers: Subparsers) -> None:
+    accounts = group(subparsers, "account", "accounts: what calls and is called")
+    names = ("name", "extension", "display_name", "person", "country", "language", "metadata_class")
+    add = leaf(accounts, "add", "add an account", operation("account.add", *names), fields=FIELDS)
+    add.add_argument("name", help="SIP user part: letters a-z, digits, . _ -")
+    add.add_argument("extension", help="digits to dial it by")
+    add.add_argument("--display-name", metavar="TEXT", help="name for people")
+    add.add_argument("--person", metavar="LOGIN", help="whom it belongs to")
+    add.add_argument("--country", metavar="CC", help="where it is (default FR)")
+    add.add_argument("--language", metavar="CODE", help="fr or en")
+    add.add_argument("--class", dest="metadata_class", choices=("none", "minimal", "standard"),
+                     help="what remains of its calls (default: as the line)")  # fmt: skip
+    leaf(accounts, "list", "list accounts", operation("account.list"), fields=FIELDS, many=True, reasons=True)
+    show = leaf(accounts, "show", "show an account with its phones", _show, fields=DETAIL_FIELDS, reasons=True)
+    show.add_argument("name")
+    remove = leaf(accounts, "remove", "remove an account with its phones", operation("account.remove", "name"),
+                  fields=FIELDS, reasons=True)  # fmt: skip
+    remove.add_argument("name")
+
+    devices = group(subparsers, "device", "phones: one credential each, revocable alone")
+    new = leaf(devices, "add", "make a credential for one more phone", _add_device, fields=NEW_DEVICE_FIELDS,
+               details="The password is shown once.")  # fmt: skip
+    new.add_argument("account")
+    new.add_argument("--label", metavar="TEXT", help="what to call it")
+    new.add_argument("--qr", action=argparse.BooleanOptionalAction, help="show a QR code (default: on a terminal)")
+    listed = leaf(devices, "list", "list phones", operation("device.list", "account"), fields=DEVICE_FIELDS,
+                  many=True, reasons=True)  # fmt: skip
+    listed.add_argument("account", nargs="?", help="of this account only")
+    revoke = leaf(devices, "revoke", "sign a phone off for good; the account's others stay",
+                  operation("device.revoke", "user"), fields=DEVICE_FIELDS, reasons=True)  # fmt: skip
+    revoke.add_argument("user", help="its user name, as device list shows it")
+
+
+def _show(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "account.show", name=args.name)
+    if args.json:
+        print_json(said)
+        return 0
+    out(record(FIELDS, said["account"]))
+    out("\n" + table(DEVICE_FIELDS, said["devices"]))
+    return 0
+
+
+def _add_device(args: argparse.Namespace) -> int:
+    label: dict[str, Any] = {"label": args.label} if args.label else {}
+    said = ask(asking(args), "device.add", account=args.account, **label)
+    if args.json:
+        print_json(said)
+        return 0
+    from config import settings
+    from config.paths import Paths
+    from server.shown_once import device_uri, qr, wants_qr
+    from server.welcome import tls_port
+
+    user, password, domain = said["device"]["user"], said["password"], said["domain"]
+    out(f"Shown once, to be typed into the phone:\n    user      {user}\n"
+        f"    password  {password}\n    domain    {domain}")  # fmt: skip
+    if wants_qr(sys.stdout, args.qr):
+        port = tls_port(settings.load(Paths(args.data).config))
+        out("\n" + qr(device_uri(user, password, domain, port)))
+    return 0

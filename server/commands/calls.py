@@ -1,0 +1,36 @@
+"""calls: what remains of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.commands.base import Field, Subparsers, group, leaf, minutes, operation, short
+
+
+def _numbers(value: Mapping[str, str]) -> str:
+    return " > ".join(value.values())
+
+
+FIELDS = (
+    Field("id", "opaque id", "ID", short),
+    Field("at", "start of the call, as exact as its class allows", "AT", minutes),
+    Field("line", "line that was called", "LINE"),
+    Field("metadata_class", "minimal or standard; calls of class none leave no record", "CLASS"),
+    Field("purpose", "what the record is kept for", "PURPOSE"),
+    Field("legal_basis", "by which law"),
+    Field("numbers", "role to number; masked without --reason", "NUMBERS", _numbers),
+    Field("fields", "what else its class allows"),
+    Field("recording_id", "its recording, if there is one", "RECORDING", short),
+    Field("expires_at", "when this record goes", "UNTIL", minutes),
+)
+
+
+def register(subparsers: Subparsers) -> None:
+    calls = group(subparsers, "calls", "what remains of calls")
+    listed = leaf(calls, "list", "list call records, newest first", operation("calls.list", "line", "number", "limit"),
+                  fields=FIELDS, many=True, reasons=True)  # fmt: skip
+    listed.add_argument("--line", metavar="NAME", help="of this line only")
+    listed.add_argument("--number", metavar="NUMBER", help="from or to this number; needs --reason")
+    listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
+    show = leaf(calls, "show", "show a call record", operation("calls.show", "call_id"), fields=FIELDS, reasons=True)
+    show.add_argument("call_id", metavar="ID", help="as calls list --json shows it")

@@ -1,0 +1,106 @@
+"""ledger, vault, ban: what was done, whether all is there, who is kept out."""
+
+from __future__ import annotations
+
+import argparse
+
+from server.client import ask
+from server.commands.base import (
+    Field,
+    Subparsers,
+    asking,
+    group,
+    leaf,
+    minutes,
+    misuse,
+    operation,
+    out,
+    print_json,
+    words,
+)
+
+ENTRY_FIELDS = (
+    Field("seq", "number of the entry in its log", "SEQ"),
+    Field("at", "when, UTC", "AT", lambda at: str(at)[:19].replace("T", " ")),
+    Field("who", "person's id, or os:<user> of this machine", "WHO"),
+    Field("action", "what was done", "ACTION"),
+    Field("subject", "to what kind of thing", "TO"),
+    Field("outcome", "done, denied, failed, locked, refused, replayed or wrong", "OUTCOME"),
+    Field("reason", "why, as it was typed; shown only with --reason", "REASON"),
+    Field("body", "the entry itself, with all its ids"),
+)
+VERIFY_FIELDS = (
+    Field("sound", "whether nothing is wrong"),
+    Field("findings", "what is wrong: fault (flipped, missing, reordered, head, chain, extra), log, day, seq"),
+    Field("heads", "where each log stands: log, entries, head. Keep them elsewhere, and give them to --anchor later"),
+)
+VAULT_FIELDS = (
+    Field("sound", "whether files, keys and records agree"),
+    Field("recordings", "finished recordings"),
+    Field("bytes", "size of all sealed files"),
+    Field("missing_files", "ids that are listed without a file", show=words),
+    Field("missing_keys", "ids that are listed without a key", show=words),
+    Field("unlisted_files", "files that nothing lists", show=words),
+    Field("unlisted_keys", "keys that nothing lists", show=words),
+    Field("altered", "ids whose file is not what was sealed (with --contents)", show=words),
+    Field("running", "recordings in progress"),
+    Field("checked_contents", "whether every file was read"),
+)
+BAN_FIELDS = (
+    Field("source", "address, or one connection as proto:address:port", "SOURCE"),
+    Field("why", "what led to it", "WHY"),
+    Field("until", "when it ends by itself", "UNTIL", minutes),
+)
+
+
+def register(subparsers: Subparsers) -> None:
+    ledger = group(subparsers, "ledger", "what was done, and proof that nobody changed it")
+    show = leaf(ledger, "show", "show entries of a log, oldest first", operation("ledger.show", "log", "last", "after"),
+                fields=ENTRY_FIELDS, many=True, reasons=True)  # fmt: skip
+    show.add_argument("log", nargs="?", choices=("access", "consent", "erasure"), default="access")
+    show.add_argument("--last", type=int, metavar="N", help="so many (default 50)")
+    show.add_argument("--after", type=int, metavar="SEQ", help="those after this number, instead of the newest")
+    verify = leaf(ledger, "verify", "find any entry that was flipped, removed or moved", _verify, fields=VERIFY_FIELDS)
+    verify.add_argument("--anchor", action="append", metavar="LOG=ENTRIES:HEAD", default=[],
+                        help="where a log stood earlier: it must still contain that")  # fmt: skip
+
+    vault = group(subparsers, "vault", "sealed recordings on disk")
+    check = leaf(vault, "check", "do files, keys and records agree?", _check, fields=VAULT_FIELDS)
+    check.add_argument("--contents", action="store_true", help="read every file as well")
+
+    bans = group(subparsers, "ban", "sources that are not listened to for now")
+    leaf(bans, "list", "list bans", operation("ban.list"), fields=BAN_FIELDS, many=True)
+    lift = leaf(bans, "lift", "listen to a source again", operation("ban.lift", "source"), fields=BAN_FIELDS)
+    lift.add_argument("source", help="as ban list shows it")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    anchors = {}
+    for text in args.anchor:
+        log, equals, head = text.partition("=")
+        if not equals:
+            raise misuse(f"--anchor {text}", "Write it as LOG=ENTRIES:HEAD")
+        anchors[log] = head
+    said = ask(asking(args), "ledger.verify", anchors=anchors)
+    if args.json:
+        print_json(said)
+        return 0 if said["sound"] else 1
+    for found in said["findings"]:
+        out(f"{found['fault']}: {found['log']} log, day {found['day'] or '?'}, entry {found['seq'] or '?'}")
+    for head in said["heads"]:
+        out(f"{head['log']:<8} {head['entries']:>8} entries  {head['head']}")
+    out("sound" if said["sound"] else "NOT sound: keep this directory as it is, and compare with a backup")
+    return 0 if said["sound"] else 1
+
+
+def _check(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "vault.check", contents=args.contents)
+    if args.json:
+        print_json(said)
+        return 0 if said["sound"] else 1
+    out(f"{said['recordings']} recordings, {said['bytes']} bytes, {said['running']} in progress")
+    for field in VAULT_FIELDS[3:8]:
+        for name in said[field.name]:
+            out(f"{field.name.replace('_', ' ')}: {name}")
+    out("sound" if said["sound"] else "NOT sound")
+    return 0 if said["sound"] else 1

@@ -1,0 +1,127 @@
+"""Accounts: what calls and is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.services import devices as device_service
+from server.services import masking
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.devices import DeviceView
+from server.services.directory import account_by_name, person_by_login
+from server.services.edge import drop_devices
+from storage import accounts, devices, people
+from storage.accounts import Account
+from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """Fields: see `server.commands.accounts.FIELDS`."""
+
+    id: str
+    name: str
+    extension: str
+    display_name: str
+    person: str | None
+    country: str
+    language: str
+    metadata_class: str | None
+    devices: int
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetail:
+    """An account with its devices."""
+
+    account: AccountView
+    devices: tuple[DeviceView, ...]
+
+
+async def add(
+    services: Services,
+    actor: Actor,
+    *,
+    name: str,
+    extension: str,
+    display_name: str = "",
+    person: str | None = None,
+    country: str = "FR",
+    language: str = "fr",
+    metadata_class: str | None = None,
+) -> AccountView:
+    """`person`: login of whom it belongs to. Raises Duplicate, Invalid, Failure."""
+    async with services.db.transaction() as tx:
+        person_id = (await person_by_login(tx, person)).id if person else None
+        account = await accounts.add(
+            tx,
+            name,
+            extension,
+            display_name or name.capitalize(),
+            services.clock(),
+            person_id=person_id,
+            country=country,
+            language=language,
+            metadata_class=metadata_class,
+        )
+        await note(services, tx, actor, "add", "account", account_id=account.id)
+        return await _view(tx, account, masked=False)
+
+
+async def list_(services: Services, actor: Actor) -> list[AccountView]:
+    """By name. Display names are masked unless the actor gives a reason."""
+    async with services.db.transaction() as tx:
+        found = [await _view(tx, account, masked=actor.masked) for account in await accounts.list_all(tx)]
+        await note(services, tx, actor, "list", "account", count=len(found))
+    return found
+
+
+async def show(services: Services, actor: Actor, *, name: str) -> AccountDetail:
+    """One account with its devices, and where they are registered now. Raises Failure."""
+    async with services.db.transaction() as tx:
+        account = await account_by_name(tx, name)
+        view = await _view(tx, account, masked=actor.masked)
+        owned = await devices.list_all(tx, account.id)
+        await note(services, tx, actor, "show", "account", account_id=account.id)
+    shown = [await device_service.view(services, device, account.name, masked=actor.masked) for device in owned]
+    return AccountDetail(view, tuple(shown))
+
+
+async def remove(services: Services, actor: Actor, *, name: str) -> AccountView:
+    """The account with its devices and its place in lines. Raises Failure."""
+    async with services.db.transaction() as tx:
+        account = await account_by_name(tx, name)
+        view = await _view(tx, account, masked=actor.masked)
+        owned = [device.auth_user for device in await devices.list_all(tx, account.id)]
+        await accounts.remove(tx, account.id)
+        await note(services, tx, actor, "remove", "account", account_id=account.id)
+    await drop_devices(services, owned)
+    return view
+
+
+async def _view(tx: Tx, account: Account, *, masked: bool) -> AccountView:
+    owned = await devices.list_all(tx, account.id)
+    return AccountView(
+        id=account.id,
+        name=account.name,
+        extension=account.extension,
+        display_name=masking.name(account.display_name) if masked else account.display_name,
+        person=await _login(tx, account.person_id),
+        country=account.country,
+        language=account.language,
+        metadata_class=account.metadata_class,
+        devices=sum(1 for device in owned if device.revoked_at is None),
+        created_at=account.created_at,
+        disabled_at=account.disabled_at,
+    )
+
+
+async def _login(tx: Tx, person_id: str | None) -> str | None:
+    if person_id is None:
+        return None
+    return (await people.get(tx, person_id)).login

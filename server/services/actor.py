@@ -1,0 +1,52 @@
+"""Who acts, from where, and why."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+SYSTEM = "system"
+QUICKSTART = "quickstart"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """`who`: a person's id, "os:<uid>" for somebody on this machine, "system" or "quickstart".
+
+    `workstation` is a host name or an address: it is never stored, the ledger holds a keyed hash.
+    `reason`: why numbers and names are wanted in clear; without it they are shown masked. `case`: what it belongs to.
+    """
+
+    who: str
+    workstation: str
+    reason: str | None = None
+    case: str | None = None
+
+    @property
+    def masked(self) -> bool:
+        """Whether this actor is shown numbers and names masked."""
+        return not (self.reason and self.reason.strip())
+
+
+def os_actor_id(uid: int, key: Ed25519PrivateKey) -> str:
+    """How the ledger names a user of this machine: 32 hexadecimal digits, the same for ever under one ledger key."""
+    return _keyed(key, f"os:{uid}")[:32]
+
+
+def ledger_id(who: str, key: Ed25519PrivateKey) -> str:
+    """What the ledger calls `who`."""
+    kind, _, uid = who.partition(":")
+    return os_actor_id(int(uid), key) if kind == "os" else who
+
+
+def workstation_id(workstation: str, key: Ed25519PrivateKey) -> str:
+    """What the ledger calls a workstation: 64 hexadecimal digits."""
+    return _keyed(key, f"workstation:{workstation}")
+
+
+def _keyed(key: Ed25519PrivateKey, text: str) -> str:
+    secret = hashlib.sha256(b"beffroi/ledger-names/1\0" + key.private_bytes_raw()).digest()
+    return hmac.digest(secret, text.encode(), hashlib.sha256).hex()

@@ -1,0 +1,81 @@
+"""Call records: what their metadata class has left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.failure import Failure
+from server.services import masking
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.directory import line_by_name
+from storage import call_records, lines
+from storage.call_records import CallRecord
+from storage.errors import NotFound
+from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """Fields: see `server.commands.calls.FIELDS`."""
+
+    id: str
+    at: datetime
+    line: str | None
+    metadata_class: str
+    purpose: str
+    legal_basis: str
+    numbers: Mapping[str, str]
+    fields: Mapping[str, object]
+    recording_id: str | None
+    expires_at: datetime
+
+
+async def list_(
+    services: Services, actor: Actor, *, line: str | None = None, number: str | None = None, limit: int = 50
+) -> list[CallView]:
+    """Newest first; of a line, or from and to a number (which needs a reason: it is a search for somebody)."""
+    if number and actor.masked:
+        raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
+    async with services.db.transaction() as tx:
+        if number:
+            records = (await call_records.with_number(tx, number))[:limit]
+        else:
+            line_id = (await line_by_name(tx, line)).id if line else None
+            records = await call_records.list_all(tx, line_id=line_id, limit=limit)
+        names = {one.id: one.name for one in await lines.list_all(tx)}
+        found = [await _view(tx, record, names, masked=actor.masked) for record in records]
+        await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
+    return found
+
+
+async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
+    """Raises Failure."""
+    async with services.db.transaction() as tx:
+        try:
+            record = await call_records.get(tx, call_id)
+        except NotFound:
+            raise Failure(f"no record of call {call_id[:32]}", "Type: beffroi calls list", "not_found") from None
+        names = {one.id: one.name for one in await lines.list_all(tx)}
+        view = await _view(tx, record, names, masked=actor.masked)
+        await note(services, tx, actor, "show", "call", call_id=record.id)
+    return view
+
+
+async def _view(tx: Tx, record: CallRecord, lines_by_id: Mapping[str, str], *, masked: bool) -> CallView:
+    numbers = await call_records.numbers(tx, record.id)
+    return CallView(
+        id=record.id,
+        at=record.at,
+        line=lines_by_id.get(record.line_id or ""),
+        metadata_class=record.metadata_class,
+        purpose=record.purpose,
+        legal_basis=record.legal_basis,
+        numbers={role: masking.number(text) if masked else text for role, text in numbers.items()},
+        fields=record.fields,
+        recording_id=record.recording_id,
+        expires_at=record.expires_at,
+    )

@@ -1,0 +1,35 @@
+"""Look-ups by the names that people type. A login, account or line name is internal: it may be said back."""
+
+from __future__ import annotations
+
+from server.failure import Failure
+from storage import accounts, lines, people
+from storage.accounts import Account
+from storage.errors import NotFound
+from storage.lines import Line
+from storage.people import Person
+from storage.tx import Tx
+
+
+async def person_by_login(tx: Tx, login: str) -> Person:
+    """Disabled ones too. Raises Failure."""
+    try:
+        return await people.by_login(tx, login)
+    except NotFound:
+        raise Failure(f"no person with login {login}", "Type: beffroi person list", "not_found") from None
+
+
+async def account_by_name(tx: Tx, name: str) -> Account:
+    """By name or extension, disabled ones too. Raises Failure."""
+    for account in await accounts.list_all(tx):
+        if name in (account.name, account.extension):
+            return account
+    raise Failure(f"no account {name}", "Type: beffroi account list", "not_found")
+
+
+async def line_by_name(tx: Tx, name: str) -> Line:
+    """By name or number, disabled ones too. Raises Failure."""
+    for line in await lines.list_all(tx):
+        if name in (line.name, line.number):
+            return line
+    raise Failure(f"no line {name}", "Type: beffroi line list", "not_found")

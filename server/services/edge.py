@@ -1,0 +1,46 @@
+"""What a change in the directory means for the running edge. Without a daemon nothing: it pushes all when it starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from server.failure import Failure
+from server.services.context import Services
+from sip.edge.control import EdgeControl
+from sip.edge.rpc import RpcError
+from storage.devices import Credential
+
+logger = logging.getLogger(__name__)
+
+
+async def push(services: Services, credential: Credential) -> None:
+    """A new device may sign on. An edge that is away gets everything when it is back."""
+    if services.edge is None:
+        return
+    try:
+        await services.edge.push_device(credential.auth_user, credential.account, credential.ha1)
+    except RpcError as error:
+        logger.warning("a new device was not told to the edge: %s", error.code)
+
+
+async def drop_devices(services: Services, auth_users: Iterable[str]) -> None:
+    """Sign these off at once. Raises Failure where the edge could not be asked: it may still serve them."""
+    if services.edge is None:
+        return
+    try:
+        for auth_user in auth_users:
+            await services.edge.drop_device(auth_user)
+    except RpcError:
+        raise Failure(
+            "removed from the directory, but the edge did not answer: a registered phone may work until it does",
+            "Type: beffroi status; the edge is told everything anew when it is back",
+            "unavailable",
+        ) from None
+
+
+def required(services: Services) -> EdgeControl:
+    """The running edge. Raises Failure."""
+    if services.edge is None:
+        raise Failure("the daemon is not running: only it can ask the edge", "Type: beffroi serve", "not_running")
+    return services.edge

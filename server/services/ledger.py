@@ -1,0 +1,131 @@
+"""The ledger: reading it, and proving that nobody has changed it."""
+
+from __future__ import annotations
+
+import json
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.failure import Failure
+from server.services.actor import Actor, os_actor_id, workstation_id
+from server.services.audit import note
+from server.services.context import Services
+from server.services.origin import workstation_here
+from storage import access, ledger, ledger_verify
+from storage.errors import NotFound
+from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """Fields: see `server.commands.ledger.FIELDS`."""
+
+    seq: int
+    at: str
+    who: str
+    action: str
+    subject: str
+    outcome: str
+    reason: str | None
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadView:
+    """Where a log stands. Keep it elsewhere: it shows later that the log only grew."""
+
+    log: str
+    entries: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingView:
+    """One thing that is wrong with the ledger."""
+
+    fault: str
+    log: str
+    day: str
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """`sound` where nothing is wrong."""
+
+    sound: bool
+    findings: tuple[FindingView, ...]
+    heads: tuple[HeadView, ...]
+
+
+async def show(
+    services: Services, actor: Actor, *, log: str = "access", last: int = 50, after: int | None = None
+) -> list[EntryView]:
+    """The newest `last` entries, oldest first; or those from the one after `after`. Typed reasons need a reason."""
+    if log not in ledger.LOGS:
+        raise Failure(f"no log {log}", f"Choose one of {', '.join(ledger.LOGS)}", "invalid")
+    async with services.db.transaction() as tx:
+        total = {head.log: head.entries for head in await ledger.heads(tx)}[log]
+        start = max(0, total - last) if after is None else after
+        entries = await ledger.entries(tx, log, after_seq=start, limit=last)
+        people = _local_users(services)
+        found = [await _view(tx, entry.seq, json.loads(entry.body), people, actor) for entry in entries]
+        await note(services, tx, actor, "show", "ledger", count=len(found))
+    return found
+
+
+async def verify(services: Services, actor: Actor, *, anchors: Mapping[str, str] | None = None) -> Verification:
+    """Read all of it back. `anchors`: log to "entries:head" as an earlier verify showed it. Raises Failure."""
+    kept = [_anchor(log, text) for log, text in (anchors or {}).items()]
+    public = services.keys.ledger.public_key()
+    async with services.db.read() as tx:
+        findings = await ledger_verify.verify(tx, public, kept)
+        heads = await ledger.heads(tx)
+    async with services.db.transaction() as tx:
+        await note(services, tx, actor, "verify", "ledger", outcome="failed" if findings else "done")
+    return Verification(
+        sound=not findings,
+        findings=tuple(FindingView(one.fault.value, one.log, one.day, one.seq) for one in findings),
+        heads=tuple(HeadView(head.log, head.entries, f"{head.entries}:{head.head_hash.hex()}") for head in heads),
+    )
+
+
+def _anchor(log: str, text: str) -> ledger.Head:
+    count, _, digest = text.partition(":")
+    try:
+        return ledger.Head(log, int(count), bytes.fromhex(digest))
+    except ValueError:
+        raise Failure(
+            "an anchor is ENTRIES:HEAD, as ledger verify shows it", "Copy it as it stands", "invalid"
+        ) from None
+
+
+def _local_users(services: Services) -> dict[str, str]:
+    """What the ledger calls the users of this machine, and this workstation."""
+    key = services.keys.ledger
+    known = {os_actor_id(user.pw_uid, key): f"os:{user.pw_name}" for user in pwd.getpwall()}
+    return known | {workstation_id(workstation_here(), key): "here"}
+
+
+async def _view(tx: Tx, seq: int, body: dict[str, object], users: Mapping[str, str], actor: Actor) -> EntryView:
+    who = str(body.get("actor_id", ""))
+    reason_id = body.get("reason_id")
+    reason = None
+    if isinstance(reason_id, str):
+        reason = "(given)"
+        if not actor.masked:
+            try:
+                reason = await access.reason(tx, reason_id)
+            except NotFound:
+                reason = "(erased)"
+    return EntryView(
+        seq=seq,
+        at=str(body.get("at", "")),
+        who=users.get(who, who),
+        action=str(body.get("action") or body.get("act") or ""),
+        subject=str(body.get("object", "")),
+        outcome=str(body.get("outcome", "")),
+        reason=reason,
+        body=body,
+    )

@@ -1,0 +1,186 @@
+"""Lines: numbers with a purpose, and what follows from the purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from config import packs
+from config.settings import Settings
+from retention.consent import ConsentMode
+from server.failure import Failure
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.directory import account_by_name, line_by_name
+from storage import accounts, lines, readers
+from storage.lines import NO_RECORDING, Line
+from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """Fields: see `server.commands.lines.FIELDS`."""
+
+    id: str
+    name: str
+    number: str
+    kind: str
+    pack: str
+    consent: str | None
+    metadata_class: str
+    language: str | None
+    statute: str | None
+    members: tuple[str, ...]
+    ask_staff: bool
+    created_at: datetime
+    disabled_at: datetime | None
+    warning: str | None
+
+
+async def add(
+    services: Services,
+    actor: Actor,
+    *,
+    name: str,
+    number: str,
+    kind: str = "ring",
+    pack: str = NO_RECORDING,
+    consent: str | None = None,
+    metadata_class: str = "minimal",
+    language: str | None = None,
+    statute: str | None = None,
+    members: Sequence[str] = (),
+    ask_staff: bool = False,
+) -> LineView:
+    """`members`: account names, in ringing order. Raises Duplicate, Invalid, Failure."""
+    _check(services, kind, pack, consent, statute, members)
+    async with services.db.transaction() as tx:
+        line = await lines.add(
+            tx,
+            name,
+            number,
+            services.clock(),
+            kind=kind,
+            pack=pack,
+            consent_mode=_stored(consent),
+            metadata_class=metadata_class,
+            language=language,
+            statute=statute,
+            members=[(await account_by_name(tx, member)).id for member in members],
+            ask_staff=ask_staff,
+        )
+        await note(services, tx, actor, "add", "line", line_id=line.id, pack=pack)
+        return await _view(tx, line, services.settings)
+
+
+async def list_(services: Services, actor: Actor) -> list[LineView]:
+    """By name."""
+    async with services.db.transaction() as tx:
+        found = [await _view(tx, line, services.settings) for line in await lines.list_all(tx)]
+        await note(services, tx, actor, "list", "line", count=len(found))
+    return found
+
+
+async def set_(
+    services: Services,
+    actor: Actor,
+    *,
+    line: str,
+    name: str | None = None,
+    number: str | None = None,
+    pack: str | None = None,
+    consent: str | None = None,
+    metadata_class: str | None = None,
+    language: str | None = None,
+    statute: str | None = None,
+    members: Sequence[str] | None = None,
+    ask_staff: bool | None = None,
+    disabled: bool | None = None,
+) -> LineView:
+    """Change what is given; an empty text takes consent, language or statute back. Raises NotFound, Duplicate..."""
+    async with services.db.transaction() as tx:
+        before = await line_by_name(tx, line)
+        after = replace(
+            before,
+            name=before.name if name is None else name,
+            number=before.number if number is None else number,
+            pack=before.pack if pack is None else pack,
+            consent_mode=before.consent_mode if consent is None else _stored(consent),
+            metadata_class=before.metadata_class if metadata_class is None else metadata_class,
+            language=before.language if language is None else language or None,
+            statute=before.statute if statute is None else statute or None,
+            members=before.members if members is None else await _ids(tx, members),
+            ask_staff=before.ask_staff if ask_staff is None else ask_staff,
+            disabled_at=before.disabled_at if disabled is None else (services.clock() if disabled else None),
+        )
+        _check(services, after.kind, after.pack, after.consent_mode, after.statute, after.members)
+        saved = await lines.save(tx, after)
+        await note(services, tx, actor, "change", "line", line_id=saved.id, pack=saved.pack)
+        return await _view(tx, saved, services.settings)
+
+
+async def _ids(tx: Tx, members: Sequence[str]) -> tuple[str, ...]:
+    return tuple([(await account_by_name(tx, member)).id for member in members])
+
+
+def _check(
+    services: Services, kind: str, pack: str, consent: str | None, statute: str | None, members: Sequence[str]
+) -> None:
+    """What a line may be. Raises Failure."""
+    known = packs.load()
+    chosen = known.get(pack)
+    if chosen is None or chosen.kind != "recording":
+        ids = ", ".join(sorted(one.id for one in known.values() if one.kind == "recording"))
+        raise Failure(f"pack {pack} is no purpose of recording", f"Choose one of {ids}", "invalid")
+    if problem := chosen.problem(statute or "", services.clock().date()):
+        raise Failure(f"pack {pack}: {problem}", "Give it with --statute, or choose another pack", "invalid")
+    if consent:
+        try:
+            asked = ConsentMode.parse(consent)
+        except ValueError as error:
+            raise Failure(f"consent: {error}", "Choose one of these", "invalid") from None
+        if asked < ConsentMode.parse(chosen.consent):
+            raise Failure(
+                f"consent {asked} is laxer than pack {pack}, which asks for {chosen.consent}",
+                "A line may only be stricter than its pack",
+                "invalid",
+            )
+    if kind == "echo" and members:
+        raise Failure("an echo line rings nobody", "Leave the members out", "invalid")
+
+
+def _stored(consent: str | None) -> str | None:
+    return consent.replace("-", "_") if consent else None
+
+
+async def _view(tx: Tx, line: Line, settings: Settings) -> LineView:
+    return LineView(
+        id=line.id,
+        name=line.name,
+        number=line.number,
+        kind=line.kind,
+        pack=line.pack,
+        consent=line.consent_mode.replace("_", "-") if line.consent_mode else None,
+        metadata_class=line.metadata_class,
+        language=line.language,
+        statute=line.statute,
+        members=tuple([(await accounts.get(tx, member)).name for member in line.members]),
+        ask_staff=line.ask_staff,
+        created_at=line.created_at,
+        disabled_at=line.disabled_at,
+        warning=await _warning(tx, line, settings),
+    )
+
+
+async def _warning(tx: Tx, line: Line, settings: Settings) -> str | None:
+    """Why this line may not do what its owner expects; None where it will."""
+    pack = packs.load().get(line.pack)
+    if pack is None or pack.never_records:
+        return None
+    if not await readers.for_purpose(tx, line.pack):
+        return f"nobody may listen to {line.pack}: only escrow opens what is recorded"
+    if line.language and line.language not in settings.company.languages:
+        return f"no prompts in {line.language}"
+    return None

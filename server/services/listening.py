@@ -1,0 +1,163 @@
+"""Opening a recording: who may, and what is written down. The passphrase and the code never come here.
+
+A room (recording.room) is started with the person's own connection. It asks, checks, and tells only whether it opened
+and which time step the code belonged to. Nothing is given out before the entry in the access log is committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recording import vault
+from recording.format import State
+from recording.playable import Format
+from recording.room_client import Opened, RoomEnd, RoomJob, run_room
+from server.failure import Failure
+from server.services import recordings as recording_service
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.directory import person_by_login
+from storage import keys, readers
+from storage.errors import NotFound
+from storage.people import Person
+from storage.readers import TotpOutcome
+from storage.recordings import Recording
+from storage.tx import Tx
+
+Mode = Literal["open", "export"]
+MIN_REASON_CHARS = 5
+_OUTCOMES = {
+    TotpOutcome.WRONG: "wrong",
+    TotpOutcome.REPLAYED: "replayed",
+    TotpOutcome.LOCKED: "locked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Somebody may try to open a recording now. Good for one attempt."""
+
+    person_id: str
+    rec_id: str
+    purpose: str
+    mode: Mode
+    job: RoomJob = field(repr=False)
+
+
+async def permit(
+    services: Services,
+    actor: Actor,
+    *,
+    login: str,
+    rec_id: str,
+    mode: Mode,
+    format: Format = "ogg",  # noqa: A002 - the word that people type
+    language: Literal["en", "fr"] = "en",
+) -> Permit:
+    """Check person, right, lock-out and recording; write down that it was asked. Raises Failure."""
+    if actor.reason is None or len(actor.reason.strip()) < MIN_REASON_CHARS:
+        raise Failure("listening needs a reason", "Say why with --reason, in a few words", "denied")
+    async with services.db.transaction() as tx:
+        person = await person_by_login(tx, login)
+        recording = await recording_service.found(tx, rec_id)
+        refusal = await _refusal(services, tx, person, recording)
+        outcome = "done" if refusal is None else "locked" if refusal.code == "locked" else "denied"
+        await note(services, tx, actor, "unlock", "recording", outcome=outcome, person_id=person.id,
+                   rec_id=recording.id, purpose=recording.purpose)  # fmt: skip
+        if refusal is None:
+            job = await _job(services, tx, person, recording, mode, format, language)
+    if refusal is not None:
+        raise refusal
+    return Permit(person.id, recording.id, job.purpose, mode, job)
+
+
+async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: int) -> RoomEnd:
+    """Start the room on the person's connection; returns when it has closed, with all of it written down."""
+
+    async def allow(opened: Opened) -> bool:
+        async with services.db.transaction() as tx:
+            verdict = await readers.try_totp(tx, granted.person_id, opened.totp_step, services.clock())
+            allowed = verdict is TotpOutcome.ACCEPTED
+            await _note(services, tx, actor, granted, granted.mode, outcome=_OUTCOMES.get(verdict, "done"))
+        return allowed
+
+    end = await run_room(granted.job, terminal_fd, allow)
+    async with services.db.transaction() as tx:
+        if end.refused is None:
+            size_bytes = sum(stop - start for start, stop in end.spans)
+            await _note(services, tx, actor, granted, "listen" if granted.mode == "open" else "stop",
+                        size_bytes=size_bytes, complete=end.complete)  # fmt: skip
+        elif end.refused in ("credentials", "replay", "bundle"):
+            verdict = await readers.try_totp(tx, granted.person_id, None, services.clock())
+            outcome = "replayed" if end.refused == "replay" else _OUTCOMES.get(verdict, "wrong")
+            await _note(services, tx, actor, granted, granted.mode, outcome=outcome)
+        elif end.refused != "denied":  # that one is written by allow()
+            if end.totp_step is not None:
+                await readers.try_totp(tx, granted.person_id, end.totp_step, services.clock())
+            await _note(services, tx, actor, granted, granted.mode, outcome="failed")
+    return end
+
+
+async def _note(
+    services: Services, tx: Tx, actor: Actor, granted: Permit, action: str, *, outcome: str = "done", **more: int | bool
+) -> None:
+    await note(services, tx, actor, action, "recording", outcome=outcome, person_id=granted.person_id,
+               rec_id=granted.rec_id, purpose=granted.purpose, **more)  # fmt: skip
+
+
+async def _refusal(services: Services, tx: Tx, person: Person, recording: Recording) -> Failure | None:
+    """Why not, None where it may be tried."""
+    if person.disabled_at is not None:
+        return Failure(f"{person.login} is disabled", "Another reader of that purpose may open it", "denied")
+    if recording.purpose is None:
+        return Failure("that recording is destroyed", "Nobody can bring it back", "conflict")
+    if recording.state not in ("whole", "cut"):
+        return Failure(f"that recording is not finished ({recording.state})", "Try again after the call", "conflict")
+    if not await readers.has_right(tx, person.id, recording.purpose):
+        return Failure(f"{person.login} has no right to listen to {recording.purpose}",
+                       "Somebody responsible may type: beffroi person grant", "denied")  # fmt: skip
+    locked_until = (await readers.totp_state(tx, person.id)).locked_until
+    if locked_until is not None and services.clock() < locked_until:
+        return Failure(f"too many wrong codes: locked until {locked_until:%H:%M:%S} UTC", "Wait", "locked")
+    try:
+        key = await keys.rec_key(tx, recording.id)
+        await keys.wrap_for_reader(tx, key.kek_id, person.id)
+    except NotFound:
+        return Failure("that recording's key was never given to this reader",
+                       "Another reader of that purpose, or escrow, opens it", "denied")  # fmt: skip
+    return None
+
+
+async def _job(
+    services: Services,
+    tx: Tx,
+    person: Person,
+    recording: Recording,
+    mode: Mode,
+    format: Format,  # noqa: A002
+    language: Literal["en", "fr"],
+) -> RoomJob:
+    key = await keys.rec_key(tx, recording.id)
+    state: State = "cut" if recording.state == "cut" else "whole"
+    return RoomJob(
+        mode=mode,
+        rec_id=recording.id,
+        purpose=recording.purpose or "",
+        kek_id=key.kek_id,
+        reader_id=person.id,
+        reader_bundle=(await readers.get_key(tx, person.id)).sealed_secret,
+        kek_wrap=(await keys.wrap_for_reader(tx, key.kek_id, person.id)).blob,
+        dek_wrap=key.wrap,
+        path=str(vault.sealed_path(services.paths.vault, recording.id).absolute()),
+        sha256=recording.sha256 or "",
+        state=state,
+        rate_hz=recording.rate_hz or 8000,
+        format=format,
+        last_totp_step=max(0, (await readers.totp_state(tx, person.id)).last_step),
+        language=language,
+    )
+
+
+__all__ = ["Mode", "Permit", "permit", "serve"]

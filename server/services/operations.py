@@ -1,0 +1,100 @@
+"""Everything that can be asked by name: one table for the command line, the control socket and the API.
+
+An operation is `async def f(services, actor, *, ...)`. Arguments come from outside: they are checked against the
+function's own signature before it is called. Modules are loaded when first asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from server.failure import Failure
+from server.services.actor import Actor
+from server.services.context import Services
+from server.services.failures import told
+from server.wire import plain
+
+_ROOM = "server.services."
+OPERATIONS: Mapping[str, str] = {
+    "person.add": "people:add",
+    "person.list": "people:list_",
+    "person.disable": "people:disable",
+    "person.role": "people:set_roles",
+    "person.grant": "people:grant",
+    "person.revoke": "people:revoke",
+    "reader.prepare": "readers:prepare",
+    "reader.enrol": "readers:enrol",
+    "account.add": "accounts:add",
+    "account.list": "accounts:list_",
+    "account.show": "accounts:show",
+    "account.remove": "accounts:remove",
+    "device.add": "devices:add",
+    "device.list": "devices:list_",
+    "device.revoke": "devices:revoke",
+    "line.add": "lines:add",
+    "line.list": "lines:list_",
+    "line.set": "lines:set_",
+    "calls.list": "calls:list_",
+    "calls.show": "calls:show",
+    "recordings.list": "recordings:list_",
+    "recordings.show": "recordings:show",
+    "recordings.verify": "recordings:verify",
+    "ledger.show": "ledger:show",
+    "ledger.verify": "ledger:verify",
+    "vault.check": "vault:check",
+    "ban.list": "bans:list_",
+    "ban.lift": "bans:lift",
+    "status": "system:status",
+    "reload": "system:reload",
+}
+
+
+async def call(name: str, services: Services, actor: Actor, arguments: Mapping[str, object]) -> object:
+    """Do it; the answer as plain values. Raises Failure only, and what is our own fault."""
+    function = find(name)
+    checked = check_arguments(function, name, arguments)
+    with told():
+        return plain(await function(services, actor, **checked))
+
+
+@functools.cache
+def find(name: str) -> Callable[..., Awaitable[object]]:
+    """The function of an operation. Raises Failure."""
+    if name not in OPERATIONS:
+        raise Failure(
+            f"no operation {name[:40]}", "The program and the daemon may differ in version: restart it", "misuse"
+        )
+    module, _, attribute = OPERATIONS[name].partition(":")
+    function: Callable[..., Awaitable[object]] = getattr(importlib.import_module(_ROOM + module), attribute)
+    return function
+
+
+def check_arguments(function: Callable[..., object], name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """The arguments, as the function's signature wants them. Raises Failure naming those that are wrong."""
+    adapters, required = _signature(function)
+    wrong = sorted(arguments.keys() - adapters.keys()) + sorted(required - arguments.keys())
+    checked = {}
+    for key, value in arguments.items():
+        if key in adapters:
+            try:
+                checked[key] = adapters[key].validate_python(value)
+            except ValidationError:
+                wrong.append(key)
+    if wrong:
+        raise Failure(f"{name}: wrong or missing: {', '.join(wrong)}", "See beffroi --help", "misuse")
+    return checked
+
+
+@functools.cache
+def _signature(function: Callable[..., object]) -> tuple[dict[str, TypeAdapter[Any]], frozenset[str]]:
+    hints = typing.get_type_hints(function)
+    given = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    required = frozenset(p.name for p in given if p.default is p.empty)
+    return {p.name: TypeAdapter(hints[p.name]) for p in given}, required

@@ -1,0 +1,169 @@
+"""Recordings: what there is, until when, and whether the files are what was sealed. Opening: `listening`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from recording import vault
+from server.failure import Failure
+from server.services import masking
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from storage import accounts, keys, recordings
+from storage.errors import NotFound
+from storage.recordings import Recording
+from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class PartyView:
+    """Who is heard on a channel (0 left, 1 right)."""
+
+    channel: int
+    account: str | None
+    number: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingView:
+    """Fields: see `server.commands.recordings.FIELDS`."""
+
+    id: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    expires_at: datetime
+    destroyed_at: datetime | None
+    call_id: str | None
+    purpose: str | None
+    legal_basis: str | None
+    duration_ms: int | None
+    size_bytes: int | None
+    codec: str | None
+    sha256: str | None
+    parties: tuple[PartyView, ...]
+    consent_refs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`sound`: file present and unaltered, key present."""
+
+    id: str
+    state: str
+    sound: bool
+    findings: tuple[str, ...]
+
+
+async def list_(
+    services: Services,
+    actor: Actor,
+    *,
+    states: Sequence[str] | None = None,
+    number: str | None = None,
+    limit: int = 50,
+) -> list[RecordingView]:
+    """Newest first. Destroyed ones only when asked for by state."""
+    if number and actor.masked:
+        raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
+    wanted = tuple(states) if states else ("recording", "whole", "cut", "failed")
+    if unknown := set(wanted) - recordings.STATES:
+        known = ", ".join(sorted(recordings.STATES))
+        raise Failure(f"no such state: {', '.join(sorted(unknown))}", f"Choose among {known}", "invalid")
+    async with services.db.transaction() as tx:
+        if number:
+            rows = [one for one in await recordings.with_number(tx, number) if one.state in wanted][:limit]
+        else:
+            rows = list(await recordings.list_all(tx, states=wanted, limit=limit))
+        found = [await _view(tx, row, masked=actor.masked) for row in rows]
+        await note(services, tx, actor, "search" if number else "list", "recording", count=len(found))
+    return found
+
+
+async def show(services: Services, actor: Actor, *, rec_id: str) -> RecordingView:
+    """Raises Failure."""
+    async with services.db.transaction() as tx:
+        recording = await found(tx, rec_id)
+        view = await _view(tx, recording, masked=actor.masked)
+        await note(services, tx, actor, "show", "recording", rec_id=recording.id, purpose=recording.purpose)
+    return view
+
+
+async def verify(services: Services, actor: Actor, *, rec_ids: Sequence[str] = ()) -> list[Verdict]:
+    """Check file and key of these recordings, or of all that are finished; nothing is opened. Raises Failure."""
+    async with services.db.transaction() as tx:
+        if rec_ids:
+            rows = [await found(tx, rec_id) for rec_id in rec_ids]
+        else:
+            rows = list(await recordings.list_all(tx, states=("whole", "cut")))
+        keyed = {key.rec_id for key in await keys.list_rec_keys(tx)}
+        await note(services, tx, actor, "verify", "recording", count=len(rows),
+                   rec_id=rows[0].id if len(rows) == 1 else None)  # fmt: skip
+    return [await _verdict(services, row, has_key=row.id in keyed) for row in rows]
+
+
+async def found(tx: Tx, rec_id: str) -> Recording:
+    """By id, or by the beginning of one (at least 6 digits) where that is not ambiguous. Raises Failure."""
+    try:
+        return await recordings.get(tx, rec_id)
+    except NotFound:
+        pass
+    if len(rec_id) >= 6:
+        same = [one for one in await recordings.list_all(tx) if one.id.startswith(rec_id)]
+        if len(same) == 1:
+            return same[0]
+    raise Failure(f"no recording {rec_id[:32]}", "Type: beffroi recordings list", "not_found")
+
+
+async def _verdict(services: Services, row: Recording, *, has_key: bool) -> Verdict:
+    findings = []
+    if row.state in ("whole", "cut") and row.sha256 is not None:
+        try:
+            same = await asyncio.to_thread(vault.verify, services.paths.vault, row.id, row.sha256)
+            findings += [] if same else ["the file is not the one that was sealed"]
+        except vault.VaultError as error:
+            findings.append(str(error))
+        findings += [] if has_key else ["its key is gone: nobody can open it"]
+    elif row.state == "destroyed":
+        if vault.sealed_path(services.paths.vault, row.id).exists() or has_key:
+            findings.append("destroyed, but something of it is left")
+    elif row.state == "recording":
+        findings.append("still being recorded, or the daemon has not looked at it since a crash")
+    else:
+        findings.append("failed: it holds nothing that can be opened")
+    return Verdict(row.id, row.state, not findings, tuple(findings))
+
+
+async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
+    return RecordingView(
+        id=row.id,
+        state=row.state,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        expires_at=row.expires_at,
+        destroyed_at=row.destroyed_at,
+        call_id=row.call_id,
+        purpose=row.purpose,
+        legal_basis=row.legal_basis,
+        duration_ms=row.duration_ms,
+        size_bytes=row.size_bytes,
+        codec=row.codec,
+        sha256=row.sha256,
+        parties=tuple([await _party(tx, one, masked=masked) for one in await recordings.parties(tx, row.id)]),
+        consent_refs=row.consent_refs,
+    )
+
+
+async def _party(tx: Tx, party: recordings.Party, *, masked: bool) -> PartyView:
+    account = None
+    if party.account_id is not None:
+        try:
+            account = (await accounts.get(tx, party.account_id)).name
+        except NotFound:
+            account = None
+    number = party.number and (masking.number(party.number) if masked else party.number)
+    return PartyView(party.channel, account, number)

@@ -1,0 +1,1 @@
+"""What `beffroi doctor` looks at."""

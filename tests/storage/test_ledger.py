@@ -329,6 +329,21 @@ async def test_pruning_drops_leaves_and_keeps_the_chain(
         assert await ledger_verify.verify(tx, ledger_key.public_key()) == []
 
 
+async def test_a_head_kept_from_inside_a_pruned_day_is_no_false_alarm(
+    db: Database, now: datetime, ledger_key: Ed25519PrivateKey
+) -> None:
+    async with db.transaction() as tx:
+        await fill(tx, now, days=1, a_day=2)
+        inside = await ledger.heads(tx)
+        await fill(tx, now, days=1, a_day=2)
+        last = await ledger.heads(tx)
+        await fill(tx, now + DAY, days=1)
+        await ledger.prune_segment(tx, "access", "2026-11-21", now)
+        assert await ledger_verify.verify(tx, ledger_key.public_key(), [*inside, *last]) == []
+        wrong = [ledger.Head("access", 4, bytes(32))]
+        assert await ledger_verify.verify(tx, ledger_key.public_key(), wrong) == [Finding(Fault.CHAIN, "access")]
+
+
 async def test_the_open_day_and_a_pruned_one_are_not_pruned(db: Database, now: datetime) -> None:
     async with db.transaction() as tx:
         await fill(tx, now)

@@ -106,10 +106,21 @@ def tls_path(plan: EdgePlan) -> Path:
     return plan.run_dir / "kamailio-tls.cfg"
 
 
+def _alias(domain: str) -> str:
+    """An address as domain is no alias: without a port it would cover every port there, and a phone on that machine
+    would be taken for the edge itself (its ACK then goes nowhere)."""
+    try:
+        ipaddress.ip_address(domain)
+    except ValueError:
+        return f'alias="{domain}"'
+    return ""
+
+
 def _tokens(plan: EdgePlan) -> dict[str, str]:
     limits, timers = plan.limits, plan.timers
     tls = any(listen.proto == "tls" for listen in plan.listens)
     return {
+        "ALIAS": _alias(plan.domain),
         "DOMAIN": plan.domain,
         "LISTENS": "\n".join(f'listen={listen} name "outside{n}"' for n, listen in enumerate(plan.listens)),
         "TLS_ENABLE": "enable_tls=yes" if tls else "",

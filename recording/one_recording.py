@@ -12,8 +12,9 @@ from recording.sealed_writer import SealedWriter
 log = logging.getLogger(__name__)
 
 # A leg that falls this far behind the other has stopped: its absence is written as silence, so that the other's audio
-# is sealed in time and both stay aligned when it comes back.
+# is sealed in time and both stay aligned, within STALLED_SKEW_S, when it comes back.
 SKEW_MAX_S: Final = 10
+STALLED_SKEW_S: Final = 1
 _STEP_S: Final = 10  # most audio taken at once: bounds memory after a long wait
 
 State = Literal["running", "sealed", "cut"]
@@ -31,6 +32,7 @@ class OneRecording:
         self.state: State = "running"
         self._rate_hz = begin.rate_hz
         self._captures = captures  # ours to close, from a successful start on
+        self._stalled = False  # one leg has stopped; until it brings something again
         self._writer = SealedWriter(vault_dir, begin.rec_id, begin.purpose, dek)
         try:
             self._encoder = Encoder(
@@ -85,13 +87,16 @@ class OneRecording:
     def _drain(self, *, pad_all: bool) -> None:
         """Feed the encoder: what both have, and beyond it where the shorter leg is to be padded."""
         left, right = self._captures
-        while True:
-            ready = left.available(), right.available()
-            pad = pad_all or max(ready) - min(ready) > SKEW_MAX_S * self._rate_hz
-            samples = min(max(ready) if pad else min(ready), _STEP_S * self._rate_hz)
-            if samples == 0:
-                return
+        ready = left.available(), right.available()
+        self._stalled = self._stalled and min(ready) == 0
+        skew_max_s = STALLED_SKEW_S if self._stalled else SKEW_MAX_S
+        if max(ready) - min(ready) > skew_max_s * self._rate_hz:
+            self._stalled = True
+        todo = max(ready) if pad_all or self._stalled else min(ready)
+        while todo:
+            samples = min(todo, _STEP_S * self._rate_hz)
             self._encoder.feed(interleave(left.take(samples), right.take(samples)))
+            todo -= samples
 
     def _keep_what_is_sealed(self) -> None:
         self.state = "cut"

@@ -67,15 +67,15 @@ def run_cli(
 
 
 def flags(options: Mapping[str, str]) -> list[str]:
-    """{"metadata_class": "none"} -> ["--metadata-class", "none"]."""
-    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    """{"class_": "none", "display_name": "A"} -> ["--class", "none", "--display-name", "A"]."""
+    return [word for name, value in options.items() for word in (f"--{name.rstrip('_').replace('_', '-')}", value)]
 
 
 class Product:
     """One instance: `data` is its data directory, `server(transport)` where phones find it."""
 
     def __init__(self, directory: Path, seed: Path, shown: Mapping[str, Any], *, ports: int = 400) -> None:
-        """`seed` is a data directory fresh from quickstart, copied here; `shown` what quickstart printed as JSON.
+        """`seed` is a data directory fresh from quickstart, copied here; `shown` is what `make_seed` gave with it.
 
         `ports`: how many to take; the upper half, from an even one on, is for the product's audio.
         """
@@ -275,12 +275,13 @@ class Product:
         return f"127.0.0.1:{self._ports[transport]}"
 
     def add_account(self, name: str, extension: str, **options: str) -> Any:
-        return self.json("account", "add", name, "--extension", extension, *flags(options))
+        """`options` as on the command line: display_name, country, language, class_, ..."""
+        return self.json("account", "add", name, extension, *flags(options))
 
     def add_line(self, name: str, number: str, *, members: Sequence[str] = (), **options: str) -> Any:
-        """`options` as on the command line: pack, consent, metadata_class, language, statute, ..."""
-        chosen = [word for member in members for word in ("--member", member)]
-        return self.json("line", "add", name, "--number", number, *chosen, *flags(options))
+        """`options` as on the command line: pack, consent, class_, language, statute, kind."""
+        chosen = ["--members", ",".join(members)] if members else []
+        return self.json("line", "add", name, number, *chosen, *flags(options))
 
     def login(self, account: str) -> Login:
         """A new device of `account`, by the command line."""
@@ -322,9 +323,16 @@ class Product:
 
 
 def make_seed(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Runs quickstart: (data directory, what it showed once)."""
+    """Runs quickstart: (data directory, what it showed once).
+
+    Shown: domain, devices [{account, extension, user, password}], reader {login, passphrase, totp_secret}, escrow.
+    """
     data = directory / "data"
-    done = run_cli(data, "quickstart", "--address", "127.0.0.1", "--json", timeout_s=120)
-    if done.returncode:
-        raise ProductError(f"quickstart exited {done.returncode}: {done.stderr}")
-    return data, json.loads(done.stdout)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as shown:
+        command = [BEFFROI, "--data", data, "quickstart", "--address", "127.0.0.1", "--secrets-fd", str(writing)]
+        done = subprocess.run(command, pass_fds=[writing], capture_output=True, text=True, timeout=120)
+        os.close(writing)
+        if done.returncode:
+            raise ProductError(f"quickstart exited {done.returncode}: {done.stderr}")
+        return data, json.loads(shown.read())

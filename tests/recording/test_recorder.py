@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording import keys, vault
 from recording.keys import DEK_WRAP_BYTES
-from recording.messages import Refusal
+from recording.messages import Refusal, encode
 from recording.one_recording import SKEW_MAX_S
 from recording.proof import sign
 from recording.recorder_client import Begin, RecorderClient, RecorderGone, RecorderRefused
@@ -304,18 +304,56 @@ async def test_a_killed_worker_costs_only_what_it_had_not_written(house: House, 
         os.close(fd)
 
 
-async def test_a_killed_daemon_leaves_whole_recordings(house: House, legs: tuple[Leg, Leg]) -> None:
-    recorder = await house.recorder()
+DAEMON = """if True:
+    import asyncio, sys
+    from pathlib import Path
+    from recording.recorder_client import Begin, RecorderClient
+    from recording.messages import decode
+
+    async def main():
+        job = decode(sys.stdin.readline().encode())
+        public = [bytes.fromhex(job[name]) for name in ("proof_public", "kek_public")]
+        recorder = await RecorderClient.start(Path(job["vault"]), *public, 48000, print, min_free_mb=1)
+        begin = Begin.from_wire(job["begin"])
+        wrap = await recorder.begin(begin)
+        await recorder.go(begin.rec_id, tuple(job["fds"]))
+        print(wrap.hex(), flush=True)
+        await asyncio.sleep(60)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.promise("L9")
+def test_a_killed_daemon_leaves_whole_recordings(house: House, legs: tuple[Leg, Leg]) -> None:
     begin = house.request()
-    wrap = await started(recorder, begin, legs)
+    job = {
+        "vault": str(house.vault_dir),
+        "proof_public": house.proof_signer.public_key().public_bytes_raw().hex(),
+        "kek_public": house.kek_signer.public_key().public_bytes_raw().hex(),
+        "begin": begin.to_wire(),
+        "fds": [leg.fd for leg in legs],
+    }
+    daemon = subprocess.Popen(
+        [sys.executable, "-I", "-c", DAEMON],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=job["fds"],  # type: ignore[arg-type]
+    )
+    assert daemon.stdin is not None and daemon.stdout is not None
+    daemon.stdin.write(encode(job) + b"\n")
+    daemon.stdin.flush()
+    wrap = bytes.fromhex(daemon.stdout.readline().decode())
     for leg in legs:
         leg.grow(3)
-    recorder._closing = True
-    recorder._lose()  # what the kernel does to the socket of a killed process
-    settled = await vault.settle(house.vault_dir, begin.rec_id)
+    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.wait()
+    assert vault.is_being_written(house.vault_dir, begin.rec_id), "the recorder outlives the daemon"
+    settled = asyncio.run(vault.settle(house.vault_dir, begin.rec_id))
     assert settled.state == "whole" and settled.path == house.sealed(begin.rec_id)
     assert len(decoded(house.ogg(begin.rec_id, wrap))[0]) == pytest.approx(3 * RATE_HZ, abs=100)
-    await recorder.close()
+    daemon.stdin.close()
+    daemon.stdout.close()
 
 
 async def test_signals_that_stop_the_daemon_do_not_stop_the_recorder(

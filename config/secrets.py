@@ -165,7 +165,7 @@ class Pkcs11Secrets:
         except pkcs11.PKCS11Error as error:
             self.close()
             raise SecretError(f"the token has no one AES key labelled {key_label!r} ({type(error).__name__}): "
-                              "make it with `beffroi quickstart`, or correct secrets.pkcs11_key_label") from None  # fmt: skip
+                              "correct secrets.pkcs11_key_label") from None  # fmt: skip
         if extractable:
             self.close()
             raise SecretError(f"the AES key {key_label!r} may be taken out of the token: make one that may not")

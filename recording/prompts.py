@@ -114,7 +114,7 @@ class PromptStore:
             raise PromptError(f"no voice for language {language!r}")
         try:
             path = self._place(speech.engine(), voice, language, said, prompt_audio.RATE_HZ, prompt_audio.VERSION)
-            return self._look(path) or self._make(path, lambda: (self._speak(said, voice), speech.RATE_HZ))
+            return self._look(path) or self._make(path, lambda: (self._speak(said, voice), speech.RATE_HZ), True)
         except (speech.SpeechError, AudioError, OSError) as error:
             raise PromptError(f"{text.prompt_id} ({language}) cannot be spoken: {error}") from error
 
@@ -128,7 +128,7 @@ class PromptStore:
             content = source.read_bytes()
             path = self._place("custom", hashlib.sha256(content).hexdigest(), prompt_audio.RATE_HZ,
                                prompt_audio.VERSION)  # fmt: skip
-            return self._look(path) or self._make(path, lambda: prompt_audio.read_any_wav(content))
+            return self._look(path) or self._make(path, lambda: prompt_audio.read_any_wav(content), False)
         except (AudioError, OSError) as error:
             raise PromptError(f"{source}: {error}. Replace it by a WAV file, or remove it to use the text") from error
 
@@ -156,8 +156,10 @@ class PromptStore:
         self._seen[path] = (mark, facts[1], facts[2])
         return facts
 
-    def _make(self, path: Path, source: Callable[[], tuple[speech.Samples, int]]) -> tuple[Path, str, int]:
-        _write(path, prompt_audio.for_telephone(*source()))
+    def _make(
+        self, path: Path, source: Callable[[], tuple[speech.Samples, int]], synthetic: bool
+    ) -> tuple[Path, str, int]:
+        _write(path, prompt_audio.for_telephone(*source(), synthetic=synthetic))
         made = self._look(path)
         if made is None:
             raise AudioError("could not be read back")

@@ -85,8 +85,9 @@ def test_it_is_a_voice(spoken: dict[tuple[str, str], Prompt]) -> None:
     for key, prompt in spoken.items():
         power, frequency = spectrum(samples(prompt))
         share = power / power.sum()
-        assert share[(frequency > 80) & (frequency < 3600)].sum() > 0.98, key
-        assert share[(frequency > 1000) & (frequency < 3600)].sum() > 0.01, key
+        assert share[(frequency > 300) & (frequency < 3400)].sum() > 0.5, key  # what a telephone carries
+        assert share[(frequency > 1000) & (frequency < 3400)].sum() > 0.04, key  # what tells words apart
+        assert share[frequency < 100].sum() < 0.001, key
         assert share.max() < 0.1, key
         levels = np.sqrt(np.square(samples(prompt)[: len(samples(prompt)) // 400 * 400]).reshape(-1, 400).mean(axis=1))
         assert levels.std() / levels.mean() > 0.4, key
@@ -133,12 +134,16 @@ class Voice:
         return 0.3 * np.sin(2 * np.pi * pitch * np.arange(16_000) / 16_000)
 
 
+def names(directory: Path) -> list[str]:
+    return [place.name for place in directory.iterdir()]
+
+
 async def test_a_prompt_is_made_once(tmp_path: Path) -> None:
     voice = Voice()
     first = await PromptStore(tmp_path, speak=voice).get("PROMPT_OPTIN", "fr", values("fr"))
     again = await PromptStore(tmp_path, speak=voice).get("PROMPT_OPTIN", "fr", values("fr"))
     assert first == again and len(voice.said) == 1
-    assert [p.name for p in tmp_path.iterdir()] == [first.path.name]
+    assert names(tmp_path) == [first.path.name]
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o600
 
 
@@ -180,7 +185,7 @@ async def test_a_missing_value_is_named_before_anything_is_spoken(tmp_path: Path
         await PromptStore(tmp_path, speak=voice).get("PROMPT_OPTIN", "fr", {"org": "Exemple"})
     with pytest.raises(PlaceholderError, match="{org}"):
         await PromptStore(tmp_path, speak=voice).get_all([("PROMPT_OPTIN", "fr")], {"fr": {"purpose": "x"}})
-    assert voice.said == [] and list(tmp_path.iterdir()) == []
+    assert voice.said == [] and names(tmp_path) == []
 
 
 @pytest.mark.parametrize(("prompt_id", "language"), [("PROMPT_X", "fr"), ("PROMPT_BUSY", "de"), ("NOTICE_STAFF", "fr")])
@@ -199,7 +204,7 @@ async def test_a_voice_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     for speak, why in ((silent, "no sound"), (broken, "engine gone")):
         with pytest.raises(PromptError, match=why):
             await PromptStore(tmp_path, speak=speak).get("PROMPT_BUSY", "fr", {})
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == []
 
 
 def test_an_engine_that_dies_is_an_error_with_its_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +293,9 @@ async def test_own_audio_can_come_change_and_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a wav", tone_wav(8000, level=0), tone_wav(8000, seconds=0), tone_wav(4000), b"RIFF\x00\x00\x00\x00WAVE"]
-)  # fmt: skip
+    "content",
+    [b"", b"not a wav", tone_wav(8000, level=0), tone_wav(8000, seconds=0), tone_wav(4000), b"RIFF\0\0\0\0WAVE"],
+)
 async def test_own_audio_that_cannot_be_used_is_an_error_not_passed_over(tmp_path: Path, content: bytes) -> None:
     place = custom(tmp_path, content)
     voice = Voice()

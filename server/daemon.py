@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from config.addresses import Endpoint
+from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording.prompts import PromptStore
 from retention.recording_decision import CompanyFacts
@@ -21,7 +22,10 @@ from server import control_socket, http
 from server.call_book import DatabaseCallBook
 from server.destruction import RecordingDestruction
 from server.edge_plan import edge_plan
+from server.failure import Failure
 from server.recording_desk import DeskKeys, RecordingDesk
+from server.services import system
+from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
 from server.spoken import Spoken
 from sip.calls.control import CallControl
@@ -111,6 +115,20 @@ class Daemon:
                 raise _Stop
         except* _Stop:
             log.info("stopped")
+
+    def request_reload(self) -> None:
+        """SIGHUP: as ``beffroi reload``."""
+        if self._group is not None:
+            self._group.create_task(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        try:
+            reloaded = await system.reload(self._services, Actor(SYSTEM, "signal"))
+        except (ConfigError, Failure) as error:
+            log.error("the configuration is not used, the old one stays: %s", error)
+        else:
+            waiting = ", ".join(reloaded.need_restart)
+            log.info("configuration read again%s", f"; for the next start: {waiting}" if waiting else "")
 
     # --- the edge ---------------------------------------------------------------------------------
 
@@ -225,6 +243,7 @@ async def serve(data: Path) -> None:
         daemon = Daemon(services)
         services.edge = daemon.edge
         services.live = daemon
+        loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)
 

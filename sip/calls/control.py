@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from sip.calls import acts
-from sip.calls.plan import CallPlan, Refusal, Target
+from sip.calls.plan import CallPlan, Refusal, Target, contact_key
 from sip.calls.ports import CallBook, ClosedCall, Planner, RecordingOrder, Recordings, RecordingUnavailable
 from sip.calls.script import CALLER, Script
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
@@ -242,6 +242,7 @@ class _Conversation:
         self.auth_user = request.auth_user
         self.began_at = began_at
         self.rec_id: str | None = None  # set when a recording is begun
+        self.answered_by: str | None = None  # account of the device that answered, where it can be told
         self._kept: str | None = None  # recording that was kept
         self._control = control
         self._script = Script(plan)
@@ -260,8 +261,9 @@ class _Conversation:
         match event:
             case p.LegDialled(leg=leg, sip_call_id=sip_call_id):
                 self._sip_call_ids[leg] = sip_call_id
-            case p.LegUp(leg=leg):
+            case p.LegUp(leg=leg, contact=contact):
                 self._up.add(leg)
+                self._note_answer(leg, contact)
             case p.LegDown(leg=leg):
                 self._down.add(leg)
             case p.Captured():
@@ -273,6 +275,12 @@ class _Conversation:
             case p.CaptureStopped() | p.Left() | p.WorkerGone():
                 self._flushed.set()
         self._events.put_nowait(event)
+
+    def _note_answer(self, leg: str, contact: str) -> None:
+        """Which of several accounts it was that answered."""
+        for target in self.plan.targets:
+            if target.leg == leg:
+                self.answered_by = target.owners.get(contact_key(contact))
 
     async def run(self) -> None:
         """The whole call, then its record."""
@@ -328,7 +336,7 @@ class _Conversation:
     async def _begin_recording(self, act: acts.StartRecording) -> None:
         rec_id = secrets.token_hex(16)
         legs = tuple(leg for leg in (act.first, act.second) if leg)
-        order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), None)
+        order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), self.answered_by)
         fds = (os.memfd_create("capture", os.MFD_CLOEXEC), os.memfd_create("capture", os.MFD_CLOEXEC))
         try:
             await self._control.recordings.begin(order, fds, self._control.now())

@@ -7,12 +7,15 @@ asked, which prompts exist, how long things may take.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from retention.recording_decision import RecordingDecision
+
+_CONTACT = re.compile(r"sips?:([^;>?]+)")
 
 
 class LineKind(Enum):
@@ -41,6 +44,13 @@ class Target:
     leg: str  # "b0", "b1"
     auth_users: tuple[str, ...]  # device credentials that ring
     srtp: bool  # True: contacts that came by TLS, RTP/SAVP; False: the others, RTP/AVP
+    owners: Mapping[str, str] = field(default_factory=dict)  # contact_key -> account id, to tell who answered
+
+
+def contact_key(uri: str) -> str:
+    """user@host:port of a Contact, by which the one that answered is known again; "" if there is none in it."""
+    found = _CONTACT.search(uri)
+    return found[1] if found is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from retention.consent import ConsentMode
 from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
-from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Refusal, Target
+from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Refusal, Target, contact_key
 from sip.edge.protocol import EdgeRequest
 from sip.edge.state import Contact
 from storage import accounts, devices, lines
@@ -99,14 +99,14 @@ def ring(
     members = [account for account in called.members if account.id != caller.id]
     if not members:
         return Refusal(404 if called.line is None else 480, "Nobody Else Is On This Line", "nobody")
-    users = [device.auth_user for account in members for device in rung.get(account.id, ())]
-    by_table = {
-        table: tuple(user for user in users if any(contact.table == table for contact in contacts.get(user, ())))
-        for table in ("tls", "plain")
-    }
-    targets = [
-        Target(f"b{number}", names, table == "tls") for number, (table, names) in enumerate(by_table.items()) if names
-    ]
+    owner = {device.auth_user: account.id for account in members for device in rung.get(account.id, ())}
+    targets = []
+    for number, table in enumerate(("tls", "plain")):
+        there = {user: [c for c in contacts.get(user, ()) if c.table == table] for user in owner}
+        users = tuple(user for user in owner if there[user])
+        owners = {contact_key(contact.uri): owner[user] for user in users for contact in there[user]}
+        if users:
+            targets.append(Target(f"b{number}", users, table == "tls", owners))
     return tuple(targets) or Refusal(480, "Not Registered", "not-registered")
 
 

@@ -406,9 +406,12 @@ class Engine:
             self._send(p.LegRinging(name, code, leg.media_up))
         elif state == pj.PJSIP_INV_STATE_CONFIRMED and leg.state != "up":
             leg.state = "up"
-            self._send(p.LegUp(name))
+            self._send(p.LegUp(name, self._contact(leg)))
         elif state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._leg_down(leg, code, reason)
+
+    def _contact(self, leg: _Leg) -> str:
+        return "" if leg.call is None else str(leg.call.getInfo().remoteContact)
 
     def _leg_down(self, leg: _Leg, code: int, reason: str) -> None:
         failed_play = leg.player or leg.pending_play

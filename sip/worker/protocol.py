@@ -157,9 +157,10 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class LegUp:
-    """200 and ACK have passed: the dialog is confirmed."""
+    """200 and ACK have passed: the dialog is confirmed. ``contact``: the other side's Contact URI."""
 
     leg: str
+    contact: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
         if verbose:
             raise
         tell(f"beffroi: {failure}")
-        return 2 if failure.code == "misuse" else 1
+        return _status(failure, args.command)
     except KeyboardInterrupt:
         tell("beffroi: interrupted")
         return 130
@@ -74,6 +74,13 @@ def _run(args: argparse.Namespace) -> int:
         tell(f"beffroi: {type(error).__name__}: {error}. Type it again with --verbose, and report what it shows.")
         return 1
     return status
+
+
+def _status(failure: Failure, command: str) -> int:
+    if failure.code == "misuse":
+        return 2
+    # sysexits.h: EX_CONFIG. Whoever restarts what runs for long must not try this again and again.
+    return 78 if failure.code == "configuration" and command in ("serve", "edge") else 1
 
 
 def _version() -> int:

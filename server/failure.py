@@ -6,8 +6,8 @@ from __future__ import annotations
 class Failure(Exception):
     """Something did not work. `what` and where in plain words, `remedy`: what to do about it. Neither holds a secret.
 
-    `code` is for programs: misuse, not_found, taken, invalid, conflict, denied, locked, not_running, busy, damaged,
-    full, unavailable, failed.
+    `code` is for programs: misuse, configuration, not_found, taken, invalid, conflict, denied, locked, not_running,
+    damaged, full, unavailable, failed.
     """
 
     def __init__(self, what: str, remedy: str, code: str = "failed") -> None:

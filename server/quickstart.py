@@ -227,7 +227,7 @@ async def _database(
     if not settings.storage.url:
         for suffix in ("", "-wal", "-shm"):
             made.note(paths.database.with_name(paths.database.name + suffix))
-    keys = load_keys(paths)
+    keys = load_keys(paths, settings)
     database = await Database.open(database_url(paths, settings), keys.fields, keys.ledger)
     try:
         if show is None:

@@ -44,7 +44,7 @@ def examine(data: Path) -> Iterator[Finding]:
     yield _paths(paths)
     yield _permissions(paths)
     yield _space(paths, settings)
-    yield _keys(paths)
+    yield _keys(paths, settings)
     yield from _certificate(paths, settings)
     yield from _ports(settings, running=running, edge=running or (edge_run_dir(paths) / "rpc.sock").exists())
     yield from _database(data, running=running)
@@ -91,9 +91,9 @@ def _space(paths: Paths, settings: Settings) -> Finding:
     return ok("disk", f"{free_mb} MB free")
 
 
-def _keys(paths: Paths) -> Finding:
+def _keys(paths: Paths, settings: Settings) -> Finding:
     try:
-        load_keys(paths)
+        load_keys(paths, settings)
     except Failure as failure:
         return wrong("keys", failure.what, failure.remedy)
     except StorageError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import stat
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,12 +17,15 @@ from config import settings as configuration
 from config.paths import Paths
 from config.settings import Change, Settings
 from server.failure import Failure
+from server.services import secret_sources
 from server.services.lock import DataLock
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
     from sip.edge.control import EdgeControl
+
+_SEED_BYTES = 32
 
 
 class Live(Protocol):
@@ -65,17 +68,27 @@ class Services:
 
 
 def database_url(paths: Paths, settings: Settings) -> str:
-    """Of the database that the configuration names."""
-    return settings.storage.url or sqlite_url(paths.database)
+    """Of the database that the configuration names, with its password where there is one. Raises Failure."""
+    url = settings.storage.url
+    if not url:
+        return sqlite_url(paths.database)
+    if not secret_sources.is_there(settings, paths, "database.password"):
+        return url
+    with secret_sources.source(settings, paths) as get:
+        password = get("database.password").decode().rstrip("\n")
+    scheme, _, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{place}" if at else url
 
 
-def load_keys(paths: Paths) -> ServerKeys:
-    """Read the server's own secrets. Raises Failure where one is missing, damaged or readable by others."""
-    return ServerKeys(
-        fields=FieldKeys.from_json(_secret(paths.field_key)),
-        ledger=_seed(paths.ledger_key),
-        proof=_seed(paths.proof_key),
-    )
+def load_keys(paths: Paths, settings: Settings) -> ServerKeys:
+    """Read the server's own secrets, wherever they come from. Raises Failure, Invalid for a damaged field key."""
+    with secret_sources.source(settings, paths) as get:
+        return ServerKeys(
+            fields=FieldKeys.from_json(get(paths.field_key.name)),
+            ledger=_private(paths.ledger_key.name, get(paths.ledger_key.name)),
+            proof=_private(paths.proof_key.name, get(paths.proof_key.name)),
+        )
 
 
 @asynccontextmanager
@@ -90,7 +103,7 @@ async def open_services(data: Path, *, wait_s: float = 5.0) -> AsyncIterator[Ser
     paths.make()
     with DataLock(paths.lock, wait_s=wait_s):
         settings = configuration.load(paths.config)
-        keys = load_keys(paths)
+        keys = load_keys(paths, settings)
         database = await Database.open(database_url(paths, settings), keys.fields, keys.ledger)
         try:
             yield Services(database, paths, settings, keys)
@@ -98,19 +111,7 @@ async def open_services(data: Path, *, wait_s: float = 5.0) -> AsyncIterator[Ser
             await database.close()
 
 
-def _seed(path: Path) -> Ed25519PrivateKey:
-    raw = _secret(path)
-    if len(raw) != 32:
-        raise Failure(f"{path} is damaged: a key of this kind has 32 bytes", "Put it back from a backup", "damaged")
-    return Ed25519PrivateKey.from_private_bytes(raw)
-
-
-def _secret(path: Path) -> bytes:
-    try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise Failure(f"{path} can be read by others", f"Type: chmod 600 {path}", "denied")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise Failure(f"{path} is missing", "Put it back from a backup: nothing sealed with it opens without") from None
-    except PermissionError:
-        raise Failure(f"{path} cannot be read", "Run this as the user of the service, or as root", "denied") from None
+def _private(name: str, seed: bytes) -> Ed25519PrivateKey:
+    if len(seed) != _SEED_BYTES:
+        raise Failure(f"{name} is damaged: a key of this kind has 32 bytes", "Put it back from a backup", "damaged")
+    return Ed25519PrivateKey.from_private_bytes(seed)

@@ -47,4 +47,4 @@ def from_config(error: ConfigError) -> Failure:
     """All problems at once; the first line says where."""
     lines = [str(problem) for problem in error.problems]
     return Failure("\n  ".join([f"{error.source}: {len(lines)} problem(s)", *lines]),
-                   "Put these right; beffroi sample-config shows every key", "invalid")  # fmt: skip
+                   "Put these right; beffroi sample-config shows every key", "configuration")  # fmt: skip

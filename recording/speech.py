@@ -1,8 +1,7 @@
 """Text to speech, offline: SVOX Pico (py-nanotts) in a process of its own.
 
 A process for each text, because the engine is C code that keeps state between calls (the same text came out
-different the second time in one process) and must neither block nor bring down the daemon. Run as a module it reads
-one JSON object {"text", "voice"} from standard input and writes PCM to standard output.
+different the second time in one process) and must neither block nor bring down the daemon.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ def speak(text: str, voice: str) -> Samples:
     """Mono samples at RATE_HZ. Blocks for about 0.1 s: call it from a thread. Raises SpeechError."""
     if not text.strip() or len(text) > TEXT_MAX:
         raise SpeechError(f"a text of 1 to {TEXT_MAX} characters can be spoken, not {len(text)}")
-    order = json.dumps({"text": text, "voice": voice}).encode()
+    order = json.dumps({"text": text, "voice": voice, "volume": _VOLUME}).encode()
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-I", "-m", "recording.speech"],
+            [sys.executable, "-I", "-m", "recording.speech_engine"],
             input=order, capture_output=True, timeout=_TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -75,15 +74,3 @@ def _spelled(address: str, words: dict[str, str]) -> str:
     bare = re.sub(r"^https?://(www\.)?", "", address)
     address, stop = (bare[:-1], bare[-1]) if bare[-1:] in ".,;:!?" else (bare, "")
     return "".join(words.get(char, char) for char in address.rstrip("/")) + stop
-
-
-def main() -> None:
-    """The child process."""
-    from py_nanotts import NanoTTS  # noqa: PLC0415 - only the child loads the engine
-
-    order = json.load(sys.stdin)
-    sys.stdout.buffer.write(NanoTTS().speak(order["text"], voice=order["voice"], volume=_VOLUME))
-
-
-if __name__ == "__main__":
-    main()

@@ -130,7 +130,10 @@ def _field_problems(raw: Mapping[str, Any]) -> list[Problem]:
     try:
         Settings.model_validate(raw)
     except ValidationError as error:
-        return [_translate(e) for e in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        # A list whose entries are wrong is said to be too short as well, which it is not.
+        wrong_within = {e["loc"][:-1] for e in errors if isinstance(e["loc"][-1], int)}
+        return [_translate(e) for e in errors if not (e["type"] == "too_short" and e["loc"] in wrong_within)]
     return []
 
 

@@ -51,6 +51,12 @@ def test_an_unknown_section_is_told_with_what_was_meant() -> None:
     assert "did you mean 'recording'" in problems("[recordings]\nbitrate_bps = 48000\n")["recordings"]
 
 
+def test_one_wrong_entry_of_a_list_is_one_problem() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[company]\nlanguages = ["de"]\n')
+    assert [(p.key, p.value) for p in caught.value.problems] == [("company.languages", '"de"')]
+
+
 def test_broken_toml_names_the_line() -> None:
     found = problems('[sip]\ndomain = "a.example"\nworker_port = = 3\n')
     assert list(found) == ["line 3"] and "worker_port" in found["line 3"]

@@ -258,7 +258,7 @@ class WorkerPool:
         self._slots.append(worker.slot)
         if worker in self._warm:
             self._warm.remove(worker)
-        if worker.port:
+        if worker.port and not self._closing:  # at the end nobody is left to tell the edge; the next start does
             self._on_gone(worker.port)
         if not worker.left and not self._closing:
             self.crashes += 1

@@ -69,10 +69,16 @@ class SealedWriter:
             raise
 
     def cut(self) -> None:
-        """Keep what is sealed, drop what is half written, give the file its final name. Raises OSError."""
+        """Keep what is sealed, drop what is half written, give the file its final name.
+
+        Raises OSError, and leaves an unlocked `.part` for recovery to adopt.
+        """
         self._encryptor = None
-        os.ftruncate(self._fd, self.size_bytes)
-        self._settle()
+        try:
+            os.ftruncate(self._fd, self.size_bytes)
+            self._settle()
+        finally:
+            self._close()
 
     def destroy(self) -> None:
         """Unlink what was written, durably. Raises OSError."""

@@ -166,7 +166,8 @@ def is_being_written(vault_dir: Path, rec_id: str) -> bool:
 async def settle(vault_dir: Path, rec_id: str, timeout_s: float = 30.0) -> Settled:
     """Judge a recording after a crash: waits for a recorder that is still finishing it. Changes nothing on disk.
 
-    Commit the verdict first, then adopt(): in this order a second crash finds the same question again.
+    Commit the verdict first, then adopt(). Recovery asks this of every recording that the database thinks is growing
+    and of every one in unfinished(): then a second crash, wherever it falls, finds the same question again.
     Raises VaultError if the recorder has not finished in time.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s

@@ -33,7 +33,7 @@ class DatabaseCallBook:
             leg_id=plan.leg_id(act.leg),
             purpose=decision.pack,
             act=act.act,
-            rule=f"{decision.pack}:{decision.mode}",
+            rule=decision.rule_id,
             media_ms=act.media_ms,
             prompt_id=act.prompt_id or None,
             prompt_version=act.prompt_version or None,

@@ -36,6 +36,7 @@ from sip.edge.rpc import RpcError
 from sip.edge.state import Device
 from sip.worker.pool import PoolConfig, WorkerPool
 from storage import devices
+from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Daemon:
             max_per_account=settings.calls.max_per_account,
         )
         self._group: asyncio.TaskGroup | None = None
+        self._prompts_stale = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then end in order."""
@@ -108,13 +110,23 @@ class Daemon:
                 group.create_task(self.desk.run(), name="recorder")
                 group.create_task(self.edge.run(), name="edge")
                 group.create_task(self.pool.run(), name="workers")
-                group.create_task(self.prompts.warm_up(self._services.settings.company.languages), name="prompts")
+                group.create_task(self._keep_prompts(), name="prompts")
                 await stop.wait()
                 log.info("stopping")
                 await self.calls.drain(DRAIN_S)
                 raise _Stop
         except* _Stop:
             log.info("stopped")
+
+    async def _keep_prompts(self) -> None:
+        """Have prompts made before somebody waits for them: at the start, and when lines or the company change."""
+        while True:
+            self._prompts_stale.clear()
+            try:
+                await self.planner.warm_up(self._services.clock())
+            except StorageError as error:
+                log.error("prompts are not prepared: %s", error)
+            await self._prompts_stale.wait()
 
     def request_reload(self) -> None:
         """SIGHUP: as ``beffroi reload``."""
@@ -200,6 +212,11 @@ class Daemon:
         self.calls.max_per_account = settings.calls.max_per_account
         self.pool.resize(settings.calls.warm_workers)
         logging.getLogger().setLevel(settings.log.level.upper())
+        self._prompts_stale.set()
+
+    async def lines_changed(self) -> None:
+        """New lines may need prompts that nobody has heard yet."""
+        self._prompts_stale.set()
 
     async def readers_changed(self) -> None:
         """Nothing to do: the set of readers is compared with the week's key at each recording."""

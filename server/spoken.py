@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from config import prompt_texts
 from recording.prompts import PlaceholderError, PromptError, PromptStore
 from sip.calls.plan import PromptFile
 
@@ -36,10 +35,3 @@ class Spoken:
         return PromptFile(
             prompt.prompt_id, prompt.version, prompt.language, prompt.sha256, prompt.path, prompt.duration_ms
         )
-
-    async def warm_up(self, languages: tuple[str, ...]) -> None:
-        """Make the prompts that need no values, so that the first caller does not wait for them."""
-        for prompt_id, text in prompt_texts.load().items():
-            for language in languages:
-                if text.mode != "written" and not text.placeholders:
-                    await self.get(prompt_id, language, {})

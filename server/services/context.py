@@ -37,6 +37,9 @@ class Live(Protocol):
     async def apply(self, settings: Settings, changes: Iterable[Change]) -> None:
         """Use new settings (those keys that need no restart). Raises nothing for a checked file."""
 
+    async def lines_changed(self) -> None:
+        """A line was added or changed: it may need prompts that have not been made yet."""
+
     async def readers_changed(self) -> None:
         """Somebody was given or has lost the right to open: the week's keys have to be made anew."""
 

@@ -72,7 +72,9 @@ async def add(
             ask_staff=ask_staff,
         )
         await note(services, tx, actor, "add", "line", line_id=line.id, pack=pack)
-        return await _view(tx, line, services.settings)
+        view = await _view(tx, line, services.settings)
+    await _tell(services)
+    return view
 
 
 async def list_(services: Services, actor: Actor) -> list[LineView]:
@@ -118,7 +120,14 @@ async def set_(
         _check(services, after.kind, after.pack, after.consent_mode, after.statute, after.members)
         saved = await lines.save(tx, after)
         await note(services, tx, actor, "change", "line", line_id=saved.id, pack=saved.pack)
-        return await _view(tx, saved, services.settings)
+        view = await _view(tx, saved, services.settings)
+    await _tell(services)
+    return view
+
+
+async def _tell(services: Services) -> None:
+    if services.live is not None:
+        await services.live.lines_changed()
 
 
 async def _ids(tx: Tx, members: Sequence[str]) -> tuple[str, ...]:

@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from sip.calls import acts
-from sip.calls.plan import CallPlan, Refusal, Target, contact_key
+from sip.calls.plan import CallPlan, Evidence, Refusal, Target, contact_key
 from sip.calls.ports import CallBook, ClosedCall, Planner, RecordingOrder, Recordings, RecordingUnavailable
 from sip.calls.script import CALLER, Script
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
 from sip.edge.rpc import RpcError
 from sip.worker import protocol as p
 from sip.worker.pool import NoWorker, Worker, WorkerPool
+from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -251,6 +252,7 @@ class _Conversation:
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
         self._ledger_seqs: list[int] = []
+        self._provable = True  # every act of consent is in the ledger
         self._captured = asyncio.Event()  # the worker writes
         self._flushed = asyncio.Event()  # the worker writes no more, for whatever reason
         self._recording_task: asyncio.Task[None] | None = None
@@ -310,19 +312,27 @@ class _Conversation:
                 case acts.Wait(seconds=seconds):
                     answer = (await self._next(seconds), time.monotonic())
                 case acts.Note(evidence=evidence):
-                    self._ledger_seqs.append(await self._control.book.note(self.plan, evidence, self._control.now()))
+                    await self._note(evidence)
                 case acts.StartRecording():
                     self._recording_task = self._group.create_task(self._begin_recording(act))
                 case acts.StopRecording():
                     self._group.create_task(self._finish_recording(self._recording_task))
                 case acts.DestroyRecording():
-                    self._group.create_task(self._destroy_recording(self._recording_task, self._ledger_seqs[-1]))
+                    self._group.create_task(self._destroy_recording(self._recording_task))
                 case _:
                     self.worker.send(act)
             try:
                 act = script.send(answer)
             except StopIteration:
                 return
+
+    async def _note(self, evidence: Evidence) -> None:
+        """What cannot be proven is not recorded; the call goes on."""
+        try:
+            self._ledger_seqs.append(await self._control.book.note(self.plan, evidence, self._control.now()))
+        except StorageError as error:
+            self._provable = False
+            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, error)
 
     async def _next(self, seconds: float | None) -> acts.Happening:
         try:
@@ -339,6 +349,8 @@ class _Conversation:
         order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), self.answered_by)
         fds = (os.memfd_create("capture", os.MFD_CLOEXEC), os.memfd_create("capture", os.MFD_CLOEXEC))
         try:
+            if not self._provable:
+                raise RecordingUnavailable("an act of consent is not in the ledger")
             await self._control.recordings.begin(order, fds, self._control.now())
             self.rec_id = rec_id
             self.worker.send(p.Capture(act.first, act.second), fds)
@@ -374,7 +386,8 @@ class _Conversation:
             await self._control.recordings.finish(rec_id, self._control.now())
             self._kept = rec_id
 
-    async def _destroy_recording(self, begun: asyncio.Task[None] | None, ledger_seq: int) -> None:
+    async def _destroy_recording(self, begun: asyncio.Task[None] | None) -> None:
+        ledger_seq = self._ledger_seqs[-1]
         rec_id = await self._stop_capture(begun)
         if rec_id is not None:
             await self._control.recordings.destroy(rec_id, ledger_seq, self._control.now())

@@ -188,14 +188,6 @@ class DirectoryPlanner:
         )
 
     def _decide(self, caller: Account, called: Called, kind: LineKind, now: datetime) -> decisions.RecordingDecision:
-        line = called.line
-        policy = decisions.LinePolicy(
-            pack=line.pack if line is not None else lines.NO_RECORDING,
-            consent=ConsentMode.parse(line.consent_mode) if line is not None and line.consent_mode else None,
-            statute=(line.statute or "") if line is not None else "",
-            ask_staff=line.ask_staff if line is not None else False,
-            language=line.language if line is not None else None,
-        )
         parties = [decisions.Party("a", "outside", caller.country, language=caller.language)]
         if kind is LineKind.RING:
             # Who of several will answer is not known yet: each member's country counts, the first's language speaks.
@@ -203,7 +195,7 @@ class DirectoryPlanner:
             first = next(member for member in called.members if member.id != caller.id)
             parties.append(decisions.Party("b", "staff", first.country, language=first.language))
             parties += [decisions.Party("b*", "staff", country) for country in sorted(countries - {first.country})]
-        return decisions.decide(policy, parties, self.company, now)
+        return decisions.decide(_policy(called.line), parties, self.company, now)
 
     def _language(self, caller: Account, called: Called) -> str:
         line_language = called.line.language if called.line is not None else None
@@ -230,13 +222,48 @@ class DirectoryPlanner:
             if terms.prompt_id is not None:
                 wanted |= {(each, terms.language) for each in (terms.prompt_id, *RESULT_PROMPTS)}
                 wanted |= {(each, terms.language) for each in FAILURES if terms.leg == "a"}
-        found = {}
-        for prompt_id, spoken in sorted(wanted):
-            values = prompt_values(decision, self.company, spoken) if decision.record else {}
-            prompt = await self._prompts.get(prompt_id, spoken, values)
-            if prompt is not None:
-                found[prompt_id, spoken] = prompt
-        return found
+        return await self._fetch(decision, wanted)
+
+    async def _fetch(
+        self, decision: decisions.RecordingDecision, wanted: set[tuple[str, str]]
+    ) -> dict[tuple[str, str], PromptFile]:
+        """All at once: what takes too long is left out, and what hangs on it does not happen."""
+        keys = sorted(wanted)
+        values = {spoken: self._values(decision, spoken) for _, spoken in keys}
+        prompts = await asyncio.gather(*(self._prompts.get(each, spoken, values[spoken]) for each, spoken in keys))
+        return {key: prompt for key, prompt in zip(keys, prompts, strict=True) if prompt is not None}
+
+    def _values(self, decision: decisions.RecordingDecision, language: str) -> Mapping[str, str]:
+        return prompt_values(decision, self.company, language) if decision.record else {}
+
+    async def warm_up(self, now: datetime) -> None:
+        """Have every prompt made that a call to any line may need, in every language, before somebody waits for it."""
+        async with self._database.read() as tx:
+            enabled = [line for line in await lines.list_all(tx) if line.disabled_at is None]
+        for line in enabled:
+            for country in (self.company.country, None):  # None: the strictest, opt-in
+                parties = [decisions.Party("a", "outside", country), decisions.Party("b", "staff")]
+                decision = decisions.decide(_policy(line), parties, self.company, now)
+                asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
+                wanted = {
+                    (each, language)
+                    for each in (*asked, *RESULT_PROMPTS, *FAILURES, "PROMPT_ECHO")
+                    for language in self.company.languages
+                }
+                await self._fetch(decision, wanted if asked or line.kind == "echo" else set())
+
+
+def _policy(line: Line | None) -> decisions.LinePolicy:
+    """What the line is for; a call by no line has no purpose to record for."""
+    if line is None:
+        return decisions.LinePolicy(pack=lines.NO_RECORDING)
+    return decisions.LinePolicy(
+        pack=line.pack,
+        consent=ConsentMode.parse(line.consent_mode) if line.consent_mode else None,
+        statute=line.statute or "",
+        ask_staff=line.ask_staff,
+        language=line.language,
+    )
 
 
 def _active(each: Sequence[Device]) -> tuple[Device, ...]:

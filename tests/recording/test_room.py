@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import io
+import os
+import secrets
 import socket
 import time
 import urllib.error
@@ -19,11 +21,14 @@ import pyotp
 import pytest
 
 from recording import keys
+from recording.capture import interleave
+from recording.encoder import Encoder
 from recording.reader_bundle import ReaderSecret, seal_reader
 from recording.recorder_client import Sealed
 from recording.room_client import Opened, RoomEnd, RoomJob, run_room
 from recording.room_page import byte_range, merged
 from recording.room_terminal import Page, RoomRefused, export_to, page_of, wait_closed
+from recording.sealed_writer import SealedWriter
 from tests.recording.house import House, Leg
 
 PASSPHRASE = "correct horse battery staple"
@@ -42,21 +47,25 @@ class Case:
         return PASSPHRASE if what == "passphrase" else pyotp.TOTP(TOTP_SECRET).now()
 
 
-@pytest.fixture
-async def case(tmp_path: Path) -> Case:
-    house = House(tmp_path / "vault")
-    recorder = await house.recorder()
-    begin = house.request()
-    wrap = await recorder.begin(begin)
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Sealed in this process, once: the recorder has tests of its own."""
+    house = House(tmp_path_factory.mktemp("room") / "vault")
+    rec_id, dek = secrets.token_hex(16), secrets.token_bytes(keys.DEK_BYTES)
+    writer = SealedWriter(house.vault_dir, rec_id, house.purpose, dek)
+    encoder = Encoder(writer, rate_hz=8000, bitrate_bps=48000, lossless=False)
     legs = Leg(440), Leg(1000)
-    await recorder.go(begin.rec_id, (legs[0].fd, legs[1].fd))
     for leg in legs:
         leg.grow(8)
-    sealed = await recorder.stop(begin.rec_id)
-    await recorder.close()
+    left, right = (os.pread(leg.fd, 8 * 16000, 44) for leg in legs)
+    encoder.feed(interleave(left, right))
+    encoder.close()
+    writer.finish()
     for leg in legs:
         leg.close()
-    return Case(house, reader_job(house, begin.rec_id, wrap, sealed), wrap)
+    wrap = keys.wrap_dek(dek, house.kek_public, rec_id=rec_id, purpose=house.purpose, kek_id=house.kek_id)
+    sealed = Sealed(rec_id, writer.size_bytes, writer.sha256, encoder.duration_ms, True)
+    return Case(house, reader_job(house, rec_id, wrap, sealed), wrap)
 
 
 def reader_job(house: House, rec_id: str, wrap: bytes, sealed: Sealed) -> RoomJob:
@@ -155,17 +164,18 @@ async def test_a_daemon_that_says_no_is_obeyed(case: Case, tmp_path: Path) -> No
     assert end.totp_step is not None, "the code was right and counts as used"
 
 
-def flip_a_bit(path: Path) -> None:
+def flip_a_bit(path: Path, copy: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    copy.write_bytes(data)
 
 
 @pytest.mark.promise("2.11")
 async def test_an_altered_file_is_refused_before_anything_leaves(case: Case, tmp_path: Path) -> None:
-    flip_a_bit(Path(case.job.path))
+    altered = tmp_path / "altered.rec"
+    flip_a_bit(Path(case.job.path), altered)
     target = tmp_path / "out.ogg"
-    end, refused = await meet(case.job, lambda sock: export_to(sock, case.answer, target))
+    end, refused = await meet(replace(case.job, path=str(altered)), lambda sock: export_to(sock, case.answer, target))
     assert end.refused == "integrity" and isinstance(refused, RoomRefused) and not target.exists()
 
 

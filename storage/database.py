@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from storage import failures, schema, tables
 from storage.errors import Invalid, SealBroken, Unavailable, WrongFieldKey
 from storage.field_crypto import FieldKeys
+from storage.forgetting import forget
 from storage.tx import Tx
 
 BUSY_TIMEOUT_MS = 10_000
@@ -99,19 +100,19 @@ class Database:
             yield tx
 
     async def checkpoint_truncate(self) -> None:
-        """SQLite: empty the write-ahead log, where a deleted key would otherwise linger. PostgreSQL: nothing to do
-        from here (dead rows go with vacuum; the layer of week keys stands above that).
+        """SQLite: leave no byte of a deleted key in the file or the write-ahead log (see `storage.forgetting`).
+        PostgreSQL: nothing to do from here (dead rows go with vacuum; the layer of week keys stands above that).
 
-        Raises `Unavailable` if a reader or another process held it back for CHECKPOINT_TIMEOUT_MS: call it again.
+        Call it after a destruction has committed, once for many. Raises `Unavailable` if a reader or another process
+        held it back for CHECKPOINT_TIMEOUT_MS: call it again.
         """
         if not self.is_sqlite:
             return
+        path = Path(self._engine.url.database or "")
         with failures.reaching():
-            async with self._writer, self._engine.connect() as conn:
-                # Beside SQLAlchemy: a checkpoint is refused inside of any transaction.
-                driver = (await conn.get_raw_connection()).driver_connection
-                busy = await _checkpoint(driver)
-        if busy:
+            async with self._writer:
+                done = await asyncio.to_thread(forget, path, CHECKPOINT_TIMEOUT_MS)
+        if not done:
             raise Unavailable("the write-ahead log could not be emptied: a reader holds it")
 
     async def close(self) -> None:
@@ -166,18 +167,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("beffroi_write") else "BEGIN")
-
-
-async def _checkpoint(driver: Any) -> bool:
-    """Whether it was held back. Writers wait meanwhile, hence a patience of its own."""
-    await driver.execute(f"PRAGMA busy_timeout={CHECKPOINT_TIMEOUT_MS}")
-    try:
-        cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (busy, _pages, _moved) = await cursor.fetchone()
-        await cursor.close()
-    finally:
-        await driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    return bool(busy)
 
 
 def _create_private(path: Path) -> None:

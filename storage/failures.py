@@ -1,6 +1,7 @@
 """From what the two drivers raise to our own tree of errors."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,8 @@ def reaching() -> Iterator[None]:
             yield
         except OSError as error:  # TimeoutError is one
             raise Unavailable(type(error).__name__) from error
+        except sqlite3.Error as error:  # ours, beside SQLAlchemy
+            raise (Full if "disk is full" in str(error) else Unavailable)(type(error).__name__) from error
 
 
 def _integrity(error: IntegrityError) -> StorageError:

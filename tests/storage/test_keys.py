@@ -18,6 +18,8 @@ from storage.recordings import Party
 from storage.tx import Tx
 
 WEEK = timedelta(days=7)
+# With secure_delete alone, SQLite 3 leaves a part of a wrap behind for this one.
+SEED = 22
 
 
 def a_kek(now: datetime, purpose: str = "quality", period: str = "2026-W47.1") -> Kek:
@@ -92,8 +94,7 @@ async def test_a_recordings_key_is_destroyed_once(db: Database, now: datetime) -
             await keys.rec_key(tx, key.rec_id)
 
 
-async def start(tx: Tx, kek: Kek, now: datetime, wrap: bytes) -> str:
-    rec_id = new_id()
+async def start(tx: Tx, kek: Kek, now: datetime, wrap: bytes, rec_id: str) -> str:
     await keys.add_rec_key(tx, RecKey(rec_id, kek.id, "hpke", wrap))
     await recordings.start(
         tx,
@@ -121,7 +122,7 @@ async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
 
     What is looked for is every 16-byte piece of every destroyed wrap, so that a part left behind is found too.
     """
-    choose = random.Random(1)  # noqa: S311
+    choose = random.Random(SEED)  # noqa: S311
     database = await Database.open(sqlite_url(tmp_path / "b.sqlite3"), field_keys, ledger_key)
 
     def written() -> bytes:
@@ -137,8 +138,8 @@ async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
             async with database.transaction() as tx:
                 for _ in range(12):
                     # One HPKE wrap of 32 bytes takes 1168; other sizes make pages of other shapes.
-                    wrap = secrets.token_bytes(choose.choice((1168, 1168, 80, 5000)))
-                    wraps[await start(tx, kek, now, wrap)] = wrap
+                    wrap = choose.randbytes(choose.choice((1168, 1168, 80, 5000)))
+                    wraps[await start(tx, kek, now, wrap, choose.randbytes(16).hex())] = wrap
             async with database.transaction() as tx:
                 for rec_id in choose.sample(sorted(wraps), 9):
                     await recordings.destroy(tx, rec_id, now)
@@ -162,7 +163,7 @@ async def test_nothing_of_a_destroyed_week_is_left_in_any_byte(
     blob, wrap = secrets.token_bytes(1300), secrets.token_bytes(1168)
     async with db.transaction() as tx:
         await keys.add_kek(tx, kek, [KekWrap(kek.id, "escrow", "hpke", blob)])
-        await start(tx, kek, now, wrap)
+        await start(tx, kek, now, wrap, new_id())
     before = await raw(db)
     async with db.transaction() as tx:
         await keys.destroy_kek(tx, kek.id, now)

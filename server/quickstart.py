@@ -93,15 +93,14 @@ class Outcome:
 async def quickstart(
     data: Path, wishes: Wishes, show: Callable[[Settings, FirstSecrets], None], now: datetime | None = None
 ) -> Outcome:
-    """`show` is called at most once, at the first set-up, before anything of it is final. Raises Failure."""
+    """`show` is called where an empty database is filled, before anything of it is final. Raises Failure."""
     paths, moment, made = Paths(data), now or utc_now(), Made()
-    first = not paths.config.exists()
     try:
         _directories(paths, made)
         with DataLock(paths.lock, wait_s=2.0), told():
             text, settings = _configuration(paths, wishes)
-            done = [*_keys(paths, made), *_certificate(paths, settings, made, moment)]
-            done += await _database(paths, settings, made, moment, show if first else None)
+            done = [*_keys(paths, settings, made), *_certificate(paths, settings, made, moment)]
+            done += await _database(paths, settings, made, moment, show)
             if made.file(paths.config, text.encode()):
                 done.append("configuration")
     except OSError as error:
@@ -177,7 +176,9 @@ def _configuration(paths: Paths, wishes: Wishes) -> tuple[str, Settings]:
     return text, configuration.parse(text, source="quickstart")
 
 
-def _keys(paths: Paths, made: Made) -> list[str]:
+def _keys(paths: Paths, settings: Settings, made: Made) -> list[str]:
+    if settings.secrets.source != "files":
+        return []  # they are handed over, or in a token: not ours to make
     if paths.database.exists() and not paths.field_key.exists():
         raise Failure(f"{paths.field_key} is missing, and the database was sealed with it",
                       "Put it back from a backup, or use another directory with --data", "damaged")  # fmt: skip
@@ -221,17 +222,15 @@ def _tls_addresses(settings: Settings) -> list[str]:
 
 
 async def _database(
-    paths: Paths, settings: Settings, made: Made, now: datetime, show: Callable[[Settings, FirstSecrets], None] | None
+    paths: Paths, settings: Settings, made: Made, now: datetime, show: Callable[[Settings, FirstSecrets], None]
 ) -> list[str]:
-    """Migrated; filled where it is the first time and nobody is in it yet."""
+    """Migrated; filled where nobody is in it yet."""
     if not settings.storage.url:
         for suffix in ("", "-wal", "-shm"):
             made.note(paths.database.with_name(paths.database.name + suffix))
     keys = load_keys(paths, settings)
     database = await Database.open(database_url(paths, settings), keys.fields, keys.ledger)
     try:
-        if show is None:
-            return []
         services = Services(database, paths, settings, keys, clock=lambda: now)
         async with database.transaction() as tx:
             if await _in_use(tx):

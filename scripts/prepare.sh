@@ -6,8 +6,9 @@ ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 VENV=$ROOT/.venv
 export LC_ALL=${LC_ALL:-C.UTF-8}
 
+# netbase: without /etc/protocols Kamailio cannot set its TCP options.
 RUN_PACKAGES=(kamailio kamailio-tls-modules kamailio-extra-modules kamailio-json-modules
-    python3 python3-venv ca-certificates)
+    netbase python3 python3-venv ca-certificates)
 TEST_PACKAGES=(git baresip-core sip-tester postgresql sox softhsm2 systemd openssl)
 FULL_PACKAGES=(debootstrap)
 

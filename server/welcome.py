@@ -93,7 +93,7 @@ def _plain_hint(settings: Settings) -> str:
         return ""
     return (
         "  On this machine a phone without TLS may be used as well:\n"
-        f"    server {settings.sip.udp_listen[0]}, transport UDP or TCP, no SRTP, same user and password.\n"
+        f"    server {settings.sip.udp_listen[0]}, transport UDP or TCP, no SRTP; user as above.\n"
     )
 
 

@@ -13,6 +13,7 @@ from server.services.context import Services
 from server.services.devices import DeviceView
 from server.services.directory import account_by_name, person_by_login
 from server.services.edge import drop_devices
+from server.services.forgetting import forget
 from storage import accounts, devices, people
 from storage.accounts import Account
 from storage.tx import Tx
@@ -100,6 +101,7 @@ async def remove(services: Services, actor: Actor, *, name: str) -> AccountView:
         owned = [device.auth_user for device in await devices.list_all(tx, account.id)]
         await accounts.remove(tx, account.id)
         await note(services, tx, actor, "remove", "account", account_id=account.id)
+    await forget(services)
     await drop_devices(services, owned)
     return view
 

@@ -13,6 +13,7 @@ from server.services.context import Services
 from server.services.credentials import ha1, new_auth_user, new_secret
 from server.services.directory import account_by_name
 from server.services.edge import drop_devices, push
+from server.services.forgetting import forget
 from sip.edge.rpc import RpcError
 from storage import accounts, devices
 from storage.devices import Credential, Device
@@ -75,6 +76,7 @@ async def revoke(services: Services, actor: Actor, *, user: str) -> DeviceView:
         account = await accounts.get(tx, device.account_id)
         device = await devices.revoke(tx, device.id, services.clock())
         await note(services, tx, actor, "revoke", "device", device_id=device.id, account_id=account.id)
+    await forget(services)
     await drop_devices(services, [device.auth_user])
     return await view(services, device, account.name, masked=actor.masked)
 

@@ -13,6 +13,7 @@ from server.services.actor import Actor, ledger_id
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
+from server.services.forgetting import forget
 from storage import people, readers
 from storage.errors import NotFound
 from storage.people import Person
@@ -105,7 +106,7 @@ async def revoke(services: Services, actor: Actor, *, login: str, purpose: str) 
         await readers.revoke(tx, person.id, purpose)
         await note(services, tx, actor, "revoke", "right", person_id=person.id, purpose=purpose)
         view = await _view(tx, person, masked=actor.masked)
-    await services.db.checkpoint_truncate()  # the wraps must not linger in the write-ahead log
+    await forget(services)
     await readers_changed(services)
     return view
 

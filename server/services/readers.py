@@ -13,6 +13,7 @@ from server.services.actor import Actor, ledger_id
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
+from server.services.forgetting import forget
 from server.services.people import readers_changed
 from storage import readers
 from storage.errors import NotFound
@@ -82,7 +83,8 @@ async def enrol(
         for purpose in rights:
             await readers.grant(tx, person.id, purpose, ledger_id(actor.who, services.keys.ledger), now)
         await note(services, tx, actor, "add", "reader", person_id=person.id)
-    await services.db.checkpoint_truncate()
+    if replace:
+        await forget(services)
     await readers_changed(services)
     return Enrolled(person.id, login, tuple(rights))
 

@@ -1,0 +1,135 @@
+"""doctor: each thing that can be wrong with an instance is found, named, and has a remedy."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from config.paths import Paths
+from server import doctor
+from server.checks import instance, machine
+from server.checks.finding import Finding
+from tests.server.conftest import Ran
+
+
+def wrong(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in findings if finding.verdict == "wrong"}
+
+
+def of_instance(data: Path) -> dict[str, Finding]:
+    return wrong(list(instance.examine(data)))
+
+
+@pytest.fixture
+def moved(data: Path, ports: object) -> Path:
+    """The instance on ports of this test's own."""
+    config = Paths(data).config
+    text = config.read_text()
+    for old in ("5060", "5061", "5070", "5071", "9464"):
+        text = text.replace(old, str(ports.take()))  # type: ignore[attr-defined]
+    config.write_text(text)
+    return data
+
+
+def test_nothing_is_wrong_with_a_fresh_instance(moved: Path):
+    assert of_instance(moved) == {}
+
+
+def test_a_directory_that_is_not_set_up(tmp_path: Path):
+    assert list(of_instance(tmp_path)) == ["set-up"]
+
+
+def loosen(paths: Paths) -> None:
+    paths.ledger_key.chmod(0o644)
+
+
+def lose_key(paths: Paths) -> None:
+    paths.proof_key.unlink()
+
+
+def damage_key(paths: Paths) -> None:
+    paths.field_key.write_text("{}")
+
+
+def damage_certificate(paths: Paths) -> None:
+    paths.tls_certificate.write_text("-----BEGIN CERTIFICATE-----\n")
+
+
+def exchange_key(paths: Paths) -> None:
+    paths.tls_key.write_bytes((paths.keys / "ca.key").read_bytes())
+
+
+def other_domain(paths: Paths) -> None:
+    paths.config.write_text(paths.config.read_text().replace('domain = "127.0.0.1"', 'domain = "sip.example.org"'))
+
+
+def damage_database(paths: Paths) -> None:
+    paths.database.write_bytes(b"no database" * 1000)
+
+
+def bad_configuration(paths: Paths) -> None:
+    paths.config.write_text(paths.config.read_text().replace("ring_timeout_s = 60", "ring_timeout_s = 0"))
+
+
+def silent_prompt(paths: Paths) -> None:
+    (paths.prompts / f"{'0' * 64}.wav").write_bytes(b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("harm", "check"),
+    [(loosen, "permissions"), (lose_key, "keys"), (damage_key, "keys"), (damage_certificate, "certificate"),
+     (exchange_key, "certificate"), (other_domain, "certificate"), (damage_database, "database"),
+     (bad_configuration, "configuration"), (silent_prompt, "prompts")],
+)  # fmt: skip
+def test_what_is_wrong_is_found_and_has_a_remedy(moved: Path, harm: Callable[[Paths], None], check: str):
+    harm(Paths(moved))
+    found = of_instance(moved)
+    assert check in found
+    assert found[check].what and found[check].remedy
+
+
+def test_a_port_that_somebody_else_has(moved: Path):
+    import re
+
+    listen = re.search(r'udp_listen = \["127.0.0.1:(\d+)"\]', Paths(moved).config.read_text())
+    assert listen
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", int(listen[1])))
+        found = of_instance(moved)
+    assert f"127.0.0.1:{listen[1]}" in found["ports"].what
+
+
+def test_the_machine_is_looked_at():
+    checks = {finding.check for finding in machine.examine()}
+    assert checks == {"system", "python", "packages", "imports", "kamailio", "kamailio.service", "clock", "swap",
+                      "core dumps", "locale", "open files"}  # fmt: skip
+
+
+def test_a_foreign_package_in_our_place_is_seen(tmp_path: Path):
+    import subprocess
+    import sys
+
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "__init__.py").write_text("")
+    code = (
+        "import sys; from server.checks import machine\n"
+        "sys.path.insert(0, sys.argv[1]); sys.modules.pop('config', None)\n"
+        "import importlib; importlib.invalidate_caches()\n"
+        "f = machine._shadows(); print(f.verdict, f.what)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert done.stdout.startswith("wrong") and str(tmp_path) in done.stdout, done.stderr
+
+
+def test_status_and_json(beffroi: Callable[..., Ran], data: Path):
+    Paths(data).ledger_key.chmod(0o644)
+    ran = beffroi("doctor")
+    assert ran.status == 1 and "chmod go=" in ran.out
+    rows = json.loads(beffroi("doctor", "--json").out)
+    assert {row["verdict"] for row in rows} <= {"ok", "note", "wrong"}
+    assert all(row["remedy"] for row in rows if row["verdict"] != "ok")
+    assert doctor.text([Finding("x", "ok", "y")]).endswith("nothing is wrong")

@@ -1,0 +1,150 @@
+"""Every operation on personal data writes exactly one entry into the access log; the few that do not are named."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from recording.keys import generate_reader
+from recording.reader_bundle import ReaderSecret, seal_reader
+from server.failure import Failure
+from server.services import operations
+from server.services.actor import Actor, os_actor_id, workstation_id
+from server.services.context import Services
+from sip.edge.state import Ban
+from storage import call_records, ledger, people
+from storage.call_records import CallRecord
+
+ME = Actor("os:1000", "desk-7")
+
+# Counts and opaque ids only: nobody is looked at.
+SILENT = {"status", "reader.prepare"}
+
+
+class FakeEdge:
+    """An edge that holds one ban, for operations that need one."""
+
+    async def bans(self) -> list[Ban]:
+        from datetime import UTC, datetime
+
+        return [Ban("192.0.2.1", "auth", datetime.now(UTC) + timedelta(minutes=5))]
+
+    async def lift_ban(self, source: str) -> bool:
+        return source == "192.0.2.1"
+
+    async def push_device(self, auth_user: str, account: str, ha1: str) -> None: ...
+
+    async def drop_device(self, auth_user: str) -> None: ...
+
+    async def contacts(self, auth_user: str) -> list[Any]:
+        return []
+
+
+class FakeLive:
+    """A daemon that has nothing to say."""
+
+    async def status(self) -> Mapping[str, object]:
+        return {}
+
+    async def apply(self, settings: object, changes: object) -> None: ...
+
+    async def readers_changed(self) -> None: ...
+
+    async def lines_changed(self) -> None: ...
+
+
+async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict[str, object]]:
+    """For every operation, what makes it succeed once."""
+    now, call_id = services.clock(), secrets.token_hex(16)
+    record = CallRecord(call_id, None, "minimal", "service", "GDPR-6-1-f", now, now + timedelta(days=1), {}, None)
+    async with services.db.transaction() as tx:
+        await call_records.add(tx, record, {"caller": "+33612345678"})
+        person = await people.add(tx, "rita", "Rita", now, roles=("reader",))
+    public, secret = generate_reader()
+    bundle = seal_reader(ReaderSecret(person.id, secret, "A" * 32), "a long passphrase")
+    return {
+        "person.add": {"login": "carl", "name": "Carl"},
+        "person.list": {},
+        "person.role": {"login": "carl", "roles": ["reader"]},
+        "person.grant": {"login": "carl", "purpose": "REC_QUALITY"},
+        "person.revoke": {"login": "carl", "purpose": "REC_QUALITY"},
+        "person.disable": {"login": "carl"},
+        "reader.prepare": {"login": "rita"},
+        "reader.enrol": {
+            "login": "rita",
+            "public": base64.b64encode(public).decode(),
+            "bundle": base64.b64encode(bundle).decode(),
+        },
+        "account.add": {"name": "carol", "extension": "103"},
+        "account.list": {},
+        "account.show": {"name": "carol"},
+        "account.remove": {"name": "carol"},
+        "device.add": {"account": "alice"},
+        "device.list": {},
+        "device.revoke": {"user": shown["devices"][0]["user"]},
+        "line.add": {"name": "sales", "number": "300"},
+        "line.list": {},
+        "line.set": {"line": "sales", "members": ["alice"]},
+        "calls.list": {},
+        "calls.show": {"call_id": call_id},
+        "recordings.list": {},
+        "recordings.show": {"rec_id": "0" * 32},
+        "recordings.verify": {},
+        "ledger.show": {},
+        "ledger.verify": {},
+        "vault.check": {},
+        "ban.list": {},
+        "ban.lift": {"source": "192.0.2.1"},
+        "status": {},
+        "reload": {},
+    }
+
+
+async def access_log(services: Services) -> list[dict[str, Any]]:
+    async with services.db.read() as tx:
+        return [json.loads(entry.body) for entry in await ledger.entries(tx, "access")]
+
+
+@pytest.mark.promise("0.6", "2.9")
+async def test_one_entry_each(services: Services, shown: dict[str, Any]):
+    services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
+    given = await arguments(services, shown)
+    assert given.keys() == operations.OPERATIONS.keys(), "a new operation: say here how it is called"
+    services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]
+    for op, words in given.items():
+        before = len(await access_log(services))
+        if op == "recordings.show":
+            with pytest.raises(Failure):
+                await operations.call(op, services, ME, words)
+            continue
+        await operations.call(op, services, ME, words)
+        fresh = (await access_log(services))[before:]
+        assert len(fresh) == (0 if op in SILENT else 1), op
+        for entry in fresh:
+            assert entry["actor_id"] == os_actor_id(1000, services.keys.ledger)
+            assert entry["workstation"] == workstation_id("desk-7", services.keys.ledger)
+
+
+async def test_the_ledger_holds_no_name_number_or_address(services: Services, shown: dict[str, Any]):
+    services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
+    me = Actor("os:1000", "ssh:192.0.2.44", reason="Mr Dubois asked, +33612345678", case="C-99")
+    given = await arguments(services, shown)
+    for op in ("person.add", "account.add", "account.list", "calls.list", "ban.list", "line.list"):
+        await operations.call(op, services, me, given[op])
+    text = json.dumps(await access_log(services))
+    for word in ("carl", "Carl", "alice", "192.0.2", "33612345678", "Dubois", "C-99", "os:1000"):
+        assert word not in text, word
+
+
+async def test_what_fails_leaves_neither_change_nor_entry(services: Services):
+    before = await access_log(services)
+    with pytest.raises(Failure):
+        await operations.call("line.add", services, ME, {"name": "x", "number": "300", "members": ["alice", "nobody"]})
+    assert await access_log(services) == before
+    assert "x" not in {one["name"] for one in await operations.call("line.list", services, ME, {})}  # type: ignore[attr-defined]

@@ -242,7 +242,10 @@ class RecordingDesk:
     async def recover(self) -> None:
         """Judge every recording that the database says is growing and no recorder of ours holds."""
         async with self._database.read() as tx:
-            left = [r.id for r in await recordings.list_all(tx, states=("recording",)) if r.id not in self._running]
+            listed = await recordings.list_all(tx, states=("recording", "cut"))
+        growing = set(await asyncio.to_thread(vault.unfinished, self._vault_dir))
+        # A verdict is committed before its file gets its last name: between the two, "cut" still lies under .part.
+        left = [r.id for r in listed if r.id not in self._running and (r.state == "recording" or r.id in growing)]
         for rec_id in left:
             try:
                 state = await self._adopt(rec_id, datetime.now(UTC))
@@ -252,23 +255,27 @@ class RecordingDesk:
                 log.warning("recording %s was left by a crash: %s", rec_id, state)
 
     async def _adopt(self, rec_id: str, now: datetime) -> str:
+        """Judge what its recorder left, write the verdict down, then give the file its last name."""
         settled = await vault.settle(self._vault_dir, rec_id)
         async with self._database.transaction() as tx:
-            if settled.state == "absent":
-                await keys.destroy_rec_key(tx, rec_id)
-                await recordings.mark(tx, rec_id, "failed", now)
-                return "failed"
-            await recordings.finish(
-                tx,
-                rec_id,
-                state=settled.state,
-                ended_at=now,
-                duration_ms=0,
-                size_bytes=settled.size_bytes,
-                sha256=settled.sha256,
-            )
+            state = (await recordings.get(tx, rec_id)).state
+            if state == "recording":
+                state = settled.state
+                if state == "absent":
+                    await keys.destroy_rec_key(tx, rec_id)
+                    await recordings.mark(tx, rec_id, "failed", now)
+                    return "failed"
+                await recordings.finish(
+                    tx,
+                    rec_id,
+                    state=state,
+                    ended_at=now,
+                    duration_ms=0,
+                    size_bytes=settled.size_bytes,
+                    sha256=settled.sha256,
+                )
         await asyncio.to_thread(vault.adopt, self._vault_dir, rec_id)
-        return settled.state
+        return state
 
     # --- KEKs -------------------------------------------------------------------------------------
 
@@ -303,6 +310,7 @@ class RecordingDesk:
             recipients = [(reader.person_id, reader.public) for reader in listeners]
             recipients.append((readers.ESCROW, escrow.public))
             wraps = [_wrap(kek_id, reader_id, reader_public, secret) for reader_id, reader_public in recipients]
+            del secret  # the daemon keeps no copy: from here on only readers and escrow open
             await keys.add_kek(tx, kek, wraps)
             await ledger.append(
                 tx, "access", {"actor_id": "system", "action": "add", "object": "kek", "kek_id": kek_id}, now

@@ -22,6 +22,11 @@ from server.commands.base import (
     words,
 )
 
+
+def _registered(contacts: list[str]) -> str:
+    return words(contacts) or "no"
+
+
 FIELDS = (
     Field("id", "opaque id"),
     Field("name", "SIP user part; also dialled by it", "NAME"),
@@ -41,7 +46,7 @@ DEVICE_FIELDS = (
     Field("label", "what people call it; masked without --reason", "LABEL"),
     Field("user", "user name that the phone signs on with", "USER"),
     Field("registered", "where it is registered now, addresses masked without --reason; null: not known",
-          "REGISTERED", words),
+          "REGISTERED", _registered),
     Field("created_at", "when", "SINCE", minutes),
     Field("revoked_at", "since when it may not sign on", "REVOKED", minutes),
 )  # fmt: skip

@@ -134,9 +134,18 @@ def record(fields: Sequence[Field], row: Row) -> str:
     lines = []
     for field in fields:
         if row.get(field.name) is not None:
-            value = textwrap.wrap(_cell(field, row, full=True), WIDTH - wide - 2) or [""]
+            value = _lines(field, row, WIDTH - wide - 2)
             lines += [f"{field.name:<{wide}}  {value[0]}", *(" " * (wide + 2) + more for more in value[1:])]
     return "\n".join(lines)
+
+
+def _lines(field: Field, row: Row, width: int) -> list[str]:
+    """A mapping takes a line for each of its keys."""
+    value = row.get(field.name)
+    parts = [_cell(field, row, full=True)]
+    if isinstance(value, Mapping) and value and field.show is None:
+        parts = [f"{key} {_scalar(item)}" for key, item in value.items()]
+    return [line for part in parts for line in textwrap.wrap(part, width) or [""]]
 
 
 def short(identifier: object) -> str:
@@ -172,15 +181,25 @@ def misuse(what: str, remedy: str) -> Failure:
 
 def _cell(field: Field, row: Row, *, full: bool = False) -> str:
     value = row.get(field.name)
-    if value is None or value == [] or value == {}:
+    if value is None:
         return "-"
     if field.show is not None and not (full and field.show is short):
-        return field.show(value)
+        return field.show(value) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items())
-    return words(value)
+        return ", ".join(f"{key}={_scalar(item)}" for key, item in value.items()) or "-"
+    return words(value) or "-"
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}:{_scalar(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return words(value) or "-"
 
 
 def _fit(text: str, width: int) -> str:

@@ -6,7 +6,8 @@ and which time step the code belonged to. Nothing is given out before the entry 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from recording import vault
@@ -76,19 +77,40 @@ async def permit(
 async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: int) -> RoomEnd:
     """Start the room on the person's connection; returns when it has closed, with all of it written down."""
 
+    # What is written down should the daemon be stopped meanwhile: never opened, or nobody knows how much was heard.
+    end, spent = RoomEnd("hung-up", None), False
+
     async def allow(opened: Opened) -> bool:
+        nonlocal end, spent
         async with services.db.transaction() as tx:
             verdict = await readers.try_totp(tx, granted.person_id, opened.totp_step, services.clock())
-            allowed = verdict is TotpOutcome.ACCEPTED
             await _note(services, tx, actor, granted, granted.mode, outcome=_OUTCOMES.get(verdict, "done"))
-        return allowed
+        spent = True
+        end = RoomEnd(None, None) if verdict is TotpOutcome.ACCEPTED else RoomEnd("denied", None)
+        return verdict is TotpOutcome.ACCEPTED
 
-    end = await run_room(granted.job, terminal_fd, allow)
+    try:
+        end = await run_room(granted.job, terminal_fd, allow)
+    finally:
+        await _write_end(services, actor, granted, replace(end, totp_step=None) if spent else end)
+    return end
+
+
+async def _write_end(services: Services, actor: Actor, granted: Permit, end: RoomEnd) -> None:
+    """Also while the daemon is being stopped: what was heard is written down, if need be twice."""
+    try:
+        await _end(services, actor, granted, end)
+    except asyncio.CancelledError:
+        await _end(services, actor, granted, end)
+        raise
+
+
+async def _end(services: Services, actor: Actor, granted: Permit, end: RoomEnd) -> None:
     async with services.db.transaction() as tx:
         if end.refused is None:
             size_bytes = sum(stop - start for start, stop in end.spans)
-            await _note(services, tx, actor, granted, "listen" if granted.mode == "open" else "stop",
-                        size_bytes=size_bytes, complete=end.complete)  # fmt: skip
+            action = "listen" if granted.mode == "open" else "stop"
+            await _note(services, tx, actor, granted, action, size_bytes=size_bytes, complete=end.complete)
         elif end.refused in ("credentials", "replay", "bundle"):
             verdict = await readers.try_totp(tx, granted.person_id, None, services.clock())
             outcome = "replayed" if end.refused == "replay" else _OUTCOMES.get(verdict, "wrong")
@@ -97,7 +119,6 @@ async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: 
             if end.totp_step is not None:
                 await readers.try_totp(tx, granted.person_id, end.totp_step, services.clock())
             await _note(services, tx, actor, granted, granted.mode, outcome="failed")
-    return end
 
 
 async def _note(

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
+import os
+import pty
 import secrets
+import select
+import subprocess
+import termios
+import time
+import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +36,7 @@ from server.services.context import Services, open_services
 from storage import keys, ledger, people, readers, recordings
 from storage.keys import Kek, KekWrap, RecKey
 from storage.recordings import Party
-from tests.peers.product import run_cli
+from tests.peers.product import BEFFROI, run_cli
 
 PURPOSE = "REC_QUALITY"
 ME = Actor("os:0", "here", reason="a test")
@@ -282,3 +290,102 @@ async def test_the_vault_is_compared_with_what_is_listed(data: Path, kept: Kept)
     async with open_services(data) as services, services.db.transaction() as tx:
         await keys.destroy_rec_key(tx, kept.rec_id)
     assert json.loads(run_cli(data, "vault", "check", "--json").stdout)["missing_keys"] == [kept.rec_id]
+
+
+@pytest.mark.parametrize("daemon", [True, False], ids=["daemon", "alone"])
+async def test_open_serves_a_page_once_and_closes_with_the_command(
+    data: Path, kept: Kept, shown: dict[str, Any], daemon: bool
+):
+    """At a terminal: the program asks for passphrase and code, and never echoes them."""
+    passphrase, totp = shown["reader"]["passphrase"], code(shown)
+    async with running(data, daemon=daemon):
+        terminal = await asyncio.to_thread(Terminal, data, kept.rec_id)
+        try:
+            await asyncio.to_thread(terminal.expect, "Passphrase: ")
+            terminal.type(passphrase)
+            await asyncio.to_thread(terminal.expect, "Code of the authenticator: ")
+            terminal.type(totp)
+            said = await asyncio.to_thread(terminal.expect, "Ctrl-C")
+            url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
+            status, page = await asyncio.to_thread(fetch, url)
+            assert status == 200 and "<audio" in page
+            terminal.interrupt()
+            assert await asyncio.to_thread(terminal.process.wait, 10) == 0
+        finally:
+            terminal.close()
+        assert passphrase not in terminal.shown and totp not in terminal.shown
+        with pytest.raises(OSError):
+            await asyncio.to_thread(fetch, url)
+    await asyncio.sleep(0)
+    said_of_it = [what(entry) for entry in await entries(data) if entry.get("rec_id") == kept.rec_id]
+    assert said_of_it == [("unlock", "done"), ("open", "done"), ("listen", "done")]
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["open", "asking"])
+async def test_a_daemon_that_stops_closes_the_room_and_writes_it_down(
+    data: Path, kept: Kept, shown: dict[str, Any], opened: bool
+):
+    async with running(data, daemon=True):
+        terminal = await asyncio.to_thread(Terminal, data, kept.rec_id)
+        await asyncio.to_thread(terminal.expect, "Passphrase: ")
+        if opened:
+            terminal.type(shown["reader"]["passphrase"])
+            await asyncio.to_thread(terminal.expect, "Code of the authenticator: ")
+            terminal.type(code(shown))
+            await asyncio.to_thread(terminal.expect, "Ctrl-C")
+    try:
+        if not opened:
+            terminal.interrupt()
+        assert await asyncio.to_thread(terminal.process.wait, 10) == (0 if opened else 130)
+    finally:
+        terminal.close()
+    said_of_it = [what(entry) for entry in await entries(data) if entry.get("rec_id") == kept.rec_id]
+    ends = [("open", "done"), ("listen", "done")] if opened else [("open", "failed")]
+    assert said_of_it == [("unlock", "done"), *ends]
+
+
+class Terminal:
+    """`beffroi recordings open` at a pseudo terminal."""
+
+    def __init__(self, data: Path, rec_id: str) -> None:
+        self.master, slave = pty.openpty()
+        self.shown = ""
+        words = [BEFFROI, "--data", data, "recordings", "open", rec_id, "--as", "reader", "--reason", "to hear it"]
+        self.process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=_take_terminal
+        )
+        os.close(slave)
+
+    def expect(self, words: str, timeout_s: float = 20) -> str:
+        until = time.monotonic() + timeout_s
+        seen = len(self.shown)
+        while words not in self.shown[seen:]:
+            assert time.monotonic() < until, self.shown
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.shown += os.read(self.master, 4096).decode()
+        return self.shown[seen:]
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode() + b"\n")
+
+    def interrupt(self) -> None:
+        os.write(self.master, b"\x03")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(OSError):
+            while select.select([self.master], [], [], 0)[0] and (more := os.read(self.master, 4096)):
+                self.shown += more.decode()
+        os.close(self.master)
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def fetch(url: str) -> tuple[int, str]:
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(url, timeout=5) as answer:
+        return answer.status, answer.read().decode()

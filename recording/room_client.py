@@ -93,4 +93,7 @@ def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
 
 def _spawn(control: socket.socket, terminal_fd: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "recording.room"]
-    return subprocess.Popen(command, stdin=control.fileno(), stdout=terminal_fd, cwd="/")  # noqa: S603
+    # A session of its own: Ctrl-C at the terminal is for the person's program, which then closes the connection.
+    return subprocess.Popen(  # noqa: S603
+        command, stdin=control.fileno(), stdout=terminal_fd, cwd="/", start_new_session=True
+    )

@@ -46,7 +46,7 @@ def examine(data: Path) -> Iterator[Finding]:
     yield _space(paths, settings)
     yield _keys(paths, settings)
     yield from _certificate(paths, settings)
-    yield from _ports(settings, running=running, edge=running or (edge_run_dir(paths) / "rpc.sock").exists())
+    yield from _ports(settings, running=running, edge=running or _listens(edge_run_dir(paths) / "rpc.sock"))
     yield from _database(data, running=running)
     yield _prompts(paths)
     yield _encoder(settings)
@@ -58,6 +58,16 @@ def _running(data: Path) -> bool:
             return connection is not None
     except Failure:
         return False
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody reads from this datagram socket: a file alone may be left over from a crash."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _paths(paths: Paths) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,8 @@ def of_instance(data: Path) -> dict[str, Finding]:
 def moved(data: Path, ports: object) -> Path:
     """The instance on ports of this test's own."""
     config = Paths(data).config
-    text = config.read_text()
-    for old in ("5060", "5061", "5070", "5071", "9464"):
-        text = text.replace(old, str(ports.take()))  # type: ignore[attr-defined]
-    config.write_text(text)
+    fresh = {old: str(ports.take()) for old in ("5060", "5061", "5070", "5071", "9464")}  # type: ignore[attr-defined]
+    config.write_text(re.sub(r"\b(5060|5061|5070|5071|9464)\b", lambda found: fresh[found[0]], config.read_text()))
     return data
 
 
@@ -93,8 +92,6 @@ def test_what_is_wrong_is_found_and_has_a_remedy(moved: Path, harm: Callable[[Pa
 
 
 def test_a_port_that_somebody_else_has(moved: Path):
-    import re
-
     listen = re.search(r'udp_listen = \["127.0.0.1:(\d+)"\]', Paths(moved).config.read_text())
     assert listen
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:

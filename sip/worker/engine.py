@@ -414,11 +414,8 @@ class Engine:
         return "" if leg.call is None else str(leg.call.getInfo().remoteContact)
 
     def _leg_down(self, leg: _Leg, code: int, reason: str) -> None:
-        failed_play = leg.player or leg.pending_play
-        self._stop_play(leg)
+        self._stop_play(leg)  # who waits for its end is told of the leg's: nothing failed, somebody has hung up
         leg.state, leg.call, leg.media_up = "down", None, False
-        if failed_play is not None:
-            self._send(p.PlayFailed(leg.name, failed_play.play_id, "the leg is down"))
         self._rewire()
         self._send(p.LegDown(leg.name, code, reason))
 

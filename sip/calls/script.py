@@ -119,10 +119,9 @@ class Script:
             self._ended(200, "callee-hung-up")
         except _Ended as end:
             self._ended(end.code, end.cause)
+            yield from self._stop_capture()  # what the caller is told now is no conversation any more
             yield from self._tell_caller(end)
-        if self._capturing:
-            yield StopRecording()
-            self._capturing = False
+        yield from self._stop_capture()
         yield from self._end_all_legs()
         return self.outcome
 
@@ -316,6 +315,12 @@ class Script:
         if not self._capturing:
             raise _Ended(503, "recording-failed", "This call must be recorded and cannot be")
 
+    def _stop_capture(self) -> Step[None]:
+        """Keep what was recorded, if anything is."""
+        if self._capturing:
+            self._capturing = False
+            yield StopRecording()
+
     def _objects(self, event: p.Digit) -> bool:
         """Whether this key, on this leg, now, is an objection (docs/architecture.md, "Keys")."""
         key = self.plan.recording.objection_key
@@ -345,9 +350,10 @@ class Script:
     def evidence(self, leg: str, terms: LegConsent | None, act: str, key: str, media_ms: int) -> Evidence:
         """An act of consent on this leg, with the prompt that it answers."""
         language = terms.language if terms is not None else self._language(leg)
-        prompt = self.prompt(terms.prompt_id if terms is not None else None, language)
-        if prompt is None:
-            return Evidence(leg, act, "", "", "", language, key, media_ms)
+        asked = terms.prompt_id if terms is not None else None
+        prompt = self.prompt(asked, language)
+        if prompt is None:  # none was needed, or there is no such file: then the entry still names what should have been
+            return Evidence(leg, act, asked or "", "", "", language, key, media_ms)
         return Evidence(leg, act, prompt.prompt_id, prompt.version, prompt.sha256, prompt.language, key, media_ms)
 
     # --- speaking ---------------------------------------------------------------------------------
@@ -419,6 +425,7 @@ class Script:
         """Say why it ends, where there is somebody who can hear it, and hang up with the reason."""
         if self._legs[CALLER] is LegState.DOWN:
             return
+        self._callee = None  # whose leg goes down while the caller is told: that is no hang-up
         try:
             if self._legs[CALLER] is LegState.UP and end.code != 200:
                 yield p.Ringback(CALLER, False)

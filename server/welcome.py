@@ -16,7 +16,7 @@ WIDTH = 78
 def secrets_text(settings: Settings, first: FirstSecrets, *, with_qr: bool) -> str:
     """What is shown once."""
     domain, port = settings.sip.domain, tls_port(settings)
-    parts = [_title("Shown once: write these down now. No file on this machine holds them.")]
+    parts = ["Shown once: write these down now. No file on this machine holds them."]
     for device in first.devices:
         parts.append(f"Phone of {device.account} (extension {device.extension})\n"
                      f"    user      {device.user}\n    password  {device.password}")  # fmt: skip

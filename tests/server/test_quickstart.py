@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import re
 import stat
 import subprocess
@@ -15,10 +17,11 @@ import pytest
 
 from config import settings as configuration
 from config.paths import Paths
+from recording.keys import escrow_seed
 from server import tls
 from server.quickstart import Wishes, sample
 from server.services.credentials import ha1
-from tests.peers.product import run_cli
+from tests.peers.product import BEFFROI, run_cli
 from tests.server.conftest import Ran, Seed
 
 
@@ -43,15 +46,19 @@ def test_all_of_an_instance_is_for_its_owner_only(data: Path):
 @pytest.mark.promise("0.1")
 def test_nothing_that_is_shown_once_lies_on_disk(data: Path, shown: dict[str, Any]):
     secrets = {"escrow": shown["escrow"], "escrow in one": shown["escrow"].replace("-", "")}
+    raw = {
+        "escrow seed": escrow_seed(shown["escrow"]),
+        "totp in bytes": base64.b32decode(shown["reader"]["totp_secret"]),
+    }
     secrets |= {name: shown["reader"][name] for name in ("passphrase", "totp_secret")}
     for device in shown["devices"]:
         secrets[device["user"]] = device["password"]
         secrets[f"ha1 of {device['user']}"] = ha1(device["user"], shown["domain"], device["password"])
     assert len(secrets) == 8
+    wanted = raw | {name: secret.encode() for name, secret in secrets.items()}
     files = [path for path in data.rglob("*") if path.is_file()]
     assert len(files) >= 9
-    found = [(name, path.name) for path in files for name, secret in secrets.items()
-             if secret.encode() in path.read_bytes()]  # fmt: skip
+    found = [(name, path.name) for path in files for name, secret in wanted.items() if secret in path.read_bytes()]
     assert found == []
 
 
@@ -172,3 +179,39 @@ def test_a_certificate_that_lacks_an_address_is_made_anew_under_the_same_authori
     assert fresh != old and "sip.example.org" in tls.names_of(fresh)
     assert paths.tls_ca.read_bytes() == authority
     assert tls.belongs_to(tls.Pair(fresh, paths.tls_key.read_bytes()), authority)
+
+
+@pytest.mark.parametrize("into", ["full", "closed"])
+def test_secrets_that_cannot_be_shown_are_not_made(tmp_path: Path, into: str):
+    """Nobody could ever learn them: the set-up has not happened."""
+    data = tmp_path / "data"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([BEFFROI, "--data", data, "quickstart"], stdout=full if into == "full" else writing,
+                              stderr=subprocess.PIPE, text=True)  # fmt: skip
+    os.close(writing)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert not data.exists()
+    assert run_cli(data, "quickstart").returncode == 0
+
+
+def test_what_a_person_reads(tmp_path: Path):
+    done = run_cli(tmp_path / "data", "quickstart", "--qr", "--address", "127.0.0.1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\u2588\u2580\u2580\u2580") + done.stdout.count("\u2584\u2584\u2584\u2584\u2584") > 8, (
+        "codes"
+    )
+    for word in ("alice", "bob", "TOTP secret", "Escrow", "*43", "ca.pem", "SDES", "recordings open", "127.0.0.1:5061"):
+        assert word in done.stdout
+    quiet = run_cli(tmp_path / "quiet", "quickstart", "--address", "127.0.0.1")
+    assert "\u2588" not in quiet.stdout, "no terminal, no codes"
+
+
+def test_an_instance_whose_configuration_was_there_first_is_filled(tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "beffroi.toml").write_text(sample(Wishes(address="127.0.0.1", company="Mine")))
+    done = run_cli(data, "quickstart")
+    assert done.returncode == 0 and "Phone of alice" in done.stdout
+    assert "Mine" in (data / "beffroi.toml").read_text()

@@ -17,6 +17,7 @@ import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,8 @@ async def run_edge(
         tasks.create_task(log.read(process), name="edge log")
         try:
             await _until_ready(plan, process)
+            if log.start_warnings:
+                raise EdgeError("Kamailio does not start cleanly")
             log.serving = True
             logger.info("the edge serves")
             on_ready()
@@ -80,9 +83,10 @@ async def run_edge(
         except EdgeError as error:
             problem = error
         finally:
+            log.stopping = True
             await _end(process)
     if problem is not None:
-        raise EdgeError(f"{problem}: {log.first_error or 'it gave no reason'}")
+        raise EdgeError(f"{problem}: {'; '.join(log.start_warnings) or log.first_error or 'it gave no reason'}")
 
 
 def serve(plan: EdgePlan, *, identity: Identity | None = None, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -222,11 +226,13 @@ async def _first(tasks: asyncio.TaskGroup, *waits: Coroutine[None, None, object]
 
 async def _end(process: Process) -> None:
     """Asks it to stop, asks all of its processes (a child that was just starting may have missed it), kills it."""
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+    all_of_it = partial(os.killpg, process.pid)
+    steps = ((process.send_signal, signal.SIGTERM), (all_of_it, signal.SIGTERM), (all_of_it, signal.SIGKILL))
+    for ask, number in steps:
         if process.returncode is not None:
             break
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            ask(number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await process.wait()
@@ -239,6 +245,8 @@ class _Log:
 
     def __init__(self) -> None:
         self.serving = False  # set once messages of peers may appear in the log
+        self.stopping = False  # set when it is asked to end
+        self.start_warnings: list[str] = []  # complaints before it served: a start must have none
         self.first_error = ""  # why it failed, as far as may be told
 
     async def read(self, process: Process) -> None:
@@ -256,6 +264,11 @@ class _Log:
         if line is None:
             return
         text = line.scrubbed() if self.serving else f"{line.module} {line.text}"
+        if self.stopping:  # its processes notice each other's end and complain
+            logger.debug("kamailio: %s", text)
+            return
         if line.level >= logging.ERROR and not self.first_error:
             self.first_error = text
+        if line.level >= logging.WARNING and not self.serving:
+            self.start_warnings.append(text)
         logger.log(line.level, "kamailio: %s", text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -158,16 +158,20 @@ class Edge:
             await self.daemon.control.allow_worker(endpoint.local[1])
         return endpoint
 
+    async def close(self) -> None:
+        for endpoint in self.endpoints:
+            endpoint.close()
+        await self.daemon.stop()
+
 
 def identity() -> Identity | None:
     """As root, Kamailio is run as nobody."""
     return NOBODY if os.geteuid() == 0 else None
 
 
-@pytest.fixture
-async def running(plan: EdgePlan, caplog: pytest.LogCaptureFixture) -> AsyncIterator[EdgePlan]:
-    """Kamailio, and nobody attached to it."""
-    caplog.set_level(logging.DEBUG)
+@asynccontextmanager
+async def run(plan: EdgePlan) -> AsyncIterator[None]:
+    """Kamailio, until the end of the block."""
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     task = loop.create_task(run_edge(plan, identity=identity(), stop=stop, on_ready=ready.set))  # noqa: TID251
@@ -176,9 +180,18 @@ async def running(plan: EdgePlan, caplog: pytest.LogCaptureFixture) -> AsyncIter
     waiter.cancel()
     if task.done():
         task.result()
-    yield plan
-    stop.set()
-    await task
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@pytest.fixture
+async def running(plan: EdgePlan) -> AsyncIterator[EdgePlan]:
+    """Kamailio, and nobody attached to it."""
+    async with run(plan):
+        yield plan
 
 
 @pytest.fixture
@@ -187,9 +200,7 @@ async def edge(running: EdgePlan) -> AsyncIterator[Edge]:
     await daemon.start()
     edge = Edge(running, daemon)
     yield edge
-    for endpoint in edge.endpoints:
-        endpoint.close()
-    await daemon.stop()
+    await edge.close()
 
 
 def bent(plan: EdgePlan, **limits: int) -> EdgePlan:

@@ -1,0 +1,181 @@
+"""Starting, stopping and logging of the real thing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sip.edge import process
+from sip.edge.process import EdgeError, run_edge
+from sip.edge.template import EdgePlan, Listen, render
+from tests.sip.edge.calling import phone_calls
+from tests.sip.edge.conftest import Edge, identity, run
+from tests.sip.edge.test_calls import alice
+from tests.sip.edge.test_malformed import TORTURE
+
+
+def children(pid: int) -> list[int]:
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in out.stdout.split() if Path(f"/proc/{word}/comm").exists()]  # not ps itself
+
+
+def main_kamailio() -> int:
+    [pid] = [pid for pid in children(os.getpid()) if Path(f"/proc/{pid}/comm").read_text() == "kamailio\n"]
+    return pid
+
+
+async def test_it_starts_without_a_warning(plan: EdgePlan, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "sip.edge"):
+        async with run(plan):
+            await asyncio.sleep(0.2)
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert any("the edge serves" in r.getMessage() for r in caplog.records)
+
+
+async def test_it_runs_unprivileged_and_leaves_nothing(plan: EdgePlan) -> None:
+    async with run(plan):
+        pid = main_kamailio()
+        status = Path(f"/proc/{pid}/status").read_text()
+        if os.geteuid() == 0:
+            assert re.search(r"^Uid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
+            assert re.search(r"^Gid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
+            assert re.search(r"^Groups:\s*$", status, re.M)
+            assert re.search(r"^CapEff:\s+0+$", status, re.M)
+        assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
+        assert re.search(r"^Max core file size\s+0\s+0", Path(f"/proc/{pid}/limits").read_text(), re.M)
+        everyone = [pid, *children(pid)]
+        for path in plan.run_dir.iterdir():
+            assert path.stat().st_mode & 0o077 == 0, path
+    assert not any(Path(f"/proc/{child}").exists() for child in everyone)
+    assert not plan.rpc_socket.exists()
+
+
+async def test_a_port_in_use_is_named(plan: EdgePlan) -> None:
+    udp, tls = plan.listens[0].port, plan.listens[2].port
+    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket() as other, socket.socket() as control:
+        one.bind(("127.0.0.1", udp))
+        for sock, port in ((other, tls), (control, plan.control_port)):
+            sock.bind(("127.0.0.1", port))
+            sock.listen()
+        with pytest.raises(EdgeError) as error:
+            await run_edge(plan, identity=identity(), stop=asyncio.Event())
+    for name in (f"udp:127.0.0.1:{udp}", f"tls:127.0.0.1:{tls}", f"tcp:127.0.0.1:{plan.control_port}"):
+        assert name in str(error.value)
+    assert f":{plan.worker_port}:" not in str(error.value)
+
+
+async def test_a_second_edge_on_the_same_ports_is_refused(running: EdgePlan, tmp_path: Path) -> None:
+    """Kamailio alone would share the UDP port in silence."""
+    other = replace(running, run_dir=tmp_path / "run2", rpc_socket=tmp_path / "run2" / "rpc.sock")
+    with pytest.raises(EdgeError, match=f"udp:127.0.0.1:{running.worker_port}"):
+        await run_edge(other, identity=identity(), stop=asyncio.Event())
+
+
+async def test_a_certificate_that_cannot_be_read_is_a_clear_error(plan: EdgePlan) -> None:
+    plan.tls_key.unlink()
+    with pytest.raises(EdgeError, match=re.escape(str(plan.tls_key))):
+        await run_edge(plan, identity=identity(), stop=asyncio.Event())
+
+
+async def test_a_kamailio_that_dies_is_reported(plan: EdgePlan) -> None:
+    ready = asyncio.Event()
+    task = asyncio.ensure_future(  # noqa: TID251
+        run_edge(plan, identity=identity(), stop=asyncio.Event(), on_ready=ready.set)
+    )
+    await asyncio.wait_for(ready.wait(), 10)
+    os.kill(children(main_kamailio())[3], signal.SIGKILL)
+    with pytest.raises(EdgeError, match="by itself"):
+        await asyncio.wait_for(task, 10)
+
+
+async def test_any_warning_of_the_check_stops_the_start(plan: EdgePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure route that does not exist is only a warning to Kamailio, and no failure is ever handled."""
+    rendered = render(plan)
+    broken = replace(rendered, kamailio_cfg=rendered.kamailio_cfg.replace("failure_route[SILENCE]", "route[SILENCE]"))
+    assert broken != rendered
+    monkeypatch.setattr(process, "render", lambda _: broken)
+    with pytest.raises(EdgeError):
+        await run_edge(plan, identity=identity(), stop=asyncio.Event())
+
+
+async def test_it_ends_with_its_supervisor(plan: EdgePlan, tmp_path: Path) -> None:
+    """kill -9 of the supervisor: no Kamailio is left that holds the ports."""
+    script = tmp_path / "supervise.py"
+    script.write_text(
+        "import sys, pickle\n"
+        "from sip.edge.process import Identity, serve\n"
+        "plan, identity = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "serve(plan, identity=identity, on_ready=lambda: print('ready', flush=True))\n"
+    )
+    argument = pickle.dumps((plan, identity())).hex()
+    child = subprocess.Popen([sys.executable, str(script), argument], stdout=subprocess.PIPE, cwd=Path.cwd())
+    assert child.stdout is not None
+    try:
+        assert await asyncio.to_thread(child.stdout.readline) == b"ready\n"
+        [kamailio] = children(child.pid)
+        everyone = [kamailio, *children(kamailio)]
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    async with asyncio.timeout(8):
+        while any(Path(f"/proc/{pid}").exists() for pid in everyone):
+            await asyncio.sleep(0.05)
+
+
+async def test_sigterm_ends_it_gracefully(plan: EdgePlan) -> None:
+    code = (
+        "import sys, pickle; from sip.edge.process import serve\n"
+        "plan, identity = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "serve(plan, identity=identity, on_ready=lambda: print('ready', flush=True))"
+    )
+    argument = pickle.dumps((plan, identity())).hex()
+    child = subprocess.Popen([sys.executable, "-c", code, argument], stdout=subprocess.PIPE, cwd=Path.cwd())
+    assert child.stdout is not None
+    assert await asyncio.to_thread(child.stdout.readline) == b"ready\n"
+    child.terminate()
+    assert await asyncio.to_thread(child.wait, 8) == 0
+    child.stdout.close()
+
+
+async def test_no_word_of_a_peer_gets_into_the_log(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    number, name = "0612345678", f"zebulon{secrets.token_hex(4)}"
+    with caplog.at_level(logging.DEBUG):
+        phone, worker = await alice(edge), await edge.worker()
+        phone.call_id = name
+        await phone_calls(edge, phone, worker, user=number)
+        bad = await edge.phone("udp", name, password="guess")
+        for _ in range(8):
+            bad.endpoint.send(bad.request("REGISTER", f"sip:{number}@x"))
+        for n, message in enumerate(TORTURE.values()):
+            text = message.replace(b"sip:b@", b"sip:%b@" % number.encode()).replace(b"{user}", number.encode())
+            text = text.replace(b"{call_id}", name.encode()).replace(b"sip:a@", b"sip:%b@" % name.encode())
+            text = text.replace(b"{method}", b"INVITE")
+            for proto in ("udp", "tcp"):
+                (await edge.endpoint(proto, f"127.0.3.{n + 1}")).send(text)
+        await asyncio.sleep(0.4)
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("sip.edge")]
+    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert errors, "the torture should have made Kamailio complain"
+    text = "\n".join(lines)
+    for secret in (number, number[2:8], name, "alice", "sip:", edge.plan.control_secret):
+        assert secret not in text
+    assert any("parse" in line for line in lines)  # what happened is kept
+
+
+async def test_ipv6_works_too(plan: EdgePlan) -> None:
+    both = replace(plan, listens=(*plan.listens, Listen("udp", "::1", plan.listens[0].port)))
+    async with run(both):
+        pass

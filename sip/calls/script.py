@@ -126,11 +126,13 @@ class Script:
         return self.outcome
 
     def _call(self) -> Step[None]:
-        if self._recording and self._asks(CALLER):
+        asked_first = self._recording and self._asks(CALLER)
+        if asked_first:
             yield from self._answer_caller()
-        if self._recording:
             yield from self._ask(CALLER)
         yield from self._dial()
+        if self._recording and not asked_first:  # nothing to be heard: noted while it rings, not before
+            yield from self._ask(CALLER)
         if self._recording:
             yield from self._ask(self._require_callee())
         yield from self._connect()

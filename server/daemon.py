@@ -76,7 +76,7 @@ class Daemon:
             on_cut=self._on_cut,
             destroy=self.destruction.on_objection,
         )
-        self.prompts = Spoken(PromptStore(paths.prompts))
+        self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
         self.planner = DirectoryPlanner(services.db, self.edge, self.prompts, _company(settings), _timing(settings))
         self.calls = CallControl(
             edge=self.edge,

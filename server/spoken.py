@@ -6,23 +6,59 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from recording.prompts import PlaceholderError, PromptError, PromptStore
 from sip.calls.plan import PromptFile
 
 log = logging.getLogger(__name__)
 
+KNOWN_MAX = 1000
 READY_S = 2.0  # a prompt that has to be made first may take this long while a caller waits
+
+
+_Asked = tuple[str, str, tuple[tuple[str, str], ...]]
+_Mark = tuple[int, int] | None
+_Marks = tuple[_Mark, _Mark]
+
+
+def _mark(path: Path) -> _Mark:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 class Spoken:
     """Fills ``sip.calls.planning.Prompts``."""
 
-    def __init__(self, store: PromptStore) -> None:
+    def __init__(self, store: PromptStore, custom_dir: Path) -> None:
+        """``custom_dir``: where a company's own audio lies, which may appear, change or go at any time."""
         self._store = store
+        self._custom_dir = custom_dir
+        self._known: dict[_Asked, tuple[_Marks, PromptFile]] = {}  # what was had, while its files stay as they were
         self.failures = 0  # for the metrics
 
     async def get(self, prompt_id: str, language: str, values: Mapping[str, str]) -> PromptFile | None:
+        """A caller waits: what was had before is given at once as long as no file has changed."""
+        asked = (prompt_id, language, tuple(sorted(values.items())))
+        known = self._known.get(asked)
+        if known is not None and known[0] == self._marks(known[1]):
+            return known[1]
+        prompt = await self._fetch(prompt_id, language, values)
+        if prompt is not None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[asked] = (self._marks(prompt), prompt)
+        return prompt
+
+    def _marks(self, prompt: PromptFile) -> _Marks:
+        """Size and time of the file that is played, and of the company's own in its place."""
+        custom = self._custom_dir / f"{prompt.prompt_id}.{prompt.language}.wav"
+        return _mark(prompt.path), _mark(custom)
+
+    async def _fetch(self, prompt_id: str, language: str, values: Mapping[str, str]) -> PromptFile | None:
         try:
             async with asyncio.timeout(READY_S):
                 prompt = await self._store.get(prompt_id, language, values)

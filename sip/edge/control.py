@@ -34,7 +34,8 @@ class _Detached(Exception):
 class EdgeControl:
     """Attach to the edge, answer what it asks, and read and change what it holds.
 
-    `on_request` decides on a suspended request; the edge waits EdgeTimers.answer_ms for it. `on_event` is told what
+    `on_request` decides on a suspended request; the edge waits EdgeTimers.answer_ms for it. It is cancelled when the
+    connection ends, for then nobody waits any more. `on_event` is told what
     happened. `on_attach` is awaited after every attach: push devices and workers, clear the dialogs of workers that
     are gone. Until it has returned for the first time in the life of an edge, that edge refuses everybody with 503,
     rather than tell phones that their password is wrong.

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ _RECEIVE_BUFFER_BYTES: Final = 1 << 20
 _DATAGRAM_BYTES: Final = 1 << 20
 _AT_ONCE: Final = 4  # the kernel queues only a few datagrams per socket
 _QUEUE_FULL_PAUSE_S: Final = 0.005
+_OWN_NAME: Final = re.compile(r"rpc-(\d+)-\d+\.sock")
+
+_clients = itertools.count(1)
 
 
 class RpcError(Exception):
@@ -41,7 +45,7 @@ class RpcClient:
     def __init__(self, server: Path, timeout_s: float = 5.0) -> None:
         self._server = server
         self._timeout_s = timeout_s
-        self._own = server.with_name(f"rpc-{os.getpid()}-{id(self):x}.sock")
+        self._own = server.with_name(f"rpc-{os.getpid()}-{next(_clients)}.sock")
         self._ids = itertools.count(1)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._waiting: dict[int, asyncio.Future[Mapping[str, object]]] = {}
@@ -54,6 +58,7 @@ class RpcClient:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             self._own.unlink(missing_ok=True)
+            _sweep(self._server.parent)
             sock.bind(str(self._own))
             self._own.chmod(0o600)
             if os.geteuid() == 0 and self._server.parent.stat().st_uid != 0:
@@ -123,6 +128,14 @@ class RpcClient:
         future = self._waiting.get(number) if isinstance(number, int) else None
         if future is not None and not future.done():
             future.set_result(reply)
+
+
+def _sweep(directory: Path) -> None:
+    """Removes the sockets of processes that were killed."""
+    for path in directory.iterdir():
+        match = _OWN_NAME.fullmatch(path.name)
+        if match and not Path("/proc", match[1]).exists():
+            path.unlink(missing_ok=True)
 
 
 def _result(method: str, reply: Mapping[str, object]) -> Json:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import secrets
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +19,8 @@ import pytest
 from sip.edge.control import EdgeControl
 from sip.edge.process import Identity, run_edge
 from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, Reply
-from sip.edge.state import Device
+from sip.edge.rpc import RpcClient
+from sip.edge.state import Device, Dialog
 from sip.edge.template import EdgeLimits, EdgePlan, EdgeTimers, Listen
 from tests.peers.ports import Ports
 from tests.peers.sipclient import Endpoint, Phone, ha1
@@ -25,15 +28,6 @@ from tests.peers.sipclient import Endpoint, Phone, ha1
 DOMAIN = "test.lan"
 PASSWORD = "secret"
 NOBODY = Identity(65534, 65534)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that the unprivileged Kamailio can reach: pytest's own are closed to all but their owner."""
-    with tempfile.TemporaryDirectory(prefix="beffroi-edge-") as name:
-        path = Path(name)
-        path.chmod(0o711)
-        yield path
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +40,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return pem.read_text(), key.read_text()
 
 
-@pytest.fixture
-def plan(place: Path, ports: Ports, certificate: tuple[str, str]) -> EdgePlan:
+def make_plan(place: Path, ports: Ports, certificate: tuple[str, str]) -> EdgePlan:
+    """A plan on free ports, with its files in `place`."""
+    place.chmod(0o711)  # the unprivileged Kamailio must get through
     run_dir, pem, key = place / "run", place / "server.pem", place / "server.key"
     run_dir.mkdir(mode=0o700)
     for path, text in zip((pem, key), certificate, strict=True):
@@ -73,6 +68,43 @@ def plan(place: Path, ports: Ports, certificate: tuple[str, str]) -> EdgePlan:
         limits=EdgeLimits(auth_failures_per_source=6, ban_s=60, requests_per_connection_per_s=60),
         timers=EdgeTimers(worker_silence_ms=1500, device_silence_ms=1500),
     )
+
+
+@pytest.fixture
+def plan(ports: Ports, certificate: tuple[str, str]) -> Iterator[EdgePlan]:
+    """A plan of this test's own. (pytest's own directories are closed to all but their owner.)"""
+    with tempfile.TemporaryDirectory(prefix="beffroi-edge-") as name:
+        yield make_plan(Path(name), ports, certificate)
+
+
+SUPERVISE = """
+import pickle, sys
+from sip.edge.process import serve
+plan, identity = pickle.loads(bytes.fromhex(sys.argv[1]))
+serve(plan, identity=identity, on_ready=lambda: print("ready", flush=True))
+"""
+
+
+def supervised(plan: EdgePlan) -> subprocess.Popen[bytes]:
+    """The edge in a process of its own, as in service. Its first line of output says that it is ready."""
+    argument = pickle.dumps((plan, identity())).hex()
+    return subprocess.Popen([sys.executable, "-c", SUPERVISE, argument], stdout=subprocess.PIPE, cwd=Path.cwd())
+
+
+@pytest.fixture(scope="session")
+def shared(certificate: tuple[str, str]) -> Iterator[tuple[EdgePlan, subprocess.Popen[bytes]]]:
+    """One edge for all tests that do not need one of their own: it must stand through all of them."""
+    ports = Ports()
+    with tempfile.TemporaryDirectory(prefix="beffroi-edge-") as name:
+        plan = make_plan(Path(name), ports, certificate)
+        child = supervised(plan)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        yield plan, child
+        child.terminate()
+        assert child.wait(10) == 0
+        child.stdout.close()
+    ports.close()
 
 
 @dataclass
@@ -134,6 +166,11 @@ class Edge:
     plan: EdgePlan
     daemon: Daemon
     endpoints: list[Endpoint] = field(default_factory=list)
+    earlier: set[str] = field(default_factory=set)  # calls that other tests have left behind
+
+    async def dialogs(self) -> list[Dialog]:
+        """The calls of this test."""
+        return [dialog for dialog in await self.daemon.control.dialogs() if dialog.call_id not in self.earlier]
 
     def address(self, proto: str) -> tuple[str, int]:
         listen = next(listen for listen in self.plan.listens if listen.proto == proto)
@@ -162,6 +199,13 @@ class Edge:
         for endpoint in self.endpoints:
             endpoint.close()
         await self.daemon.stop()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 6.0) -> None:
+    """Waits for what nobody announces."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def identity() -> Identity | None:
@@ -195,12 +239,30 @@ async def running(plan: EdgePlan) -> AsyncIterator[EdgePlan]:
 
 
 @pytest.fixture
-async def edge(running: EdgePlan) -> AsyncIterator[Edge]:
+async def own_edge(running: EdgePlan) -> AsyncIterator[Edge]:
+    """An edge of this test's own, run by this process."""
     daemon = Daemon(running)
     await daemon.start()
     edge = Edge(running, daemon)
     yield edge
     await edge.close()
+
+
+@pytest.fixture
+async def edge(shared: tuple[EdgePlan, subprocess.Popen[bytes]]) -> AsyncIterator[Edge]:
+    """The shared edge, without devices, workers, bans or counters of earlier tests."""
+    plan, child = shared
+    rpc = RpcClient(plan.rpc_socket)
+    await rpc.open()
+    for table in ("ban", "fail", "rate", "live"):
+        await rpc.call("htable.flush", table)
+    rpc.close()
+    daemon = Daemon(plan)
+    await daemon.start()
+    edge = Edge(plan, daemon, earlier={dialog.call_id for dialog in await daemon.control.dialogs()})
+    yield edge
+    await edge.close()
+    assert child.poll() is None, "the edge has died"
 
 
 def bent(plan: EdgePlan, **limits: int) -> EdgePlan:

@@ -93,7 +93,9 @@ async def test_a_forged_answer_bans_nobody_else(edge: Edge) -> None:
 async def test_scanners_get_no_answer(edge: Edge) -> None:
     scanner = await edge.phone("udp", "100", local_ip=OUTSIDER)
     for _ in range(8):
-        scanner.endpoint.send(scanner.request("OPTIONS", "sip:100@127.0.0.1", headers=("User-Agent: friendly-scanner",)))
+        scanner.endpoint.send(
+            scanner.request("OPTIONS", "sip:100@127.0.0.1", headers=("User-Agent: friendly-scanner",))
+        )
     assert await scanner.endpoint.silent(0.3)
     assert not await answered(scanner)
     [ban] = await edge.daemon.control.bans()

@@ -50,7 +50,7 @@ async def test_a_phone_calls(edge: Edge, proto: str) -> None:
     )
     assert asked.source == f"{proto}:127.0.0.1:{phone.endpoint.local[1]}"
     assert not asked.savp
-    [dialog] = await edge.daemon.control.dialogs()
+    [dialog] = await edge.dialogs()
     assert (dialog.state, dialog.worker_port, dialog.began) == ("confirmed", worker.local[1], "phone")
     phone.endpoint.send(sequel(phone, "BYE", call.ok))
     worker.send(answer(await request(worker, "BYE"), 200, "OK"))
@@ -75,7 +75,7 @@ async def test_a_worker_rings_a_device(edge: Edge, proto: str) -> None:
     assert not call.received["X-Beffroi-Leg"]
     [asked] = edge.daemon.asked
     assert (asked.kind, asked.worker_port, asked.leg_token) == ("dial", worker.local[1], "leg1")
-    [dialog] = await edge.daemon.control.dialogs()
+    [dialog] = await edge.dialogs()
     assert (dialog.state, dialog.worker_port, dialog.began) == ("confirmed", worker.local[1], "worker")
     worker.send(sequel(call.caller, "BYE", call.ok))
     phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))

@@ -14,7 +14,7 @@ from sip.edge.protocol import Answer, EdgeRequest, RegistrationChanged, Reply, T
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.template import EdgePlan
 from tests.sip.edge.calling import dial, invite, request
-from tests.sip.edge.conftest import Daemon, Edge, run
+from tests.sip.edge.conftest import Daemon, Edge, run, until
 from tests.sip.edge.test_calls import alice, bob
 
 
@@ -86,9 +86,7 @@ async def test_the_edge_may_be_started_anew_under_the_daemon(plan: EdgePlan) -> 
         phone = await bob(edge, "udp")
         worker = await edge.worker()
     async with run(plan):
-        async with asyncio.timeout(6):
-            while daemon.attaches < 2 or not daemon.control.attached.is_set():
-                await asyncio.sleep(0.05)
+        await until(lambda: daemon.attaches >= 2 and daemon.control.attached.is_set())
         assert (await phone.register()).code == 200  # devices were pushed again
         await dial(edge, worker, ToDevices(("bob-1",), "plain"))  # and workers
         await request(phone.endpoint, "INVITE")
@@ -170,9 +168,7 @@ async def test_every_answer_of_a_burst_arrives(edge: Edge) -> None:
     for n in range(1200):
         control._send(json.dumps({"op": "pending", "call_id": f"none-{n}", "cseq": str(n), "code": 500}).encode())
     assert before.waiting > 0
-    async with asyncio.timeout(5):
-        while before.waiting:
-            await asyncio.sleep(0.01)
+    await until(lambda: not before.waiting)
     phone = await alice(edge)
     await invite(phone, "bob")
     assert (await phone.final()).code == 404
@@ -189,9 +185,7 @@ async def test_many_questions_at_once_are_all_answered(edge: Edge) -> None:
     edge.daemon.decide = together
     phones = [await edge.phone("udp", "alice-k3f9", "alice") for _ in range(15)]
     await asyncio.gather(*(invite(phone, f"bob{n}") for n, phone in enumerate(phones)))
-    async with asyncio.timeout(2):
-        while len(edge.daemon.asked) < len(phones):
-            await asyncio.sleep(0.01)
+    await until(lambda: len(edge.daemon.asked) == len(phones))
     gate.set()
     assert [(await phone.final()).code for phone in phones] == [486] * len(phones)
 

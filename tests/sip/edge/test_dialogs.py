@@ -46,7 +46,7 @@ async def test_ringing_phones_are_cancelled(edge: Edge) -> None:
     received = await request(phones[0].endpoint, "INVITE")
     phones[0].endpoint.send(answer(received, 180, "Ringing", tag="p1"))
     await asyncio.sleep(0.1)
-    [dialog] = await edge.daemon.control.dialogs()
+    [dialog] = await edge.dialogs()
     assert (dialog.state, dialog.began, dialog.worker_port) == ("early", "worker", worker.local[1])
     assert await edge.daemon.control.cancel(caller.call_id)
     await request(phones[0].endpoint, "CANCEL")
@@ -86,7 +86,7 @@ async def test_a_daemon_that_comes_back_clears_every_call_of_its_dead_workers(ed
     edge.daemon.asked.clear()
     await edge.daemon.start()
     began = time.monotonic()
-    dialogs = await edge.daemon.control.dialogs()
+    dialogs = await edge.dialogs()
     assert len(dialogs) == 4
     assert all([await edge.daemon.control.clear(dialog) for dialog in dialogs])
     await request(callers[0].endpoint, "BYE")
@@ -156,7 +156,8 @@ async def test_inside_a_call_a_phone_reaches_its_worker_and_nothing_else(edge: E
     phone, worker, target = await alice(edge), await edge.worker(), await edge.worker(allowed=False)
     call = await phone_calls(edge, phone, worker)
     call.ok.headers = [
-        (name, f"<sip:x@127.0.0.1:{target.local[1]}>" if name == "Contact" else value) for name, value in call.ok.headers
+        (name, f"<sip:x@127.0.0.1:{target.local[1]}>" if name == "Contact" else value)
+        for name, value in call.ok.headers
     ]
     phone.endpoint.send(sequel(phone, "INFO", call.ok))
     await request(worker, "INFO")
@@ -190,4 +191,3 @@ async def test_the_ack_of_a_busy_call_is_not_lost(edge: Edge) -> None:
     phone.endpoint.send(answer(received, 486, "Busy Here", tag="p1"))
     await request(phone.endpoint, "ACK")
     assert (await caller.final()).code == 486
-

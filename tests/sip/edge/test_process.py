@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pickle
 import re
 import secrets
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from sip.edge import process
 from sip.edge.process import EdgeError, run_edge
 from sip.edge.template import EdgePlan, Listen, render
 from tests.sip.edge.calling import phone_calls
-from tests.sip.edge.conftest import Edge, identity, run
+from tests.sip.edge.conftest import Edge, identity, run, supervised, until
 from tests.sip.edge.test_calls import alice
 from tests.sip.edge.test_malformed import TORTURE
 
@@ -29,6 +27,18 @@ from tests.sip.edge.test_malformed import TORTURE
 def children(pid: int) -> list[int]:
     out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in out.stdout.split() if Path(f"/proc/{word}/comm").exists()]  # not ps itself
+
+
+def lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def proc(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
 
 def main_kamailio() -> int:
@@ -47,18 +57,17 @@ async def test_it_starts_without_a_warning(plan: EdgePlan, caplog: pytest.LogCap
 async def test_it_runs_unprivileged_and_leaves_nothing(plan: EdgePlan) -> None:
     async with run(plan):
         pid = main_kamailio()
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = proc(pid, "status")
         if os.geteuid() == 0:
             assert re.search(r"^Uid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
             assert re.search(r"^Gid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
             assert re.search(r"^Groups:\s*$", status, re.M)
             assert re.search(r"^CapEff:\s+0+$", status, re.M)
         assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
-        assert re.search(r"^Max core file size\s+0\s+0", Path(f"/proc/{pid}/limits").read_text(), re.M)
+        assert re.search(r"^Max core file size\s+0\s+0", proc(pid, "limits"), re.M)
         everyone = [pid, *children(pid)]
-        for path in plan.run_dir.iterdir():
-            assert path.stat().st_mode & 0o077 == 0, path
-    assert not any(Path(f"/proc/{child}").exists() for child in everyone)
+        assert set(modes(plan.run_dir).values()) == {0o600}
+    assert not any(lives(child) for child in everyone)
     assert not plan.rpc_socket.exists()
 
 
@@ -110,17 +119,9 @@ async def test_any_warning_of_the_check_stops_the_start(plan: EdgePlan, monkeypa
         await run_edge(plan, identity=identity(), stop=asyncio.Event())
 
 
-async def test_it_ends_with_its_supervisor(plan: EdgePlan, tmp_path: Path) -> None:
+async def test_it_ends_with_its_supervisor(plan: EdgePlan) -> None:
     """kill -9 of the supervisor: no Kamailio is left that holds the ports."""
-    script = tmp_path / "supervise.py"
-    script.write_text(
-        "import sys, pickle\n"
-        "from sip.edge.process import Identity, serve\n"
-        "plan, identity = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        "serve(plan, identity=identity, on_ready=lambda: print('ready', flush=True))\n"
-    )
-    argument = pickle.dumps((plan, identity())).hex()
-    child = subprocess.Popen([sys.executable, str(script), argument], stdout=subprocess.PIPE, cwd=Path.cwd())
+    child = supervised(plan)
     assert child.stdout is not None
     try:
         assert await asyncio.to_thread(child.stdout.readline) == b"ready\n"
@@ -130,19 +131,11 @@ async def test_it_ends_with_its_supervisor(plan: EdgePlan, tmp_path: Path) -> No
         child.kill()
         child.wait()
         child.stdout.close()
-    async with asyncio.timeout(8):
-        while any(Path(f"/proc/{pid}").exists() for pid in everyone):
-            await asyncio.sleep(0.05)
+    await until(lambda: not any(lives(pid) for pid in everyone), 8)
 
 
 async def test_sigterm_ends_it_gracefully(plan: EdgePlan) -> None:
-    code = (
-        "import sys, pickle; from sip.edge.process import serve\n"
-        "plan, identity = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        "serve(plan, identity=identity, on_ready=lambda: print('ready', flush=True))"
-    )
-    argument = pickle.dumps((plan, identity())).hex()
-    child = subprocess.Popen([sys.executable, "-c", code, argument], stdout=subprocess.PIPE, cwd=Path.cwd())
+    child = supervised(plan)
     assert child.stdout is not None
     assert await asyncio.to_thread(child.stdout.readline) == b"ready\n"
     child.terminate()
@@ -150,7 +143,8 @@ async def test_sigterm_ends_it_gracefully(plan: EdgePlan) -> None:
     child.stdout.close()
 
 
-async def test_no_word_of_a_peer_gets_into_the_log(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_word_of_a_peer_gets_into_the_log(own_edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    edge = own_edge
     number, name = "0612345678", f"zebulon{secrets.token_hex(4)}"
     with caplog.at_level(logging.DEBUG):
         phone, worker = await alice(edge), await edge.worker()

@@ -7,7 +7,6 @@ within a millisecond. Workers die with the daemon (the zygote holds the other en
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
@@ -106,6 +105,7 @@ class WorkerPool:
         self._slots = list(range(count))
         self._orders: socket.socket | None = None
         self._zygote: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()  # two zygotes at once would end the workers of the first
         self._wanted = asyncio.Event()
         self._waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._closing = False
@@ -141,11 +141,13 @@ class WorkerPool:
                 self._wanted.clear()
                 try:
                     await self._fill()
+                    await self._wanted.wait()
                 except (NoWorker, OSError) as error:
                     log.error("no warm worker: %s", error)
                     await asyncio.sleep(_ZYGOTE_RETRY_S)
-                    continue
-                await self._wanted.wait()
+                except Exception:  # the boundary of this task: calls fork their own workers meanwhile
+                    log.exception("the warm workers cannot be kept")
+                    await asyncio.sleep(_ZYGOTE_RETRY_S)
         finally:
             self._close()
 
@@ -153,23 +155,27 @@ class WorkerPool:
         """A running worker, warm if one waits, else forked now. Raises NoWorker."""
         while self._warm:
             worker = self._warm.pop(0)
-            if not worker.gone:
-                os.kill(worker.pid, signal.SIGCONT)
-                self._wanted.set()
+            self._wanted.set()
+            if not worker.gone and _signalled(worker, signal.SIGCONT):
                 return worker
         worker = await self._spawn()
         self._wanted.set()
         return worker
 
     async def _fill(self) -> None:
-        while len(self._warm) < self._config.warm:
+        while len(self._warm) < self._config.warm and self._slots:  # without: a worker that ends wakes us
             worker = await self._spawn()
-            os.kill(worker.pid, signal.SIGSTOP)
-            self._warm.append(worker)
+            if _signalled(worker, signal.SIGSTOP):
+                self._warm.append(worker)
 
     async def _ensure_zygote(self) -> socket.socket:
-        if self._zygote is not None and self._zygote.returncode is None and self._orders is not None:
-            return self._orders
+        async with self._starting:
+            if self._zygote is not None and self._zygote.returncode is None and self._orders is not None:
+                return self._orders
+            return await self._start_zygote()
+
+    async def _start_zygote(self) -> socket.socket:
+        self._forget_zygote()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._zygote = await asyncio.create_subprocess_exec(
@@ -187,32 +193,43 @@ class WorkerPool:
         return ours
 
     async def _spawn(self) -> Worker:
+        """One more worker, running. Raises NoWorker; whatever it raises, it leaves no process and no slot taken."""
         if not self._slots:
             raise NoWorker("all RTP ports are in use")
-        orders = await self._ensure_zygote()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         worker = Worker(slot=self._slots.pop(0), control=ours)
-        with theirs:
-            try:
-                socket.send_fds(orders, [self._birth_letter(worker.slot)], [theirs.fileno()])
-            except OSError as error:
-                self._forget_zygote()
-                self._slots.insert(0, worker.slot)
-                ours.close()
-                raise NoWorker(f"the zygote takes no orders ({error.strerror})") from error
         self._all.add(worker)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read, worker)
         try:
+            with theirs:
+                await self._order(worker.slot, theirs.fileno())
             async with asyncio.timeout(READY_S):
                 await worker.ready.wait()
-        except TimeoutError:
-            self._lost(worker)
+            if not worker.gone:
+                worker.waker = self._waker
+                await self._on_ready(worker.port)
+        except BaseException as error:  # also when whoever waits for it is cancelled
+            self._discard(worker)
+            if isinstance(error, TimeoutError):
+                raise NoWorker("the media engine does not start in time") from error
+            raise
         if worker.gone:
             raise NoWorker("the media engine does not start")
-        worker.waker = self._waker
-        await self._on_ready(worker.port)
         return worker
+
+    async def _order(self, slot: int, descriptor: int) -> None:
+        """Have the zygote fork a worker; a zygote that turns out to be dead is replaced, once."""
+        letter = self._birth_letter(slot)
+        try:
+            socket.send_fds(await self._ensure_zygote(), [letter], [descriptor])
+        except OSError:
+            self._forget_zygote()
+            try:
+                socket.send_fds(await self._ensure_zygote(), [letter], [descriptor])
+            except OSError as error:
+                self._forget_zygote()
+                raise NoWorker(f"the zygote takes no orders ({error.strerror})") from error
 
     def _birth_letter(self, slot: int) -> bytes:
         return json.dumps(
@@ -237,7 +254,11 @@ class WorkerPool:
             if not packet:
                 self._lost(worker)
                 return
-            event = p.decode(packet)
+            try:
+                event = p.decode(packet)
+            except p.ProtocolError as error:
+                log.error("worker %d: %s", worker.pid, error)
+                continue
             if isinstance(event, p.Ready):
                 worker.pid, worker.port = event.pid, event.port
                 worker.ready.set()
@@ -273,12 +294,25 @@ class WorkerPool:
         self._orders = None
         self._zygote = None
 
+    def _discard(self, worker: Worker) -> None:
+        """End a worker that nobody will use."""
+        worker.left = True  # no crash: its end is our doing
+        if worker.pid:
+            _signalled(worker, signal.SIGKILL)
+        self._lost(worker)
+
     def _close(self) -> None:
         self._closing = True
         for worker in list(self._all):
-            with contextlib.suppress(ProcessLookupError):
-                if worker.pid:
-                    os.kill(worker.pid, signal.SIGKILL)
-            self._lost(worker)
+            self._discard(worker)
         self._forget_zygote()
         self._waker.close()
+
+
+def _signalled(worker: Worker, number: signal.Signals) -> bool:
+    """False if the process is gone already: its end of file has not been read yet."""
+    try:
+        os.kill(worker.pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -95,11 +95,12 @@ class _Conversation:
         self._buffer = b""
 
     async def run(self) -> None:
-        if self._peer.uid not in (0, os.geteuid()):
-            await self._send(_error(Failure("not your daemon", "Use the service's user, or root", "denied")))
-            return
         while True:
             request = await self._receive()
+            # Only now: closing with the request unread would take the answer away from the asker.
+            if self._peer.uid not in (0, os.geteuid()):
+                await self._send(_error(Failure("not your daemon", "Use the service's user, or root", "denied")))
+                return
             try:
                 actor = _actor(self._peer, request)
                 if request.get("op") == "unlock":

@@ -274,6 +274,8 @@ class _Conversation:
             case p.CaptureFailed(why=why):
                 self._flushed.set()
                 event = acts.RecordingFailed(why)
+            case p.Trouble(where=where, why=why):
+                log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
             case p.CaptureStopped() | p.Left() | p.WorkerGone():
                 self._flushed.set()
         self._events.put_nowait(event)

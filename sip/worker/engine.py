@@ -17,7 +17,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class _Leg:
     ringback: bool = False
     echo: bool = False
     dialled: bool = False
+    slot: int = -1  # in the conference, when it was last looked at
     hung_up: bool = False  # we ended it ourselves
 
 
@@ -124,7 +125,6 @@ class _Channel:
     leg: str
     descriptor: int
     recorder: Any
-    slot: int = -1  # conference slot of the leg it listens to, -1 for none
 
 
 @dataclass
@@ -236,7 +236,7 @@ class Engine:
             act(*arguments)
         except pj.Error as error:
             # A leg may end between an event and our act on it; what matters is told by the leg's own events.
-            self._last_error = error.reason
+            self._send(p.Trouble(act.__name__.strip("_"), str(error.reason)))
 
     def defer(self, act: Callable[..., None], *arguments: Any) -> None:
         self._todo.append((act, arguments))
@@ -431,6 +431,7 @@ class Engine:
             leg.held_during_play = True
         if came_up and leg.media_since is None:
             leg.media_since = time.monotonic()
+        self._forget_connections(leg)
         self._rewire()
         self._send(p.LegMedia(name, up, *self._codec(leg)))
         if came_up and leg.dialled and info.lastStatusCode < pj.PJSIP_SC_OK:
@@ -475,11 +476,7 @@ class Engine:
         A re-INVITE may move a leg to another slot of the conference, so the wanted connections are worked out anew
         each time and only the difference is made.
         """
-        media = {
-            name: leg.call.getAudioMedia(-1)
-            for name, leg in self._legs.items()
-            if leg.call is not None and leg.media_up
-        }
+        media = {name: port for name, leg in self._legs.items() if (port := self._media_of(leg)) is not None}
         wanted: dict[tuple[int, int], tuple[Any, Any]] = {}
 
         def want(source: Any, sink: Any) -> None:
@@ -498,30 +495,52 @@ class Engine:
             want(self._silence(), channel.recorder)
             if channel.leg in media:
                 want(media[channel.leg], channel.recorder)
-        present = {m.getPortId() for m in media.values()}
         for pair in self._audio.connected - set(wanted):
-            self._part(pair, present)
+            self._part(pair)
+        self._audio.connected &= set(wanted)
         for pair in set(wanted) - self._audio.connected:
             source, sink = wanted[pair]
-            source.startTransmit(sink)
-        self._audio.connected = set(wanted)
+            with self._reported("connect"):
+                source.startTransmit(sink)
+                self._audio.connected.add(pair)
 
-    def _part(self, pair: tuple[int, int], present: set[int]) -> None:
+    def _part(self, pair: tuple[int, int]) -> None:
         """Disconnect two slots by number; slots that vanished took their connections with them."""
         fixed = {
             m.getPortId(): m
             for m in (self._audio.silence, self._audio.ringback, *(c.recorder for c in self._audio.channels))
             if m is not None
         }
-        live = {
-            leg.call.getAudioMedia(-1).getPortId(): leg.call.getAudioMedia(-1)
-            for leg in self._legs.values()
-            if leg.call is not None and leg.media_up
-        }
+        ports = (self._media_of(leg) for leg in self._legs.values())
+        live = {port.getPortId(): port for port in ports if port is not None}
         source, sink = ({**fixed, **live}.get(slot) for slot in pair)
         if source is not None and sink is not None:
             with contextlib.suppress(pj.Error):
                 source.stopTransmit(sink)
+
+    def _forget_connections(self, leg: _Leg) -> None:
+        """A new offer may have put the leg's stream into a new slot, or anew into the old one; either way pjsua has
+        parted it from everything, so all of it is connected again."""
+        port = self._media_of(leg)
+        slots = {leg.slot, -1 if port is None else port.getPortId()}
+        leg.slot = -1 if port is None else port.getPortId()
+        self._audio.connected = {pair for pair in self._audio.connected if slots.isdisjoint(pair)}
+
+    def _media_of(self, leg: _Leg) -> Any:
+        """The leg's port in the conference; None while it has none."""
+        if leg.call is None or not leg.media_up:
+            return None
+        with self._reported("media"):
+            return leg.call.getAudioMedia(-1)
+        return None
+
+    @contextlib.contextmanager
+    def _reported(self, where: str) -> Iterator[None]:
+        """What pjsip refuses is told to the daemon, and the rest goes on."""
+        try:
+            yield
+        except pj.Error as error:
+            self._send(p.Trouble(where, str(error.reason)))
 
     def _silence(self) -> Any:
         """A source that never stops, so that a recorder keeps time while its leg sends nothing."""

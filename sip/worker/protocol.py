@@ -242,6 +242,14 @@ class LegQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that the media engine refused to do; the conversation goes on as far as it can."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """The last word of a worker that ends as it should."""
 
@@ -283,6 +291,7 @@ Event = (
     | CaptureFailed
     | CaptureStopped
     | LegQuality
+    | Trouble
     | Left
 )
 

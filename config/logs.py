@@ -67,6 +67,10 @@ def _exception_text(record: logging.LogRecord) -> str:
     return "".join(parts).rstrip()
 
 
+# At level debug these would write down what passes through them: statements with their values, requests.
+_TALKATIVE = ("aiohttp", "aiosqlite", "alembic", "asyncio", "asyncpg", "sqlalchemy")
+
+
 def set_up(level: str, shape: Literal["json", "text"], stream: IO[str] | None = None) -> None:
     """Send everything to `stream` (standard error): the root logger, warnings, and exceptions nobody caught."""
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -76,6 +80,8 @@ def set_up(level: str, shape: Literal["json", "text"], stream: IO[str] | None = 
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
 

@@ -46,25 +46,41 @@ class Spoken:
         known = self._known.get(asked)
         if known is not None and known[0] == self._marks(known[1]):
             return known[1]
-        prompt = await self._fetch(prompt_id, language, values)
+        prompt = await self._fetch(prompt_id, language, values, READY_S)
+        self._keep(asked, prompt)
+        return prompt
+
+    async def prepare(self, prompt_id: str, language: str, values: Mapping[str, str]) -> None:
+        """Nobody waits yet: have it made, however long that takes."""
+        asked = (prompt_id, language, tuple(sorted(values.items())))
+        self._keep(asked, await self._fetch(prompt_id, language, values, None))
+
+    def _keep(self, asked: _Asked, prompt: PromptFile | None) -> None:
         if prompt is not None:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[asked] = (self._marks(prompt), prompt)
-        return prompt
 
     def _marks(self, prompt: PromptFile) -> _Marks:
         """Size and time of the file that is played, and of the company's own in its place."""
         custom = self._custom_dir / f"{prompt.prompt_id}.{prompt.language}.wav"
         return _mark(prompt.path), _mark(custom)
 
-    async def _fetch(self, prompt_id: str, language: str, values: Mapping[str, str]) -> PromptFile | None:
+    async def _fetch(
+        self, prompt_id: str, language: str, values: Mapping[str, str], limit_s: float | None
+    ) -> PromptFile | None:
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(limit_s):
                 prompt = await self._store.get(prompt_id, language, values)
         except PlaceholderError:
             return None  # this call's policy has nothing to say there
-        except (PromptError, TimeoutError) as error:
+        except TimeoutError:
+            self.failures += 1
+            log.error(
+                "prompt %s (%s) was not made within %.0f s: the call goes on without it", prompt_id, language, READY_S
+            )
+            return None
+        except PromptError as error:
             self.failures += 1
             log.error("prompt %s (%s) cannot be had: %s", prompt_id, language, error)
             return None

@@ -189,7 +189,7 @@ async def _warning(tx: Tx, line: Line, settings: Settings) -> str | None:
     if pack is None or pack.never_records:
         return None
     if not await readers.for_purpose(tx, line.pack):
-        return f"nobody may listen to {line.pack}: only escrow opens what is recorded"
+        return f"nobody may listen to {line.pack}: its calls are not recorded until somebody may (person grant)"
     if line.language and line.language not in settings.company.languages:
         return f"no prompts in {line.language}"
     return None

@@ -56,6 +56,9 @@ class Prompts(Protocol):
     async def get(self, prompt_id: str, language: str, values: Mapping[str, str]) -> PromptFile | None:
         """None if it cannot be had: whoever needed it heard nothing, and what hangs on it does not happen."""
 
+    async def prepare(self, prompt_id: str, language: str, values: Mapping[str, str]) -> None:
+        """Make it before somebody waits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Called:
@@ -250,7 +253,8 @@ class DirectoryPlanner:
                     for each in (*asked, *RESULT_PROMPTS, *FAILURES, "PROMPT_ECHO")
                     for language in self.company.languages
                 }
-                await self._fetch(decision, wanted if asked or line.kind == "echo" else set())
+                for each, language in sorted(wanted) if asked or line.kind == "echo" else ():
+                    await self._prompts.prepare(each, language, self._values(decision, language))
 
 
 def _policy(line: Line | None) -> decisions.LinePolicy:

@@ -354,7 +354,7 @@ class Script:
         language = terms.language if terms is not None else self._language(leg)
         asked = terms.prompt_id if terms is not None else None
         prompt = self.prompt(asked, language)
-        if prompt is None:  # none was needed, or there is no such file: then the entry still names what should have been
+        if prompt is None:  # none was needed, or there is no such file: the entry still names what should have been
             return Evidence(leg, act, asked or "", "", "", language, key, media_ms)
         return Evidence(leg, act, prompt.prompt_id, prompt.version, prompt.sha256, prompt.language, key, media_ms)
 

@@ -156,6 +156,7 @@ class WorkerPool:
         while self._warm:
             worker = self._warm.pop(0)
             self._wanted.set()
+            self._read(worker)  # if it has died meanwhile, this says so
             if not worker.gone and _signalled(worker, signal.SIGCONT):
                 return worker
         worker = await self._spawn()
@@ -244,7 +245,8 @@ class WorkerPool:
         ).encode()
 
     def _read(self, worker: Worker) -> None:
-        while True:
+        """Everything that a worker has said."""
+        while not worker.gone:
             try:
                 packet = worker.control.recv(p.MAX_PACKET_BYTES)
             except BlockingIOError:

@@ -59,7 +59,8 @@ class _Leg:
     state: str = "new"  # new, early, up, down
     media_up: bool = False
     media_since: float | None = None  # monotonic, when media first came up
-    held_during_play: bool = False
+    hears: bool = False  # audio goes to it: media is up, and it does not hold
+    missed: bool = False  # has not heard all of what is being played
     player: _Player | None = None
     pending_play: p.Play | None = None
     ringback: bool = False
@@ -358,7 +359,7 @@ class Engine:
             self._send(p.PlayFailed(leg.name, command.play_id, error.reason))
             return
         leg.player = player
-        leg.held_during_play = False
+        leg.missed = not leg.hears
 
     def _stop_play(self, leg: _Leg) -> None:
         leg.pending_play = None
@@ -373,7 +374,7 @@ class Engine:
         leg = self._legs[name]
         if leg.player is None or leg.player.play_id != play_id:
             return  # stopped meanwhile
-        heard = leg.media_up and not leg.held_during_play
+        heard = leg.hears and not leg.missed
         self._stop_play(leg)
         self._send(p.PlayEnded(name, play_id, self._media_ms(leg), heard))
 
@@ -415,7 +416,7 @@ class Engine:
 
     def _leg_down(self, leg: _Leg, code: int, reason: str) -> None:
         self._stop_play(leg)  # who waits for its end is told of the leg's: nothing failed, somebody has hung up
-        leg.state, leg.call, leg.media_up = "down", None, False
+        leg.state, leg.call, leg.media_up, leg.hears = "down", None, False, False
         self._rewire()
         self._send(p.LegDown(leg.name, code, reason))
 
@@ -427,8 +428,8 @@ class Engine:
         status = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO][:1]
         up = bool(status) and status[0] in _MEDIA_UP
         came_up, leg.media_up = up and not leg.media_up, up
-        if not up:
-            leg.held_during_play = True
+        leg.hears = bool(status) and status[0] == pj.PJSUA_CALL_MEDIA_ACTIVE
+        leg.missed = leg.missed or not leg.hears
         if came_up and leg.media_since is None:
             leg.media_since = time.monotonic()
         self._forget_connections(leg)
@@ -439,7 +440,7 @@ class Engine:
         if came_up and leg.pending_play is not None:
             command, leg.pending_play = leg.pending_play, None
             self._begin_play(leg, command)
-        elif came_up and leg.player is not None:
+        elif up and leg.player is not None:  # a new offer has parted it, also one that changes nothing
             leg.player.startTransmit(leg.call.getAudioMedia(-1))
 
     def _codec(self, leg: _Leg) -> tuple[str, bool]:

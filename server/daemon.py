@@ -17,9 +17,9 @@ from config.addresses import Endpoint
 from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording.prompts import PromptStore
-from retention.recording_decision import CompanyFacts
 from server import control_socket, http
 from server.call_book import DatabaseCallBook
+from server.company import company_facts
 from server.destruction import RecordingDestruction
 from server.edge_plan import edge_plan
 from server.failure import Failure
@@ -77,7 +77,9 @@ class Daemon:
             destroy=self.destruction.on_objection,
         )
         self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
-        self.planner = DirectoryPlanner(services.db, self.edge, self.prompts, _company(settings), _timing(settings))
+        self.planner = DirectoryPlanner(
+            services.db, self.edge, self.prompts, company_facts(settings), _timing(settings)
+        )
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -206,7 +208,7 @@ class Daemon:
 
     async def apply(self, settings: Settings, changes: Iterable[Change]) -> None:
         """Use new settings without dropping a call; keys that need a restart are left as they are."""
-        self.planner.company = _company(settings)
+        self.planner.company = company_facts(settings)
         self.planner.timing = _timing(settings)
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account
@@ -275,11 +277,6 @@ def _pool_config(settings: Settings, run_dir: Path) -> PoolConfig:
         rtp_port_last=settings.media.rtp_port_last,
         run_dir=run_dir,
     )
-
-
-def _company(settings: Settings) -> CompanyFacts:
-    company = settings.company
-    return CompanyFacts(company.name, company.country, company.languages, company.rights_url, company.dpo_contact)
 
 
 def _timing(settings: Settings) -> Timing:

@@ -51,7 +51,10 @@ async def run(data: Path, on_ready: Callable[[], None] = lambda: None) -> None:
     try:
         plan = edge_plan(settings, paths)
         _prepare(plan, paths, whoever)
-        await run_edge(plan, identity=whoever, stop=stop, on_ready=on_ready)
+        try:
+            await run_edge(plan, identity=whoever, stop=stop, on_ready=on_ready)
+        finally:
+            shutil.rmtree(plan.run_dir, ignore_errors=True)  # generated files, copies, sockets: made anew at each start
     except (EdgeError, PlanError) as error:
         raise Failure(f"the edge: {error}", "Type: beffroi doctor", "unavailable") from error
 

@@ -1,17 +1,19 @@
 """`beffroi quickstart`: a working instance in one step. A second run finds all done, and renews what has run out.
 
 Everything is made in this order: directories, keys, certificate, database with demonstration accounts, lines, reader
-and escrow, and last the configuration, which says that the instance is set up. A failure takes back what was made.
+and escrow, prompts, and last the configuration, which says that the instance is set up. A failure takes back what was
+made.
 Secrets are shown before the database commits them: a set-up that could not show them has not happened.
 """
 
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +25,10 @@ from config.crosschecks import PORTS_PER_CALL
 from config.paths import Paths
 from config.settings import Settings
 from recording import keys as key_tools
+from recording.prompts import PlaceholderError, PromptError, PromptStore
 from recording.reader_bundle import ReaderSecret, seal_reader
 from server import tls
+from server.company import company_facts
 from server.failure import Failure
 from server.private_files import Made
 from server.services.actor import QUICKSTART, Actor
@@ -34,12 +38,15 @@ from server.services.credentials import ha1, new_auth_user, new_secret
 from server.services.failures import told
 from server.services.lock import DataLock
 from server.services.origin import workstation_here
+from sip.calls.planning import prompts_for
 from storage import accounts, devices, lines, people, readers
 from storage.database import Database
 from storage.errors import NotFound
 from storage.field_crypto import FieldKeys
 from storage.readers import EscrowKey, ReaderKey
 from storage.tx import Tx
+
+logger = logging.getLogger(__name__)
 
 DEMO_PACK = "REC_QUALITY"
 DEMO_ACCOUNTS = (("alice", "101", "Alice"), ("bob", "102", "Bob"))
@@ -236,9 +243,26 @@ async def _database(
             if await _in_use(tx):
                 return []
             show(settings, await _fill(services, tx))
-        return ["database", "accounts", "lines", "reader", "escrow"]
+            every = await lines.list_all(tx)
+        return ["database", "accounts", "lines", "reader", "escrow", *await _prompts(paths, settings, made, every, now)]
     finally:
         await database.close()
+
+
+async def _prompts(
+    paths: Paths, settings: Settings, made: Made, every: Sequence[lines.Line], now: datetime
+) -> list[str]:
+    """Spoken now, so that the first caller does not wait. One that cannot be made is tried again by the daemon."""
+    company = company_facts(settings)
+    store = PromptStore(paths.prompts)
+    for prompt_id, language, values in prompts_for(every, company, now):
+        try:
+            made.note((await store.get(prompt_id, language, values)).path)
+        except PlaceholderError:
+            continue
+        except PromptError as error:
+            logger.warning("prompt %s (%s): %s", prompt_id, language, error)
+    return ["prompts"]
 
 
 async def _in_use(tx: Tx) -> bool:

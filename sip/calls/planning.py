@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -240,21 +240,28 @@ class DirectoryPlanner:
         return prompt_values(decision, self.company, language) if decision.record else {}
 
     async def warm_up(self, now: datetime) -> None:
-        """Have every prompt made that a call to any line may need, in every language, before somebody waits for it."""
+        """Have every prompt made that a call to any line may need, before somebody waits for it."""
         async with self._database.read() as tx:
-            enabled = [line for line in await lines.list_all(tx) if line.disabled_at is None]
-        for line in enabled:
-            for country in (self.company.country, None):  # None: the strictest, opt-in
-                parties = [decisions.Party("a", "outside", country), decisions.Party("b", "staff")]
-                decision = decisions.decide(_policy(line), parties, self.company, now)
-                asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
-                wanted = {
-                    (each, language)
-                    for each in (*asked, *RESULT_PROMPTS, *FAILURES, "PROMPT_ECHO")
-                    for language in self.company.languages
-                }
-                for each, language in sorted(wanted) if asked or line.kind == "echo" else ():
-                    await self._prompts.prepare(each, language, self._values(decision, language))
+            every = await lines.list_all(tx)
+        for prompt_id, language, values in prompts_for(every, self.company, now):
+            await self._prompts.prepare(prompt_id, language, values)
+
+
+def prompts_for(
+    every: Sequence[Line], company: decisions.CompanyFacts, now: datetime
+) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Every prompt that a call to one of these lines may need: id, language, values."""
+    for line in every:
+        for country in (company.country, None):  # None: the strictest, opt-in
+            parties = [decisions.Party("a", "outside", country), decisions.Party("b", "staff")]
+            decision = decisions.decide(_policy(line), parties, company, now)
+            asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
+            wanted = {*asked, *RESULT_PROMPTS, *FAILURES} if asked else set[str]()
+            if line.kind == LineKind.ECHO.value:
+                wanted.add("PROMPT_ECHO")
+            for language in company.languages if line.disabled_at is None else ():
+                values = prompt_values(decision, company, language) if decision.record else {}
+                yield from ((prompt_id, language, values) for prompt_id in sorted(wanted))
 
 
 def _policy(line: Line | None) -> decisions.LinePolicy:

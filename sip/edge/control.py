@@ -64,20 +64,19 @@ class EdgeControl:
         self.attached = asyncio.Event()  # set from the end of on_attach to the end of that connection
 
     async def run(self) -> None:
-        """Stays attached until cancelled. Raises OSError only when our RPC socket cannot be made."""
-        await self._rpc.open()
-        try:
-            pause_s = _RETRY_FIRST_S
-            while True:
-                try:
-                    await self._attach_once()
-                    pause_s = _RETRY_FIRST_S
-                except (_Detached, OSError) as error:
-                    logger.debug("not attached to the edge: %s", type(error).__name__)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _RETRY_MAX_S)
-        finally:
-            self._rpc.close()
+        """Stays attached until cancelled. Our end of RPC lies in the edge's directory, which comes and goes with it."""
+        pause_s = _RETRY_FIRST_S
+        while True:
+            try:
+                await self._rpc.open()
+                await self._attach_once()
+                pause_s = _RETRY_FIRST_S
+            except (_Detached, OSError) as error:
+                logger.debug("not attached to the edge: %s", type(error).__name__)
+            finally:
+                self._rpc.close()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _RETRY_MAX_S)
 
     async def _attach_once(self) -> None:
         """One connection from its first to its last byte. Returns once it was attached; raises if it never was."""

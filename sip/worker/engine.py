@@ -26,7 +26,9 @@ import pjsua2 as pj
 
 from sip.worker import protocol as p
 
-POLL_MS = 500
+# pjsip hands a key over when a poll begins, so these bound how late one is noticed.
+POLL_MS = 250  # in conversation
+POLL_ASKING_MS = 50  # before anybody talks: somebody may be asked something
 CLOCK_HZ = 8000
 LINGER_S = 0.3  # pjsip still answers retransmissions of the last BYE
 WAKE = b"\r\n\r\n"
@@ -86,7 +88,8 @@ class _Call(pj.Call):  # type: ignore[misc]
         self.engine.defer(self.engine.on_media_state, self.name)
 
     def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802
-        self.engine.defer(self.engine.on_digit, self.name, str(prm.digit)[:1])
+        # From inside the poll, which would go on: wake it, or the key waits for the next one.
+        self.engine.defer_from_thread(self.engine.on_digit, self.name, str(prm.digit)[:1])
 
     def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802
         with contextlib.suppress(pj.Error):
@@ -211,7 +214,7 @@ class Engine:
         self._control.setblocking(False)
         gc.disable()  # pjsua2 objects must die where we say, not in a collection
         while self._quit_at is None or time.monotonic() < self._quit_at:
-            self._endpoint.libHandleEvents(20 if self._quit_at else POLL_MS)
+            self._endpoint.libHandleEvents(self._poll_ms())
             self._read_commands()
             while self._todo:
                 act, arguments = self._todo.pop(0)
@@ -219,6 +222,11 @@ class Engine:
         self._stop_capture()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._send(p.Left(cpu_ms=int((usage.ru_utime + usage.ru_stime) * 1000)))
+
+    def _poll_ms(self) -> int:
+        if self._quit_at is not None:
+            return 20
+        return POLL_MS if self._audio.bridges else POLL_ASKING_MS
 
     def _read_commands(self) -> None:
         while True:

@@ -15,6 +15,7 @@ import contextlib
 import gc
 import os
 import resource
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -106,7 +107,7 @@ class _Account(pj.Account):  # type: ignore[misc]
         self.engine = engine
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
-        self.engine.on_incoming(self, prm.callId, prm.rdata.wholeMsg)
+        self.engine.take(self, prm.callId, prm.rdata.wholeMsg)
 
 
 class _Player(pj.AudioMediaPlayer):  # type: ignore[misc]
@@ -238,7 +239,9 @@ class Engine:
                 packet, descriptors = b"", []
             if not packet:  # the daemon is gone: so are we
                 os._exit(0)
-            self._do(self._command, p.decode(packet), descriptors)
+            self._do(self._command, packet, descriptors)
+            for descriptor in descriptors:  # what a capture keeps was taken out of the list
+                os.close(descriptor)
 
     def _do(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -246,6 +249,8 @@ class Engine:
         except pj.Error as error:
             # A leg may end between an event and our act on it; what matters is told by the leg's own events.
             self._send(p.Trouble(act.__name__.strip("_"), str(error.reason)))
+        except Exception as error:  # the boundary of one act: what makes no sense costs itself, not the call
+            self._send(p.Trouble(act.__name__.strip("_"), type(error).__name__))
 
     def defer(self, act: Callable[..., None], *arguments: Any) -> None:
         self._todo.append((act, arguments))
@@ -264,8 +269,8 @@ class Engine:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def _command(self, command: p.Command | p.Event, descriptors: list[int]) -> None:
-        match command:
+    def _command(self, packet: bytes, descriptors: list[int]) -> None:
+        match command := p.decode(packet):
             case p.Expect(token=token):
                 self._token = token
             case p.Answer():
@@ -310,6 +315,8 @@ class Engine:
         leg.call.answer(parameters)
 
     def _dial(self, command: p.Dial) -> None:
+        if command.leg in self._legs:
+            raise ValueError("a leg is dialled once")
         call = _Call(self, self._secure if command.srtp else self._plain, command.leg)
         leg = self._legs[command.leg] = _Leg(command.leg, call, dialled=True)
         parameters = pj.CallOpParam(True)
@@ -391,8 +398,11 @@ class Engine:
 
     # --- what pjsip tells ---------------------------------------------------------------------
 
-    def on_incoming(self, account: _Account, call_id: int, message: str) -> None:
-        """Runs inside the poll: the call object must exist before this returns."""
+    def take(self, account: _Account, call_id: int, message: str) -> None:
+        """Runs inside the poll: the call object must exist before this returns. Nothing may be raised into pjsip."""
+        self._do(self._on_incoming, account, call_id, message)
+
+    def _on_incoming(self, account: _Account, call_id: int, message: str) -> None:
         self._read_commands()  # Expect was sent before the INVITE, but the poll may have seen the INVITE first
         expected = self._token is not None and f"X-Beffroi-Leg: {self._token}" in message.split("\r\n")
         call = _Call(self, account, "a" if expected else "stray", call_id)
@@ -574,8 +584,6 @@ class Engine:
 
     def _capture(self, command: p.Capture, descriptors: list[int]) -> None:
         if self._audio.channels or len(descriptors) != 2:
-            for descriptor in descriptors:
-                os.close(descriptor)
             self._send(p.CaptureFailed("already capturing" if self._audio.channels else "two descriptors are needed"))
             return
         try:
@@ -584,15 +592,15 @@ class Engine:
                 for leg, descriptor in zip((command.first, command.second), descriptors, strict=True)
             ]
         except (pj.Error, OSError) as error:
-            self._audio.channels = []
-            self._send(p.CaptureFailed(str(getattr(error, "reason", error))))
+            self._send(p.CaptureFailed(str(getattr(error, "reason", type(error).__name__))))
             return
+        descriptors.clear()  # the channels' from now on
         self._rewire()
         self._send(p.Captured())
 
     def _recorder_on(self, descriptor: int) -> Any:
         """pjmedia writes WAV to a *name* ending in .wav: give it one for the moment of opening."""
-        name = Path(self._config.run_dir) / f"{os.getpid()}-{descriptor}.wav"
+        name = Path(self._config.run_dir) / f"{secrets.token_hex(16)}.wav"
         name.symlink_to(f"/proc/self/fd/{descriptor}")
         recorder = pj.AudioMediaRecorder()
         try:
@@ -628,8 +636,9 @@ def run(control: socket.socket, config: EngineConfig) -> None:
         engine = Engine(control, config)
         engine.start()
         engine.run()
-    except pj.Error as error:
-        os.write(2, f"worker: {error.title}: {error.reason}\n".encode())
+    except Exception as error:  # the boundary of the process: it says what failed, never on whose call
+        why = f"{error.title}: {error.reason}" if isinstance(error, pj.Error) else type(error).__name__
+        os.write(2, f"worker: {why}\n".encode())
         os._exit(1)
     # pjsua2's own tear-down has crashed on exit; nothing is left to save.
     os._exit(0)

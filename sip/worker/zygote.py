@@ -66,7 +66,12 @@ def main() -> None:
         if not packet:
             return
         config = engine.EngineConfig(**json.loads(packet))
-        if os.fork() == 0:
+        try:
+            child = os.fork()
+        except OSError as error:  # no room for a process: that call is refused, those that run go on
+            os.write(2, f"zygote: no worker: {error.strerror}\n".encode())
+            child = -1
+        if child == 0:
             orders.close()
             _become_worker(socket.socket(fileno=descriptors[0]), config, me)
             os._exit(1)

@@ -7,6 +7,7 @@ within a millisecond. Workers die with the daemon (the zygote holds the other en
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
@@ -26,6 +27,7 @@ READY_S = 10.0
 RTP_PORTS_PER_WORKER = 16  # four legs of RTP and RTCP, and room for a re-bind
 _WAKE = b"\r\n\r\n"  # CRLF keep-alive, RFC 5626 section 4.4.1
 _ZYGOTE_RETRY_S = 0.5
+_ZYGOTE_END_S = 1.0  # it ends when its socket does
 
 
 class NoWorker(Exception):
@@ -149,7 +151,12 @@ class WorkerPool:
                     log.exception("the warm workers cannot be kept")
                     await asyncio.sleep(_ZYGOTE_RETRY_S)
         finally:
+            zygote = self._zygote
             self._close()
+            if zygote is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_ZYGOTE_END_S):
+                        await zygote.wait()
 
     async def acquire(self) -> Worker:
         """A running worker, warm if one waits, else forked now. Raises NoWorker."""

@@ -274,6 +274,15 @@ class _Conversation:
             case p.CaptureFailed(why=why):
                 self._flushed.set()
                 event = acts.RecordingFailed(why)
+            case p.LegQuality(leg=leg):
+                log.info(
+                    "call %s: leg %s: received %d packets, lost %d, sent %d",
+                    self.plan.call_id,
+                    leg,
+                    event.rx_packets,
+                    event.rx_lost,
+                    event.tx_packets,
+                )
             case p.Trouble(where=where, why=why):
                 log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
             case p.CaptureStopped() | p.Left() | p.WorkerGone():

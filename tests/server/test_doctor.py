@@ -27,10 +27,11 @@ def of_instance(data: Path) -> dict[str, Finding]:
 
 @pytest.fixture
 def moved(data: Path, ports: object) -> Path:
-    """The instance on ports of this test's own."""
+    """The instance on ports of this test's own; those of audio lie above all that tests take."""
     config = Paths(data).config
     fresh = {old: str(ports.take()) for old in ("5060", "5061", "5070", "5071", "9464")}  # type: ignore[attr-defined]
-    config.write_text(re.sub(r"\b(5060|5061|5070|5071|9464)\b", lambda found: fresh[found[0]], config.read_text()))
+    fresh |= {"20000": "40000", "20999": "40999"}
+    config.write_text(re.sub(rf"\b({'|'.join(fresh)})\b", lambda found: fresh[found[0]], config.read_text()))
     return data
 
 

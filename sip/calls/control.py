@@ -79,7 +79,8 @@ class CallControl:
         self._clock = clock
         self._calls: dict[str, _Conversation] = {}
         self._dials: dict[str, tuple[_Conversation, Target]] = {}  # leg token -> who dials what
-        self._reserved: Counter[str] = Counter()  # account -> calls being planned or running
+        self._beginning = 0  # calls that are being planned
+        self._beginning_of: Counter[str | None] = Counter()  # account id -> calls that wait for a worker
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._idle = asyncio.Event()  # set while there is no call
@@ -107,38 +108,47 @@ class CallControl:
                 return Reply(501, "Not Implemented")
 
     async def _on_invite(self, request: EdgeRequest) -> Answer:
-        refusal = self._no_room(request.auth_user)
+        refusal = self._no_room()
         if refusal is None:
-            self._reserved[request.auth_user] += 1
+            self._beginning += 1
             try:
                 return await self._begin(request)
             finally:
-                self._reserved[request.auth_user] -= 1
+                self._beginning -= 1
         self.counters["refused"] += 1
         return refusal
 
-    def _no_room(self, auth_user: str) -> Reply | None:
+    def _no_room(self) -> Reply | None:
         if self._draining or self._group is None:
             return Reply(503, "Shutting Down")
-        if len(self._calls) + self._reserved.total() >= min(self.max_concurrent, self._pool.capacity):
+        if len(self._calls) + self._beginning >= min(self.max_concurrent, self._pool.capacity):
             return Reply(503, f"All {self.max_concurrent} Lines Are In Use")
-        mine = sum(call.auth_user == auth_user for call in self._calls.values())
-        if mine + self._reserved[auth_user] >= self.max_per_account:
-            return Reply(486, f"Limit Of {self.max_per_account} Calls Reached")
+        return None
+
+    def _too_many(self, account_id: str | None) -> Refusal | None:
+        """All devices of an account share its limit."""
+        mine = sum(call.plan.caller.account_id == account_id for call in self._calls.values())
+        if mine + self._beginning_of[account_id] >= self.max_per_account:
+            return Refusal(486, f"Limit Of {self.max_per_account} Calls Reached", "limit")
         return None
 
     async def _begin(self, request: EdgeRequest) -> Answer:
         began_at = self._clock()
         plan = await self._planner.plan(request, began_at)
-        if isinstance(plan, Refusal):
+        refusal = plan if isinstance(plan, Refusal) else self._too_many(plan.caller.account_id)
+        if refusal is not None:
             self.counters["refused"] += 1
-            log.info("call refused: %s", plan.cause)
-            return Reply(plan.code, plan.reason)
+            log.info("call refused: %s", refusal.cause)
+            return Reply(refusal.code, refusal.reason)
+        assert not isinstance(plan, Refusal)
+        self._beginning_of[plan.caller.account_id] += 1
         try:
             worker = await self._pool.acquire()
         except NoWorker as error:
             log.error("call %s refused: %s", plan.call_id, error)
             return Reply(503, "No Media Engine")
+        finally:
+            self._beginning_of[plan.caller.account_id] -= 1
         conversation = _Conversation(self, plan, worker, request, began_at)
         self._calls[plan.call_id] = conversation
         self._idle.clear()
@@ -240,7 +250,6 @@ class _Conversation:
     ) -> None:
         self.plan = plan
         self.worker = worker
-        self.auth_user = request.auth_user
         self.began_at = began_at
         self.rec_id: str | None = None  # set when a recording is begun
         self.answered_by: str | None = None  # account of the device that answered, where it can be told

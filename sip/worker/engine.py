@@ -31,6 +31,7 @@ from sip.worker import protocol as p
 POLL_MS = 250  # in conversation
 POLL_ASKING_MS = 50  # before anybody talks: somebody may be asked something
 CLOCK_HZ = 8000
+FLUSH_S = 0.5  # for pjmedia to write the last samples of a capture
 LINGER_S = 0.3  # pjsip still answers retransmissions of the last BYE
 WAKE = b"\r\n\r\n"
 RINGBACK_HZ = 440  # France: 440 Hz, 1.5 s on, 3.5 s off (ITU-T E.180 supplement 2)
@@ -86,7 +87,10 @@ class _Call(pj.Call):  # type: ignore[misc]
         self.engine.defer(self.engine.on_call_state, self.name, info.state, info.lastStatusCode, info.lastReason)
 
     def onCallMediaState(self, _prm: Any) -> None:  # noqa: N802
-        self.engine.defer(self.engine.on_media_state, self.name)
+        # What holds now: until the loop acts on it, the next offer may have changed it again.
+        info = self.getInfo()  # must live while its members are read
+        status = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO]
+        self.engine.defer(self.engine.on_media_state, self.name, status[0] if status else None)
 
     def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802
         # From inside the poll, which would go on: wake it, or the key waits for the next one.
@@ -342,7 +346,7 @@ class Engine:
         parameters = pj.CallOpParam()
         parameters.statusCode = command.code
         if command.cause:
-            text = command.text.replace('"', "'")
+            text = "".join(c for c in command.text if c.isprintable()).replace('"', "'")
             parameters.txOption.headers.append(_header("Reason", f'SIP;cause={command.cause};text="{text}"'))
         leg.call.hangup(parameters)
 
@@ -438,23 +442,22 @@ class Engine:
         self._rewire()
         self._send(p.LegDown(leg.name, code, reason))
 
-    def on_media_state(self, name: str) -> None:
+    def on_media_state(self, name: str, status: int | None) -> None:
         leg = self._legs.get(name)
         if leg is None or leg.call is None:
             return
-        info = leg.call.getInfo()  # must live while its members are read
-        status = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO][:1]
-        up = bool(status) and status[0] in _MEDIA_UP
+        up = status in _MEDIA_UP
         came_up, leg.media_up = up and not leg.media_up, up
-        leg.hears = bool(status) and status[0] == pj.PJSUA_CALL_MEDIA_ACTIVE
+        leg.hears = status == pj.PJSUA_CALL_MEDIA_ACTIVE
         leg.missed = leg.missed or not leg.hears
         if came_up and leg.media_since is None:
             leg.media_since = time.monotonic()
         self._forget_connections(leg)
         self._rewire()
         self._send(p.LegMedia(name, up, *self._codec(leg)))
-        if came_up and leg.dialled and info.lastStatusCode < pj.PJSIP_SC_OK:
-            self._send(p.LegRinging(name, info.lastStatusCode, True))
+        code = leg.call.getInfo().lastStatusCode
+        if came_up and leg.dialled and code < pj.PJSIP_SC_OK:
+            self._send(p.LegRinging(name, code, True))
         if came_up and leg.pending_play is not None:
             command, leg.pending_play = leg.pending_play, None
             self._begin_play(leg, command)
@@ -614,8 +617,18 @@ class Engine:
         slots = {c.recorder.getPortId() for c in channels}
         self._audio.connected = {pair for pair in self._audio.connected if pair[1] not in slots}
         for channel in channels:
-            channel.recorder = None  # the destructor flushes the last samples
+            channel.recorder = None  # closes the file, but the conference does it when its next frame is due
+        give_up_s = time.monotonic() + FLUSH_S
+        for channel in channels:
+            while not _is_flushed(channel.descriptor) and time.monotonic() < give_up_s:
+                time.sleep(0.002)
             os.close(channel.descriptor)
+
+
+def _is_flushed(descriptor: int) -> bool:
+    """Whether pjmedia has closed this WAV file: the length of its data, at byte 40, is written last of all."""
+    size = int.from_bytes(os.pread(descriptor, 4, 40), "little")
+    return 0 < size == os.fstat(descriptor).st_size - 44
 
 
 def _header(name: str, value: str) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import secrets
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +29,7 @@ class Rtp(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard = bytearray()
-        self.packets = 0
+        self.other: Callable[[int, bytes], object] = lambda kind, payload: None  # told of what is no A-law
         self._queue = bytearray()
         self._digits: list[tuple[int, int, bool]] = []
         self._sequence, self._stamp = secrets.randbelow(1 << 15), 0
@@ -48,8 +49,9 @@ class Rtp(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if data[1] & 0x7F == PCMA:
-            self.packets += 1
             self.heard += data[12:]
+        else:
+            self.other(data[1] & 0x7F, data[12:])
 
     def error_received(self, exc: Exception) -> None:
         pass  # the worker's socket is closed already
@@ -170,6 +172,10 @@ class Dialog:
         self.send("ACK", cseq=self.cseq)
         return ok
 
+    def send_cancel(self, branch: str) -> None:
+        """CANCEL our INVITE (RFC 3261 section 9.1): all but the method as it was."""
+        self.send("CANCEL", cseq=self.cseq, branch=branch)
+
     # --- either ---------------------------------------------------------------------------------------
 
     async def hang_up(self) -> Message:
@@ -182,7 +188,15 @@ class Dialog:
         lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", f"a={direction}"]
         return "\r\n".join([*lines, *([extra] if extra else []), ""])
 
-    def send(self, method: str, *, headers: list[str] | None = None, body: str = "", cseq: int | None = None) -> None:
+    def send(
+        self,
+        method: str,
+        *,
+        headers: list[str] | None = None,
+        body: str = "",
+        cseq: int | None = None,
+        branch: str = "",
+    ) -> None:
         if cseq is None:
             self.cseq += 1
         host, port = self.edge.address
@@ -190,7 +204,7 @@ class Dialog:
         theirs = f"<sip:200@{DOMAIN}>" + (f";tag={self.remote_tag}" if self.remote_tag else "")
         lines = [
             f"{method} {self.uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{secrets.token_hex(8)};rport",
+            f"Via: SIP/2.0/UDP {host}:{port};branch={branch or 'z9hG4bK' + secrets.token_hex(8)};rport",
             f"From: {mine}",
             f"To: {theirs}",
             f"Call-ID: {self.call_id}",
@@ -301,9 +315,15 @@ class EdgeSide(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         pass  # a worker that has left
 
-    def close(self) -> None:
+    def forget(self) -> None:
+        """End all audio: who goes on sending to the ports of a worker that is gone would be heard by the next one."""
         for rtp in self._rtps:
             rtp.close()
+        self._rtps.clear()
+        self.dialogs.clear()
+
+    def close(self) -> None:
+        self.forget()
         self._transport.close()
 
 

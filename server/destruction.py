@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from recording import vault
 from retention.gate import Gate, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
-from storage import keys, ledger, recordings
+from storage import keys, ledger, receipts, recordings
 from storage.database import Database
 from storage.errors import NotFound
 
@@ -84,7 +84,9 @@ class RecordingDestruction:
         item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at)
         plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
         receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
+        body = receipt.to_json()
         async with self._database.transaction() as tx:
+            await receipts.add(tx, receipt.receipt_id, body, now)
             await ledger.append(
                 tx,
                 "erasure",
@@ -95,7 +97,7 @@ class RecordingDestruction:
                     "cause": "objection",
                     "rec_id": rec_id,
                     "receipt_id": receipt.receipt_id,
-                    "receipt_sha256": hashlib.sha256(receipt.to_json().encode()).hexdigest(),
+                    "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
                     "consent_refs": [ledger_seq],
                     "complete": True,
                 },

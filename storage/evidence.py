@@ -4,6 +4,7 @@ GDPR art. 7(1): the controller must be able to show that the person consented. T
 version, language and hash of its audio, the leg, the key, and where in the media it happened; never the person.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -52,3 +53,12 @@ class ConsentEvidence:
 async def record(tx: Tx, evidence: ConsentEvidence, now: datetime) -> Entry:
     """`Entry.seq` is what recordings and proof tokens refer to. Raises `Invalid`, `LedgerRefused`."""
     return await ledger.append(tx, "consent", evidence.payload(), now)
+
+
+async def objection_to(tx: Tx, call_id: str, after_seq: int) -> int | None:
+    """Sequence number of an objection or refusal in that call, later than `after_seq`; None if nobody objected."""
+    for entry in await ledger.entries(tx, "consent", after_seq=after_seq):
+        said = json.loads(entry.body)
+        if said.get("call_id") == call_id and said.get("act") == "objection":
+            return entry.seq
+    return None

@@ -212,7 +212,7 @@ call_peers = Table(
     Index(None, "digest"),
 )
 
-# Of calls whose class is "none": how many, how long, by day. Nothing nominative.
+# Of every call, whatever its class: how many, how long, by day. Nothing nominative.
 call_totals = Table(
     "call_totals",
     metadata,
@@ -220,6 +220,14 @@ call_totals = Table(
     Column("direction", String, primary_key=True),
     Column("calls", Integer, nullable=False),
     Column("minutes", Integer, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
 )
 
 recordings = Table(

@@ -31,6 +31,10 @@ class Field:
     show: Callable[[Any], str] | None = None
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith("?") else ".")
+
+
 def leaf(
     group: Subparsers,
     name: str,
@@ -46,7 +50,7 @@ def leaf(
     parser: argparse.ArgumentParser = group.add_parser(
         name,
         help=help_,
-        description=help_[:1].upper() + help_[1:] + "." + (f" {details}" if details else ""),
+        description=_sentence(help_) + (f" {details}" if details else ""),
         epilog=_epilog(fields, many=many),
         formatter_class=_Formatter,
     )
@@ -62,7 +66,7 @@ def leaf(
 
 def group(subparsers: Subparsers, name: str, help_: str) -> Subparsers:
     """A subject with commands of its own."""
-    parser = subparsers.add_parser(name, help=help_, description=help_[:1].upper() + help_[1:] + ".")
+    parser = subparsers.add_parser(name, help=help_, description=_sentence(help_))
     common(parser)
     return parser.add_subparsers(metavar="COMMAND", required=True, dest=f"{name}_command")
 

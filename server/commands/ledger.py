@@ -34,6 +34,12 @@ VERIFY_FIELDS = (
     Field("findings", "what is wrong: fault (flipped, missing, reordered, head, chain, extra), log, day, seq"),
     Field("heads", "where each log stands: log, entries, head. Keep them elsewhere, and give them to --anchor later"),
 )
+RECEIPT_FIELDS = (
+    Field("id", "of the receipt, as the erasure log names it"),
+    Field("genuine", "whether its signature is this server's and nothing in it was changed"),
+    Field("in_log", "whether the erasure log holds exactly this receipt"),
+    Field("receipt", "the receipt: trigger, pack, objects, method, verification, times, signature"),
+)
 VAULT_FIELDS = (
     Field("sound", "whether files, keys and records agree"),
     Field("recordings", "finished recordings"),
@@ -63,6 +69,9 @@ def register(subparsers: Subparsers) -> None:
     verify = leaf(ledger, "verify", "find any entry that was flipped, removed or moved", _verify, fields=VERIFY_FIELDS)
     verify.add_argument("--anchor", action="append", metavar="LOG=ENTRIES:HEAD", default=[],
                         help="where a log stood earlier: it must still contain that")  # fmt: skip
+    receipt = leaf(ledger, "receipt", "show and check a receipt of destruction", operation("ledger.receipt", "receipt"),
+                   fields=RECEIPT_FIELDS)  # fmt: skip
+    receipt.add_argument("receipt", metavar="ID", help="as ledger show erasure names it (receipt_id)")
 
     vault = group(subparsers, "vault", "sealed recordings on disk")
     check = leaf(vault, "check", "do files, keys and records agree?", _check, fields=VAULT_FIELDS)

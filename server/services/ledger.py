@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from retention import receipt as retention_receipt
 from server.failure import Failure
 from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.audit import note
 from server.services.context import Services
 from server.services.origin import workstation_here
-from storage import access, ledger, ledger_verify
+from storage import access, ledger, ledger_verify, receipts
 from storage.errors import NotFound
 from storage.tx import Tx
 
@@ -51,6 +53,16 @@ class FindingView:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptView:
+    """Fields: see `server.commands.ledger.RECEIPT_FIELDS`."""
+
+    id: str
+    genuine: bool
+    in_log: bool
+    receipt: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """`sound` where nothing is wrong."""
 
@@ -73,6 +85,31 @@ async def show(
         found = [await _view(tx, entry.seq, json.loads(entry.body), people, actor) for entry in entries]
         await note(services, tx, actor, "show", "ledger", count=len(found))
     return found
+
+
+async def receipt(services: Services, actor: Actor, *, receipt: str) -> ReceiptView:
+    """A receipt of destruction, checked: its signature, and that the erasure log names exactly it. Raises NotFound."""
+    async with services.db.transaction() as tx:
+        stored = await receipts.get(tx, receipt)
+        entry = await _erasure_entry(tx, receipt)
+        await note(services, tx, actor, "show", "report", receipt_id=receipt)
+    signed = retention_receipt.parse(stored.body)
+    try:
+        retention_receipt.verify(signed, services.keys.ledger.public_key())
+        genuine = True
+    except retention_receipt.ReceiptError:
+        genuine = False
+    digest = hashlib.sha256(stored.body.encode()).hexdigest()
+    in_log = entry is not None and entry.get("receipt_sha256") == digest
+    return ReceiptView(receipt, genuine, in_log, json.loads(stored.body))
+
+
+async def _erasure_entry(tx: Tx, receipt_id: str) -> Mapping[str, object] | None:
+    for entry in await ledger.entries(tx, "erasure"):
+        said: Mapping[str, object] = json.loads(entry.body)
+        if said.get("receipt_id") == receipt_id:
+            return said
+    return None
 
 
 async def verify(services: Services, actor: Actor, *, anchors: Mapping[str, str] | None = None) -> Verification:

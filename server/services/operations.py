@@ -46,6 +46,7 @@ OPERATIONS: Mapping[str, str] = {
     "recordings.list": "recordings:list_",
     "recordings.show": "recordings:show",
     "recordings.verify": "recordings:verify",
+    "ledger.receipt": "ledger:receipt",
     "ledger.show": "ledger:show",
     "ledger.verify": "ledger:verify",
     "vault.check": "vault:check",

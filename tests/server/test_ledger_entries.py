@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -13,12 +14,13 @@ import pytest
 
 from recording.keys import generate_reader
 from recording.reader_bundle import ReaderSecret, seal_reader
+from retention.receipt import Receipt, sign
 from server.failure import Failure
 from server.services import operations
 from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services
 from sip.edge.state import Ban
-from storage import call_records, ledger, people
+from storage import call_records, ledger, people, receipts
 from storage.call_records import CallRecord
 
 ME = Actor("os:1000", "desk-7")
@@ -59,6 +61,33 @@ class FakeLive:
     async def lines_changed(self) -> None: ...
 
 
+def a_receipt(services: Services) -> Receipt:
+    facts = {"trigger": "objection", "request_ref": "", "pack": "REC_QUALITY@1", "objects": {"recording": 1}}
+    times = dict.fromkeys(("checked_at", "live_erased_at", "backup_effective_at"), "2026-11-22T00:00:00Z")
+    return sign(
+        Receipt(receipt_id="d" * 32, object_ids_commitment="0" * 64, method=("dek_destroyed",),
+                verification={"wraps_gone": True}, **facts, **times),
+        services.keys.ledger,
+    )  # fmt: skip
+
+
+@pytest.mark.promise("2.12")
+async def test_a_receipt_is_shown_with_what_can_be_said_for_it(services: Services):
+    body, now = a_receipt(services).to_json(), services.clock()
+    async with services.db.transaction() as tx:
+        await receipts.add(tx, "d" * 32, body, now)
+    shown = await operations.call("ledger.receipt", services, ME, {"receipt": "d" * 32})
+    assert (shown["genuine"], shown["in_log"]) == (True, False)  # type: ignore[index,call-overload]
+    async with services.db.transaction() as tx:
+        entry = {"actor_id": "system", "action": "destroy", "object": "recording", "cause": "objection",
+                 "receipt_id": "d" * 32, "receipt_sha256": hashlib.sha256(body.encode()).hexdigest()}  # fmt: skip
+        await ledger.append(tx, "erasure", entry, now)
+        await receipts.add(tx, "e" * 32, body.replace("objection", "expiry"), now)
+    assert (await operations.call("ledger.receipt", services, ME, {"receipt": "d" * 32}))["in_log"]  # type: ignore[index,call-overload]
+    forged = await operations.call("ledger.receipt", services, ME, {"receipt": "e" * 32})
+    assert (forged["genuine"], forged["in_log"]) == (False, False)  # type: ignore[index,call-overload]
+
+
 async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict[str, object]]:
     """For every operation, what makes it succeed once."""
     now, call_id = services.clock(), secrets.token_hex(16)
@@ -66,6 +95,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
     async with services.db.transaction() as tx:
         await call_records.add(tx, record, {"caller": "+33612345678"})
         person = await people.add(tx, "rita", "Rita", now, roles=("reader",))
+        await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
     public, secret = generate_reader()
     bundle = seal_reader(ReaderSecret(person.id, secret, "A" * 32), "a long passphrase")
     return {
@@ -96,6 +126,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "recordings.list": {},
         "recordings.show": {"rec_id": "0" * 32},
         "recordings.verify": {},
+        "ledger.receipt": {"receipt": "d" * 32},
         "ledger.show": {},
         "ledger.verify": {},
         "vault.check": {},

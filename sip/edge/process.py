@@ -77,9 +77,9 @@ async def run_edge(
             log.serving = True
             logger.info("the edge serves")
             on_ready()
-            await _first(tasks, process.wait(), stop.wait())
-            if process.returncode is not None:
-                problem = EdgeError(f"Kamailio ended by itself ({process.returncode})")
+            await _first(tasks, _exited(process.pid), stop.wait())
+            if not stop.is_set():
+                problem = EdgeError("Kamailio ended by itself")
         except EdgeError as error:
             problem = error
         finally:
@@ -214,6 +214,22 @@ async def _until_ready(plan: EdgePlan, process: Process) -> None:
         raise EdgeError("Kamailio has started but does not answer") from None
     finally:
         rpc.close()
+
+
+async def _exited(pid: int) -> None:
+    """Returns when that process is no more. (`Process.wait` waits for the end of its standard error as well, which
+    Kamailio's children hold open: it would not notice the end of the first process alone.)"""
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop.add_reader(descriptor, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 async def _first(tasks: asyncio.TaskGroup, *waits: Coroutine[None, None, object]) -> None:

@@ -100,13 +100,16 @@ async def test_a_certificate_that_cannot_be_read_is_a_clear_error(plan: EdgePlan
         await run_edge(plan, identity=identity(), stop=asyncio.Event())
 
 
-async def test_a_kamailio_that_dies_is_reported(plan: EdgePlan) -> None:
+@pytest.mark.parametrize("victim", ["first", "child"])
+async def test_a_kamailio_that_dies_is_reported(plan: EdgePlan, victim: str) -> None:
     ready = asyncio.Event()
     task = asyncio.ensure_future(  # noqa: TID251
         run_edge(plan, identity=identity(), stop=asyncio.Event(), on_ready=ready.set)
     )
     await asyncio.wait_for(ready.wait(), 10)
-    os.kill(children(main_kamailio(plan))[3], signal.SIGKILL)
+    first = main_kamailio(plan)
+    left = [first, *children(first)]
+    os.kill(first if victim == "first" else left[4], signal.SIGKILL)
     with pytest.raises(EdgeError, match="by itself"):
         await asyncio.wait_for(task, 10)
 

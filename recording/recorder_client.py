@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 Event = Cut | RecorderGone
 START_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 10.0  # a recorder that hangs is as good as dead, and holds up whoever waits for it
 
 
 class RecorderClient:
@@ -132,7 +133,13 @@ class RecorderClient:
         self._outbox.append((encode({"seq": seq, "op": op} | body), tuple(fds)))
         self._flush()
         try:
-            answer = await future
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                answer = await future
+        except TimeoutError:
+            log.error("recorder %d does not answer: it is ended, and what it has sealed is kept", self.pid)
+            self._process.kill()
+            self._lose()
+            raise RecorderGone("the recorder did not answer") from None
         finally:
             self._waiting.pop(seq, None)
         if "refused" in answer:

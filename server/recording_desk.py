@@ -8,9 +8,10 @@ that is neither listed nor openable by a reader.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording import keys as key_tools
 from recording import proof, vault
 from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
+from retention.gate import DestructionIncomplete
 from retention.recording_decision import expires_at
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
@@ -36,6 +38,9 @@ CHANNELS = 2
 PROOF_VALID = timedelta(minutes=1)
 RESTART_S = 1.0
 PURPOSE_KEY_LIFE = timedelta(days=7)
+RETRY_S = 5.0  # between two tries of what the database did not take
+
+_FAILURES = (StorageError, vault.VaultError, DestructionIncomplete, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class RecordingDesk:
         bitrate_bps: int,
         min_free_mb: int,
         on_cut: Callable[[str | None, str], None],
-        destroy: Callable[[str, int, datetime], object],
+        destroy: Callable[[str, int, datetime], Awaitable[object]],
     ) -> None:
         """``on_cut`` is told of recordings that ended by themselves (None: all). ``destroy`` is the deletion gate."""
         self._database = database
@@ -72,6 +77,7 @@ class RecordingDesk:
         self._wanted = asyncio.Event()
         self._kek_lock = asyncio.Lock()
         self._running: set[str] = set()  # recordings whose file grows
+        self._owed: dict[str, Callable[[], Awaitable[object]]] = {}  # by recording: what the database did not take
         self.restarts = 0
 
     @property
@@ -89,13 +95,38 @@ class RecordingDesk:
                     log.error("the recorder does not start: %s", error)
                     await asyncio.sleep(RESTART_S)
                     continue
-                await self._wanted.wait()
+                await self._watch()
                 self.restarts += 1
                 await asyncio.sleep(RESTART_S)
-                await self.recover()
+                await self._recover_later()
         finally:
             if self._recorder is not None:
                 await asyncio.shield(self._close(self._recorder))
+
+    async def _watch(self) -> None:
+        """Until the recorder is gone. What could not be written down when it happened is tried again meanwhile."""
+        while not self._wanted.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await self._wanted.wait()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        for rec_id, deed in list(self._owed.items()):
+            try:
+                await deed()
+            except _FAILURES as error:
+                log.debug("recording %s: not yet (%s)", rec_id, error)
+            else:
+                log.info("recording %s: what was owed is done", rec_id)
+                del self._owed[rec_id]
+
+    async def _recover_later(self) -> None:
+        """As recover, but a failure does not end the daemon: the next recorder, or the next start, tries again."""
+        try:
+            await self.recover()
+        except _FAILURES as error:
+            log.error("what the recorder left cannot be judged now: %s", error)
 
     async def _close(self, recorder: RecorderClient) -> None:
         try:
@@ -196,23 +227,25 @@ class RecordingDesk:
             log.debug("nothing of %s was committed", rec_id)
 
     async def finish(self, rec_id: str, now: datetime) -> bool:
-        """Seal and keep. True if it is whole, False if it was cut."""
+        """Seal and keep. True if it is whole, False if it was cut. What the database does not take now is owed."""
         self._running.discard(rec_id)
         sealed = await self._stop(rec_id)
         if sealed is None:
-            return await self._adopt(rec_id, now) == "whole"
-        state = "whole" if sealed.complete else "cut"
+            return await self._now_or_later(rec_id, lambda: self._adopt(rec_id, now)) == "whole"
+        await self._now_or_later(rec_id, lambda: self._keep(rec_id, sealed, now))
+        return sealed.complete
+
+    async def _keep(self, rec_id: str, sealed: Sealed, now: datetime) -> None:
         async with self._database.transaction() as tx:
             await recordings.finish(
                 tx,
                 rec_id,
-                state=state,
+                state="whole" if sealed.complete else "cut",
                 ended_at=now,
                 duration_ms=sealed.duration_ms,
                 size_bytes=sealed.size_bytes,
                 sha256=sealed.sha256,
             )
-        return sealed.complete
 
     async def destroy(self, rec_id: str, ledger_seq: int, now: datetime) -> None:
         """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it."""
@@ -223,9 +256,15 @@ class RecordingDesk:
                 await recorder.destroy(rec_id)
             except (RecorderGone, RecorderRefused) as error:
                 log.warning("recording %s: the recorder did not let go (%s)", rec_id, error)
-        result = self._destroy(rec_id, ledger_seq, now)
-        if asyncio.iscoroutine(result):
-            await result
+        await self._now_or_later(rec_id, lambda: self._destroy(rec_id, ledger_seq, now))
+
+    async def _now_or_later(self, rec_id: str, deed: Callable[[], Awaitable[object]]) -> object:
+        try:
+            return await deed()
+        except _FAILURES as error:
+            log.error("recording %s: tried again later: %s", rec_id, error)
+            self._owed[rec_id] = deed
+            return None
 
     async def _stop(self, rec_id: str) -> Sealed | None:
         recorder = self._recorder
@@ -239,13 +278,17 @@ class RecordingDesk:
 
     # --- after a crash ----------------------------------------------------------------------------
 
+    def _held(self) -> set[str]:
+        """Recordings whose end is ours to write down."""
+        return self._running | self._owed.keys()
+
     async def recover(self) -> None:
         """Judge every recording that the database says is growing and no recorder of ours holds."""
         async with self._database.read() as tx:
             listed = await recordings.list_all(tx, states=("recording", "cut"))
         growing = set(await asyncio.to_thread(vault.unfinished, self._vault_dir))
         # A verdict is committed before its file gets its last name: between the two, "cut" still lies under .part.
-        left = [r.id for r in listed if r.id not in self._running and (r.state == "recording" or r.id in growing)]
+        left = [r.id for r in listed if r.id not in self._held() and (r.state == "recording" or r.id in growing)]
         for rec_id in left:
             try:
                 state = await self._adopt(rec_id, datetime.now(UTC))

@@ -309,6 +309,8 @@ class _Conversation:
         async with asyncio.TaskGroup() as group:
             self._group = group
             await self._follow_script()
+        if self.rec_id is not None:  # its recorder answered when the script had given it up
+            await self._finish_recording(None)
         outcome = self._script.outcome
         if outcome.cause == "engine-lost":
             self._control.counters["engine_lost"] += 1
@@ -318,9 +320,12 @@ class _Conversation:
         talk_s = 0.0
         if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
             talk_s = outcome.talk_ended_s - outcome.talk_began_s
-        await self._control.book.close(
-            ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
-        )
+        try:
+            await self._control.book.close(
+                ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
+            )
+        except StorageError as error:
+            log.error("call %s leaves no record: %s", self.plan.call_id, error)
         log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)
 
     async def _follow_script(self) -> None:

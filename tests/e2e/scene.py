@@ -267,7 +267,9 @@ def one_recording(product: Product, state: str = "whole", *, but: set[str] | Non
 
 
 def rec_ids(product: Product) -> set[str]:
-    return {one["id"] for one in recordings(product)}
+    """Of all recordings that are listed. Writes nothing, so it also answers on a full disk."""
+    with database(product) as db:
+        return {row["id"] for row in db.execute("SELECT id FROM recordings")}
 
 
 def live_calls(product: Product) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import unquote
 
 from retention import recording_decision as decisions
 from retention.consent import ConsentMode
@@ -131,6 +132,7 @@ class DirectoryPlanner:
         self.timing = timing
 
     async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal:
+        dialled = unquote(request.request_user)  # "#" travels as %23 (RFC 3261 section 19.1.2)
         async with self._database.read() as tx:
             try:
                 device = await devices.by_auth_user(tx, request.auth_user)
@@ -142,12 +144,12 @@ class DirectoryPlanner:
             refusal = check_identity(request, device, caller) or check_media(request)
             if refusal is not None:
                 return refusal
-            line = await lines.by_number(tx, request.request_user)
+            line = await lines.by_number(tx, dialled)
             if line is not None:
                 members = [await accounts.get(tx, member) for member in line.members]
                 called = Called(line, tuple(m for m in members if m.disabled_at is None))
             else:
-                account = await accounts.by_dialled(tx, request.request_user)
+                account = await accounts.by_dialled(tx, dialled)
                 if account is None:
                     return Refusal(404, "Not Found", "unknown")
                 called = Called(None, (account,))
@@ -172,7 +174,7 @@ class DirectoryPlanner:
                 return rings
             targets = rings
         decision = self._decide(caller, called, kind, now)
-        callee = self._callee(request.request_user, caller, called)
+        callee = self._callee(caller, called)
         return CallPlan(
             call_id=secrets.token_hex(16),
             line_id=called.line.id if called.line is not None else None,
@@ -204,10 +206,10 @@ class DirectoryPlanner:
         line_language = called.line.language if called.line is not None else None
         return choose_language(caller.language, caller.country, line_language, self.company.languages)
 
-    def _callee(self, dialled: str, caller: Account, called: Called) -> Party:
+    def _callee(self, caller: Account, called: Called) -> Party:
         if called.line is not None:
             language = called.line.language or caller.language
-            return Party(None, dialled, called.line.name, language, self.company.country)
+            return Party(None, called.line.number, called.line.name, language, self.company.country)
         account = called.members[0]
         return Party(account.id, account.extension, account.display_name, account.language, account.country)
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pjsua2 as pj
 
@@ -328,10 +329,10 @@ class Engine:
         parameters.opt.videoCount = 0
         parameters.txOption.headers.append(_header("X-Beffroi-Leg", command.token))
         parameters.txOption.localUri = (
-            f"{_quoted(command.from_display)} <sip:{command.from_user}@{self._config.domain}>"
+            f"{_quoted(command.from_display)} <sip:{_user(command.from_user)}@{self._config.domain}>"
         )
         try:
-            call.makeCall(f"sip:{command.user}@{self._config.domain}", parameters)
+            call.makeCall(f"sip:{_user(command.user)}@{self._config.domain}", parameters)
         except pj.Error as error:
             leg.call, leg.state = None, "down"
             self._send(p.LegDown(command.leg, 500, f"engine: {error.reason}"))
@@ -635,6 +636,11 @@ def _header(name: str, value: str) -> Any:
     header = pj.SipHeader()
     header.hName, header.hValue = name, value
     return header
+
+
+def _user(user: str) -> str:
+    """The user part of a SIP URI (RFC 3261 section 25.1): what may not stand there, such as #, is escaped."""
+    return quote(user, safe="-_.!~*'()&=+$,;?/")
 
 
 def _quoted(display: str) -> str:

@@ -342,6 +342,15 @@ async def test_early_media_is_told_and_bridged(rig: Rig) -> None:
     assert B_HZ in tones.tones_in(a.rtp.samples(), (B_HZ,))
 
 
+async def test_a_number_with_a_hash_is_dialled_as_sip_writes_it(rig: Rig) -> None:
+    rig.send(p.Dial("b0", "#31*21", "t", "#1", "", False))
+    b = await rig.edge.called()
+    assert b.invite is not None
+    assert b.invite.uri == "sip:%2331*21@test.lan" and "<sip:%231@test.lan>" in b.invite["From"]
+    b.refuse(404, "Not Found")
+    await rig.event(p.LegDown)
+
+
 @pytest.mark.parametrize("srtp", [True, False])
 async def test_srtp_is_offered_when_asked_and_only_then(rig: Rig, srtp: bool) -> None:
     rig.dial(srtp=srtp)
@@ -411,7 +420,7 @@ async def test_a_caller_who_cancels_is_down(rig: Rig) -> None:
 
 async def test_nobody_there_to_dial_is_a_failure_not_a_hang(rig: Rig, bench: Bench) -> None:
     """The edge answers for phones that are away; a worker that cannot even reach the edge ends by its own timers."""
-    rig.send(p.Dial("b0", "not a user", "t", "101", "x", False))
+    rig.send(p.Dial("b0", "", "t", "101", "x", False))
     down = await rig.event(p.LegDown)
     assert down.code >= 400
 

@@ -7,6 +7,7 @@ and no secret stands in the configuration.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import secrets as randomness
 import stat
@@ -35,6 +36,18 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _as_whom(owner: int) -> str:
+    """What to do about a secret of somebody else's. Never a change of owner: the service would lose its own keys."""
+    return f"run this as that user: `runuser -u {_user(owner)} -- beffroi ...`, if it is the service's"
+
+
 def _read_checked(path: Path, forbidden: int) -> bytes:
     """Read a file of ours (or root's) without the `forbidden` mode bits; links are not followed."""
     try:
@@ -58,7 +71,7 @@ def _check(path: Path, status: os.stat_result, forbidden: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"{path} is not a file")
     if status.st_uid not in (os.geteuid(), 0):
-        raise SecretError(f"{path} belongs to user {status.st_uid}: run `chown {os.geteuid()} {path}`")
+        raise SecretError(f"{path} belongs to {_user(status.st_uid)}: {_as_whom(status.st_uid)}")
     if status.st_mode & forbidden:
         mode = stat.S_IMODE(status.st_mode)
         raise SecretError(f"{path} has mode {mode:04o}, others may touch it: run `chmod 600 {path}`")
@@ -88,7 +101,7 @@ class FileSecrets:
         except OSError as error:
             raise SecretError(f"{self._dir} cannot be entered ({error.strerror}): run `beffroi quickstart`") from None
         if status.st_uid not in (os.geteuid(), 0):
-            raise SecretError(f"{self._dir} belongs to user {status.st_uid}: run `chown {os.geteuid()} {self._dir}`")
+            raise SecretError(f"{self._dir} belongs to {_user(status.st_uid)}: {_as_whom(status.st_uid)}")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise SecretError(f"{self._dir} has mode {mode:04o}: run `chmod 700 {self._dir}`")

@@ -25,7 +25,7 @@ class DatabaseCallBook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, plan: CallPlan, act: Evidence, now: datetime) -> int:
+    async def note(self, plan: CallPlan, act: Evidence, now: datetime, rec_id: str | None = None) -> int:
         """Raises StorageError; then there is no evidence, and no recording."""
         decision = plan.recording
         entry = ConsentEvidence(
@@ -42,6 +42,7 @@ class DatabaseCallBook:
             key=act.key or None,
             pack=decision.pack,
             pack_version=decision.pack_version,
+            rec_id=rec_id,
         )
         async with self._database.transaction() as tx:
             return (await evidence.record(tx, entry, now)).seq

@@ -160,8 +160,13 @@ class Daemon:
             credentials = await devices.credentials(tx)
         await self.edge.replace_devices([Device(c.auth_user, c.account, c.ha1) for c in credentials])
         await self.edge.replace_workers(self.pool.ports)
-        ours = self.calls.worker_ports()
-        for dialog in await self.edge.dialogs():
+        ours, up = self.calls.worker_ports(), self.calls.legs_up()
+        dialogs = await self.edge.dialogs()
+        known = {dialog.call_id for dialog in dialogs}
+        for call_id in {up[sip_call_id] for sip_call_id in up.keys() - known}:
+            log.warning("call %s is ended: the edge that carried it is gone, and no BYE could reach us", call_id)
+            self.calls.hang_up(call_id, 503, "The edge was restarted")
+        for dialog in dialogs:
             if dialog.worker_port not in ours:
                 log.info("a dialog without a worker is ended at the edge")
                 await self.edge.clear(dialog)

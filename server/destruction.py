@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from retention.receipt import Receipt
 from storage import keys, ledger, receipts, recordings
 from storage.database import Database
 from storage.errors import NotFound
+from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
@@ -68,19 +70,21 @@ class RecordingDestruction:
         self._erasable = RecordingErasable(database, vault_dir, clock)
         self._gate = Gate(signing, _commitment_key(signing))
 
-    async def on_objection(self, rec_id: str, ledger_seq: int, now: datetime) -> Receipt | None:
-        """Somebody objected while it ran. None if there is no such recording any more.
+    async def on_objection(self, rec_id: str, ledger_seq: int | None, now: datetime) -> Receipt | None:
+        """Somebody objected while it ran. None if it is destroyed already, with an entry that says so.
 
-        Raises DestructionIncomplete, StorageError, OSError: then something is left, and it says so.
+        May be asked again after a crash at any moment: what is done is done, what is not is finished. Raises
+        DestructionIncomplete, StorageError, OSError: then something is left, and it says so.
         """
         async with self._database.read() as tx:
             try:
                 recording = await recordings.get(tx, rec_id)
             except NotFound:
                 return None
-        if recording.state == "destroyed":
+            proven = recording.state == "destroyed" and await _is_proven(tx, rec_id)
+        if proven and (await self._erasable.remains(rec_id)).nothing:
             return None
-        pack = f"{recording.purpose}@{recording.pack_version}"
+        pack = f"{recording.purpose or 'destroyed'}@{recording.pack_version or '1'}"
         item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at)
         plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
         receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
@@ -98,13 +102,18 @@ class RecordingDestruction:
                     "rec_id": rec_id,
                     "receipt_id": receipt.receipt_id,
                     "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
-                    "consent_refs": [ledger_seq],
+                    "consent_refs": [] if ledger_seq is None else [ledger_seq],
                     "complete": True,
                 },
                 now,
             )
         log.info("recording %s destroyed, receipt %s", rec_id, receipt.receipt_id)
         return receipt
+
+
+async def _is_proven(tx: Tx, rec_id: str) -> bool:
+    """Whether the erasure log has its entry."""
+    return any(json.loads(entry.body).get("rec_id") == rec_id for entry in await ledger.entries(tx, "erasure"))
 
 
 def _commitment_key(signing: Ed25519PrivateKey) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -25,11 +26,12 @@ from retention.gate import DestructionIncomplete
 from retention.recording_decision import expires_at
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
-from storage import keys, ledger, readers, recordings
+from storage import evidence, keys, ledger, readers, recordings
 from storage.database import Database
 from storage.errors import NotFound, StorageError
 from storage.keys import Kek, KekWrap, RecKey
-from storage.recordings import Party
+from storage.recordings import Party, Recording
+from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ RATE_HZ = 8000
 CHANNELS = 2
 PROOF_VALID = timedelta(minutes=1)
 RESTART_S = 1.0
+RECENT = 200  # destroyed recordings that are looked at again after a crash
 PURPOSE_KEY_LIFE = timedelta(days=7)
 RETRY_S = 5.0  # between two tries of what the database did not take
 
@@ -63,7 +66,7 @@ class RecordingDesk:
         bitrate_bps: int,
         min_free_mb: int,
         on_cut: Callable[[str | None, str], None],
-        destroy: Callable[[str, int, datetime], Awaitable[object]],
+        destroy: Callable[[str, int | None, datetime], Awaitable[object]],
     ) -> None:
         """``on_cut`` is told of recordings that ended by themselves (None: all). ``destroy`` is the deletion gate."""
         self._database = database
@@ -247,7 +250,7 @@ class RecordingDesk:
                 sha256=sealed.sha256,
             )
 
-    async def destroy(self, rec_id: str, ledger_seq: int, now: datetime) -> None:
+    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
         """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it."""
         self._running.discard(rec_id)
         recorder = self._recorder
@@ -283,19 +286,40 @@ class RecordingDesk:
         return self._running | self._owed.keys()
 
     async def recover(self) -> None:
-        """Judge every recording that the database says is growing and no recorder of ours holds."""
+        """Judge every recording that the database says is growing and no recorder of ours holds; finish what an
+        objection or a destruction had begun."""
+        growing = set(await asyncio.to_thread(vault.unfinished, self._vault_dir))
         async with self._database.read() as tx:
             listed = await recordings.list_all(tx, states=("recording", "cut"))
-        growing = set(await asyncio.to_thread(vault.unfinished, self._vault_dir))
-        # A verdict is committed before its file gets its last name: between the two, "cut" still lies under .part.
-        left = [r.id for r in listed if r.id not in self._held() and (r.state == "recording" or r.id in growing)]
-        for rec_id in left:
-            try:
-                state = await self._adopt(rec_id, datetime.now(UTC))
-            except (vault.VaultError, StorageError, OSError) as error:
-                log.error("recording %s cannot be adopted: %s", rec_id, error)
-            else:
-                log.warning("recording %s was left by a crash: %s", rec_id, state)
+            # A verdict is committed before its file gets its last name: between the two, "cut" still lies under .part.
+            left = [r for r in listed if r.id not in self._held() and (r.state == "recording" or r.id in growing)]
+            objections = {r.id: await _objection_to(tx, r) for r in left}
+            proven = {json.loads(entry.body).get("rec_id") for entry in await ledger.entries(tx, "erasure")}
+            recent = await recordings.list_all(tx, states=("destroyed",), limit=RECENT)
+            halfway = [r.id for r in recent if r.id not in proven]
+        for rec_id in halfway:
+            await self._judge(rec_id, lambda each=rec_id: self._destroy(each, None, datetime.now(UTC)))  # type: ignore[misc]
+        for recording in left:
+            await self._judge(recording.id, lambda each=recording.id: self._end(each, objections[each]))  # type: ignore[misc]
+
+    async def _judge(self, rec_id: str, verdict: Callable[[], Awaitable[object]]) -> None:
+        try:
+            state = await verdict()
+        except (*_FAILURES, vault.VaultError) as error:
+            log.error("recording %s cannot be judged: %s", rec_id, error)
+        else:
+            if state is not None:
+                log.warning(
+                    "recording %s was left by a crash: %s", rec_id, state if isinstance(state, str) else "destroyed"
+                )
+
+    async def _end(self, rec_id: str, objection_seq: int | None) -> object:
+        """Somebody who has objected is not kept because we died before it was done."""
+        now = datetime.now(UTC)
+        if objection_seq is None:
+            return await self._adopt(rec_id, now)
+        await vault.settle(self._vault_dir, rec_id)  # its recorder may still be finishing it
+        return await self._destroy(rec_id, objection_seq, now)
 
     async def _adopt(self, rec_id: str, now: datetime) -> str:
         """Judge what its recorder left, write the verdict down, then give the file its last name."""
@@ -360,6 +384,12 @@ class RecordingDesk:
             )
         log.info("a new key of the week for %s, wrapped to %d readers", purpose, len(wraps))
         return kek
+
+
+async def _objection_to(tx: Tx, recording: Recording) -> int | None:
+    if recording.call_id is None:
+        return None
+    return await evidence.objection_to(tx, recording.call_id, max(recording.consent_refs, default=0))
 
 
 def _wrap(kek_id: str, reader_id: str, reader_public: bytes, secret: bytes) -> KekWrap:

@@ -199,6 +199,10 @@ class CallControl:
         """SIP ports of the workers that have a call."""
         return {call.worker.port for call in self._calls.values()}
 
+    def legs_up(self) -> dict[str, str]:
+        """SIP Call-ID of every answered leg -> our call."""
+        return {sip: call.plan.call_id for call in self._calls.values() for sip in call.answered_dialogs()}
+
     def hang_up(self, call_id: str, cause: int = 480, text: str = "Ended by the operator") -> bool:
         """End one call; False if there is none of that id."""
         call = self._calls.get(call_id)
@@ -262,6 +266,7 @@ class _Conversation:
         self._down: set[str] = set()
         self._ledger_seqs: list[int] = []
         self._provable = True  # every act of consent is in the ledger
+        self._objection_seq: int | None = None  # in the consent ledger, once somebody has objected
         self._captured = asyncio.Event()  # the worker writes
         self._flushed = asyncio.Event()  # the worker writes no more, for whatever reason
         self._recording_task: asyncio.Task[None] | None = None
@@ -297,6 +302,10 @@ class _Conversation:
             case p.CaptureStopped() | p.Left() | p.WorkerGone():
                 self._flushed.set()
         self._events.put_nowait(event)
+
+    def answered_dialogs(self) -> list[str]:
+        """SIP Call-IDs of the legs that are up now."""
+        return [self._sip_call_ids[leg] for leg in self._up - self._down if leg in self._sip_call_ids]
 
     def _note_answer(self, leg: str, contact: str) -> None:
         """Which of several accounts it was that answered."""
@@ -354,7 +363,10 @@ class _Conversation:
     async def _note(self, evidence: Evidence) -> None:
         """What cannot be proven is not recorded; the call goes on."""
         try:
-            self._ledger_seqs.append(await self._control.book.note(self.plan, evidence, self._control.now()))
+            seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
+            self._ledger_seqs.append(seq)
+            if evidence.act == "objection":
+                self._objection_seq = seq
         except StorageError as error:
             self._provable = False
             log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, error)
@@ -412,10 +424,9 @@ class _Conversation:
             self._kept = rec_id
 
     async def _destroy_recording(self, begun: asyncio.Task[None] | None) -> None:
-        ledger_seq = self._ledger_seqs[-1]
         rec_id = await self._stop_capture(begun)
         if rec_id is not None:
-            await self._control.recordings.destroy(rec_id, ledger_seq, self._control.now())
+            await self._control.recordings.destroy(rec_id, self._objection_seq, self._control.now())
 
     # --- after a crash ----------------------------------------------------------------------------
 

@@ -40,15 +40,15 @@ class Recordings(Protocol):
     async def finish(self, rec_id: str, now: datetime) -> bool:
         """Seal and keep; whether it is whole. The capture has been flushed."""
 
-    async def destroy(self, rec_id: str, ledger_seq: int, now: datetime) -> None:
-        """Through the deletion gate, for the objection in that ledger entry."""
+    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
+        """Through the deletion gate, for the objection in that ledger entry (None: it could not be written down)."""
 
 
 class CallBook(Protocol):
     """Evidence and call records."""
 
-    async def note(self, plan: CallPlan, evidence: Evidence, now: datetime) -> int:
-        """Commit an act of consent; its sequence number in the consent ledger."""
+    async def note(self, plan: CallPlan, evidence: Evidence, now: datetime, rec_id: str | None) -> int:
+        """Commit an act of consent; its sequence number in the consent ledger. ``rec_id``: the recording that runs."""
 
     async def close(self, closed: ClosedCall) -> None:
         """Write the call record, with just the fields that its metadata class allows."""

@@ -24,6 +24,8 @@ from sip.worker import protocol as p
 log = logging.getLogger(__name__)
 
 READY_S = 10.0
+REFILL_AFTER_S = 0.1  # a fork costs some 20 ms of CPU: not while the call that took the last one is being set up
+LEAVE_S = 5.0  # from Leave to the end of the process
 RTP_PORTS_PER_WORKER = 16  # four legs of RTP and RTCP, and room for a re-bind
 _WAKE = b"\r\n\r\n"  # CRLF keep-alive, RFC 5626 section 4.4.1
 _ZYGOTE_RETRY_S = 0.5
@@ -144,6 +146,7 @@ class WorkerPool:
                 try:
                     await self._fill()
                     await self._wanted.wait()
+                    await asyncio.sleep(REFILL_AFTER_S)
                 except (NoWorker, OSError) as error:
                     log.error("no warm worker: %s", error)
                     await asyncio.sleep(_ZYGOTE_RETRY_S)
@@ -169,6 +172,17 @@ class WorkerPool:
         worker = await self._spawn()
         self._wanted.set()
         return worker
+
+    def release(self, worker: Worker) -> None:
+        """The conversation is over and the worker was told to leave: one that does not is ended."""
+        if not worker.gone:
+            asyncio.get_running_loop().call_later(LEAVE_S, self._evict, worker)
+
+    def _evict(self, worker: Worker) -> None:
+        if not worker.gone:
+            log.error("worker %d does not leave and is ended", worker.pid)
+            self.crashes += 1
+            self._discard(worker)
 
     async def _fill(self) -> None:
         while len(self._warm) < self._config.warm and self._slots:  # without: a worker that ends wakes us

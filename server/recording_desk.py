@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording import keys as key_tools
 from recording import proof, vault
 from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
-from retention.gate import DestructionIncomplete
+from retention.gate import DestructionIncomplete, DestructionRefused
 from retention.recording_decision import expires_at
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
 from storage import evidence, keys, ledger, readers, recordings
 from storage.database import Database
-from storage.errors import NotFound, StorageError
+from storage.errors import Conflict, NotFound, StorageError
 from storage.keys import Kek, KekWrap, RecKey
 from storage.recordings import Party, Recording
 from storage.tx import Tx
@@ -44,6 +45,7 @@ PURPOSE_KEY_LIFE = timedelta(days=7)
 RETRY_S = 5.0  # between two tries of what the database did not take
 
 _FAILURES = (StorageError, vault.VaultError, DestructionIncomplete, OSError)
+_HOPELESS = (NotFound, Conflict, DestructionRefused)  # the same at every try
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,11 @@ class RecordingDesk:
                     log.error("the recorder does not start: %s", error)
                     await asyncio.sleep(RESTART_S)
                     continue
+                if self.restarts:  # what the one before has left: now that the next calls can be recorded again
+                    await self._recover_later()
                 await self._watch()
                 self.restarts += 1
                 await asyncio.sleep(RESTART_S)
-                await self._recover_later()
         finally:
             if self._recorder is not None:
                 await asyncio.shield(self._close(self._recorder))
@@ -118,10 +121,14 @@ class RecordingDesk:
         for rec_id, deed in list(self._owed.items()):
             try:
                 await deed()
+            except _HOPELESS as error:
+                log.error("recording %s: given up: %s", rec_id, error)
             except _FAILURES as error:
                 log.debug("recording %s: not yet (%s)", rec_id, error)
+                continue
             else:
                 log.info("recording %s: what was owed is done", rec_id)
+            if self._owed.get(rec_id) is deed:  # nothing else was asked meanwhile
                 del self._owed[rec_id]
 
     async def _recover_later(self) -> None:
@@ -171,8 +178,11 @@ class RecordingDesk:
             await self._commit(order, kek, wrap, now)
             await recorder.go(order.rec_id, fds)
         except (RecorderGone, RecorderRefused, StorageError, key_tools.KeysError, proof.ProofError) as error:
-            await self._abandon(recorder, order.rec_id, now)
+            await self.discard(order.rec_id, now)
             raise RecordingUnavailable(str(error)) from error
+        except asyncio.CancelledError:
+            await self.discard(order.rec_id, now)
+            raise
 
     def _request(self, order: RecordingOrder, kek: Kek, now: datetime) -> Begin:
         token = proof.ProofToken(
@@ -215,19 +225,28 @@ class RecordingDesk:
             )
             await keys.add_rec_key(tx, RecKey(order.rec_id, kek.id, key_tools.algorithm(wrap), wrap))
 
-    async def _abandon(self, recorder: RecorderClient, rec_id: str, now: datetime) -> None:
-        """What was begun and cannot go on: no file, no key, no row that says otherwise."""
+    async def discard(self, rec_id: str, now: datetime) -> None:
+        """What was begun and holds nothing: no file, no key, no row that says otherwise."""
         self._running.discard(rec_id)
+        await self._let_go(rec_id)
+        await self._now_or_later(rec_id, lambda: self._fail(rec_id, now))
+
+    async def _let_go(self, rec_id: str) -> None:
+        """The recorder forgets its key and unlinks its file, if it is there to do so."""
+        if self._recorder is None:
+            return
         try:
-            await recorder.destroy(rec_id)
-        except (RecorderGone, RecorderRefused):
-            log.debug("the recorder holds nothing of %s", rec_id)
-        try:
-            async with self._database.transaction() as tx:
-                await keys.destroy_rec_key(tx, rec_id)
+            await self._recorder.destroy(rec_id)
+        except (RecorderGone, RecorderRefused) as error:
+            log.warning("recording %s: the recorder did not let go (%s)", rec_id, error)
+
+    async def _fail(self, rec_id: str, now: datetime) -> None:
+        """The file first: nobody looks for what has no row."""
+        await asyncio.to_thread(vault.remove, self._vault_dir, rec_id)
+        async with self._database.transaction() as tx:
+            with contextlib.suppress(NotFound):  # it was not committed
                 await recordings.mark(tx, rec_id, "failed", now)
-        except (NotFound, StorageError):
-            log.debug("nothing of %s was committed", rec_id)
+                await keys.destroy_rec_key(tx, rec_id)
 
     async def finish(self, rec_id: str, now: datetime) -> bool:
         """Seal and keep. True if it is whole, False if it was cut. What the database does not take now is owed."""
@@ -253,17 +272,15 @@ class RecordingDesk:
     async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
         """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it."""
         self._running.discard(rec_id)
-        recorder = self._recorder
-        if recorder is not None:
-            try:
-                await recorder.destroy(rec_id)
-            except (RecorderGone, RecorderRefused) as error:
-                log.warning("recording %s: the recorder did not let go (%s)", rec_id, error)
+        await self._let_go(rec_id)
         await self._now_or_later(rec_id, lambda: self._destroy(rec_id, ledger_seq, now))
 
     async def _now_or_later(self, rec_id: str, deed: Callable[[], Awaitable[object]]) -> object:
         try:
             return await deed()
+        except _HOPELESS as error:
+            log.error("recording %s: given up: %s", rec_id, error)
+            return None
         except _FAILURES as error:
             log.error("recording %s: tried again later: %s", rec_id, error)
             self._owed[rec_id] = deed
@@ -298,20 +315,26 @@ class RecordingDesk:
             recent = await recordings.list_all(tx, states=("destroyed",), limit=RECENT)
             halfway = [r.id for r in recent if r.id not in proven]
         for rec_id in halfway:
-            await self._judge(rec_id, lambda each=rec_id: self._destroy(each, None, datetime.now(UTC)))  # type: ignore[misc]
+            await self._judge(rec_id, partial(self._destroy, rec_id, None, datetime.now(UTC)))
         for recording in left:
-            await self._judge(recording.id, lambda each=recording.id: self._end(each, objections[each]))  # type: ignore[misc]
+            await self._judge(recording.id, partial(self._end, recording.id, objections[recording.id]))
+        await self._sweep()
 
     async def _judge(self, rec_id: str, verdict: Callable[[], Awaitable[object]]) -> None:
-        try:
-            state = await verdict()
-        except (*_FAILURES, vault.VaultError) as error:
-            log.error("recording %s cannot be judged: %s", rec_id, error)
-        else:
-            if state is not None:
-                log.warning(
-                    "recording %s was left by a crash: %s", rec_id, state if isinstance(state, str) else "destroyed"
-                )
+        state = await self._now_or_later(rec_id, verdict)
+        if state is not None:
+            log.warning(
+                "recording %s was left by a crash: %s", rec_id, state if isinstance(state, str) else "destroyed"
+            )
+
+    async def _sweep(self) -> None:
+        """Remove files whose recording has failed or was destroyed: a crash came between the row and the file."""
+        here = {file.rec_id for file in await asyncio.to_thread(lambda: list(vault.held(self._vault_dir)))}
+        async with self._database.read() as tx:
+            over = {r.id for r in await recordings.list_all(tx, states=("failed", "destroyed"))}
+        for rec_id in sorted((here & over) - self._held()):
+            log.warning("recording %s: its file was left by a crash and is removed", rec_id)
+            await self._now_or_later(rec_id, partial(asyncio.to_thread, vault.remove, self._vault_dir, rec_id))
 
     async def _end(self, rec_id: str, objection_seq: int | None) -> object:
         """Somebody who has objected is not kept because we died before it was done."""

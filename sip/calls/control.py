@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from sip.calls import acts
@@ -30,6 +31,8 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 FLUSH_S = 2.0  # from StopCapture to flushed files
+ANSWER_S = 2.5  # for an answer to the edge, which waits little longer
+RING_MARGIN_S = 5  # the edge gives a ringing phone up later than the script does
 STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed")
 
 
@@ -108,15 +111,26 @@ class CallControl:
                 return Reply(501, "Not Implemented")
 
     async def _on_invite(self, request: EdgeRequest) -> Answer:
-        refusal = self._no_room()
+        refusal: Answer | None = self._no_room()
         if refusal is None:
-            self._beginning += 1
-            try:
-                return await self._begin(request)
-            finally:
-                self._beginning -= 1
-        self.counters["refused"] += 1
+            refusal = await self._in_time(request)
+        if isinstance(refusal, Reply):
+            self.counters["refused"] += 1
         return refusal
+
+    async def _in_time(self, request: EdgeRequest) -> Answer:
+        """An answer while somebody still waits for it; what was begun for a call that is given up is taken back."""
+        self._beginning += 1
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._begin(request)
+        except TimeoutError:
+            log.error("a call was refused: it was not planned within %.1f s", ANSWER_S)
+        except (StorageError, RpcError) as error:
+            log.error("a call was refused: %s", error)
+        finally:
+            self._beginning -= 1
+        return Reply(503, "Try Again Later")
 
     def _no_room(self) -> Reply | None:
         if self._draining or self._group is None:
@@ -137,7 +151,6 @@ class CallControl:
         plan = await self._planner.plan(request, began_at)
         refusal = plan if isinstance(plan, Refusal) else self._too_many(plan.caller.account_id)
         if refusal is not None:
-            self.counters["refused"] += 1
             log.info("call refused: %s", refusal.cause)
             return Reply(refusal.code, refusal.reason)
         assert not isinstance(plan, Refusal)
@@ -149,6 +162,9 @@ class CallControl:
             return Reply(503, "No Media Engine")
         finally:
             self._beginning_of[plan.caller.account_id] -= 1
+        if self._draining:
+            worker.send(p.Leave())
+            return Reply(503, "Shutting Down")
         conversation = _Conversation(self, plan, worker, request, began_at)
         self._calls[plan.call_id] = conversation
         self._idle.clear()
@@ -169,7 +185,8 @@ class CallControl:
             return Reply(403, "Not A Planned Leg")
         del self._dials[request.leg_token]
         target = dialled[1]
-        return ToDevices(target.auth_users, "tls" if target.srtp else "plain")
+        ring_s = int(dialled[0].plan.ring_timeout_s) + RING_MARGIN_S
+        return ToDevices(target.auth_users, "tls" if target.srtp else "plain", ring_s)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -182,6 +199,7 @@ class CallControl:
             conversation.worker.send(p.Leave())
             await conversation.clean_edge()
         finally:
+            self._pool.release(conversation.worker)
             self._calls.pop(call_id, None)
             if not self._calls:
                 self._idle.set()
@@ -262,6 +280,7 @@ class _Conversation:
         self._script = Script(plan)
         self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
         self._sip_call_ids = {CALLER: request.call_id}
+        self._came = False  # the caller's INVITE has reached the worker
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
         self._ledger_seqs: list[int] = []
@@ -269,12 +288,14 @@ class _Conversation:
         self._objection_seq: int | None = None  # in the consent ledger, once somebody has objected
         self._captured = asyncio.Event()  # the worker writes
         self._flushed = asyncio.Event()  # the worker writes no more, for whatever reason
-        self._recording_task: asyncio.Task[None] | None = None
+        self._recording_task: asyncio.Task[None] | None = None  # the last that was asked of the recording
         worker.listen(self.arrive)
 
     def arrive(self, event: acts.Happening) -> None:
         """From the worker, the recorder or an operator."""
         match event:
+            case p.Incoming():
+                self._came = True
             case p.LegDialled(leg=leg, sip_call_id=sip_call_id):
                 self._sip_call_ids[leg] = sip_call_id
             case p.LegUp(leg=leg, contact=contact):
@@ -315,15 +336,14 @@ class _Conversation:
 
     async def run(self) -> None:
         """The whole call, then its record."""
+        outcome = self._script.outcome
         async with asyncio.TaskGroup() as group:
             self._group = group
             await self._follow_script()
-        if self.rec_id is not None:  # its recorder answered when the script had given it up
-            await self._finish_recording(None)
-        outcome = self._script.outcome
-        if outcome.cause == "engine-lost":
-            self._control.counters["engine_lost"] += 1
-            await self.clean_edge()
+            if outcome.cause == "engine-lost":
+                self._control.counters["engine_lost"] += 1
+            await self.clean_edge()  # at once: the phones do not wait for the recorder
+            self._then(self._discard_recording)  # one that the script has given up, and that was begun all the same
         if outcome.talk_began_s is not None:
             self._control.counters["answered"] += 1
         talk_s = 0.0
@@ -345,14 +365,16 @@ class _Conversation:
             match act:
                 case acts.Wait(seconds=seconds):
                     answer = (await self._next(seconds), time.monotonic())
+                    if isinstance(answer[0], acts.RecordingFailed):
+                        self._then(self._discard_recording)
                 case acts.Note(evidence=evidence):
                     await self._note(evidence)
                 case acts.StartRecording():
-                    self._recording_task = self._group.create_task(self._begin_recording(act))
+                    self._then(partial(self._begin_recording, act))
                 case acts.StopRecording():
-                    self._group.create_task(self._finish_recording(self._recording_task))
+                    self._then(self._finish_recording)
                 case acts.DestroyRecording():
-                    self._group.create_task(self._destroy_recording(self._recording_task))
+                    self._then(self._destroy_recording)
                 case _:
                     self.worker.send(act)
             try:
@@ -380,19 +402,35 @@ class _Conversation:
 
     # --- recording --------------------------------------------------------------------------------
 
+    def _then(self, deed: Callable[[], Awaitable[None]]) -> None:
+        """Do this with the recording once what was asked before is done. What goes wrong with a recording never ends
+        the call."""
+        before = self._recording_task
+
+        async def run() -> None:
+            if before is not None:
+                await before
+            try:
+                await deed()
+            except Exception:  # the boundary of a recording
+                log.exception("call %s: its recording", self.plan.call_id)
+
+        self._recording_task = self._group.create_task(run())
+
     async def _begin_recording(self, act: acts.StartRecording) -> None:
         rec_id = secrets.token_hex(16)
         legs = tuple(leg for leg in (act.first, act.second) if leg)
         order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), self.answered_by)
-        fds = (os.memfd_create("capture", os.MFD_CLOEXEC), os.memfd_create("capture", os.MFD_CLOEXEC))
+        fds: list[int] = []
         try:
             if not self._provable:
                 raise RecordingUnavailable("an act of consent is not in the ledger")
-            await self._control.recordings.begin(order, fds, self._control.now())
+            fds += [os.memfd_create("capture", os.MFD_CLOEXEC) for _ in range(2)]
+            await self._control.recordings.begin(order, (fds[0], fds[1]), self._control.now())
             self.rec_id = rec_id
             self.worker.send(p.Capture(act.first, act.second), fds)
             self._control.counters["recorded"] += 1
-        except RecordingUnavailable as error:
+        except (RecordingUnavailable, OSError) as error:
             log.error("call %s is not recorded: %s", self.plan.call_id, error)
             self._control.counters["recording_failed"] += 1
             self._events.put_nowait(acts.RecordingFailed(str(error)))
@@ -400,10 +438,8 @@ class _Conversation:
             for fd in fds:
                 os.close(fd)
 
-    async def _stop_capture(self, begun: asyncio.Task[None] | None) -> str | None:
+    async def _stop_capture(self) -> str | None:
         """The id of the recording whose capture has been flushed; None if none was begun."""
-        if begun is not None:
-            await begun
         if self.rec_id is None:
             return None
         self.worker.send(p.StopCapture())
@@ -417,23 +453,39 @@ class _Conversation:
         rec_id, self.rec_id = self.rec_id, None
         return rec_id
 
-    async def _finish_recording(self, begun: asyncio.Task[None] | None) -> None:
-        rec_id = await self._stop_capture(begun)
-        if rec_id is not None:
+    async def _finish_recording(self) -> None:
+        rec_id = await self._stop_capture()
+        if rec_id is None:
+            return
+        self._kept = rec_id
+        if self._captured.is_set():
             await self._control.recordings.finish(rec_id, self._control.now())
-            self._kept = rec_id
+        else:  # everybody had left before the first sample
+            await self._drop(rec_id)
 
-    async def _destroy_recording(self, begun: asyncio.Task[None] | None) -> None:
-        rec_id = await self._stop_capture(begun)
+    async def _discard_recording(self) -> None:
+        rec_id = await self._stop_capture()
         if rec_id is not None:
+            await self._drop(rec_id)
+
+    async def _drop(self, rec_id: str) -> None:
+        self._kept = None
+        await self._control.recordings.discard(rec_id, self._control.now())
+
+    async def _destroy_recording(self) -> None:
+        """Also what was kept before: a recording that was cut, and an objection after that."""
+        rec_id = await self._stop_capture() or self._kept
+        if rec_id is not None:
+            self._kept = None
             await self._control.recordings.destroy(rec_id, self._objection_seq, self._control.now())
 
     # --- after a crash ----------------------------------------------------------------------------
 
     async def clean_edge(self) -> None:
-        """End at the edge what a dead worker left there: BYE to both sides, CANCEL or an answer where it rang."""
+        """End at the edge what a worker that is dead, or hangs, left there: BYE to both sides, CANCEL or an answer
+        where it rang."""
         for leg, sip_call_id in self._sip_call_ids.items():
-            if leg in self._down:
+            if leg in self._down or (leg == CALLER and not self._came):
                 continue
             if leg in self._up:
                 await self._edge_does(self._control.edge.end_dialog(sip_call_id))
@@ -446,5 +498,5 @@ class _Conversation:
         try:
             if not await deed:
                 log.info("call %s: the edge knows that leg no more", self.plan.call_id)
-        except (OSError, RpcError):
-            log.error("call %s: the edge did not take the end of a leg", self.plan.call_id)
+        except Exception as error:  # the boundary to the edge: the other legs are to end all the same
+            log.error("call %s: the edge did not take the end of a leg: %s", self.plan.call_id, error)

@@ -40,6 +40,9 @@ class Recordings(Protocol):
     async def finish(self, rec_id: str, now: datetime) -> bool:
         """Seal and keep; whether it is whole. The capture has been flushed."""
 
+    async def discard(self, rec_id: str, now: datetime) -> None:
+        """It was begun and nothing was captured: take it back."""
+
     async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
         """Through the deletion gate, for the objection in that ledger entry (None: it could not be written down)."""
 

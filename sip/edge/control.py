@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -119,7 +120,15 @@ class EdgeControl:
         while True:
             for frame in frames:
                 self._dispatch(frame, tasks)
+            self._acknowledge_at_once()
             frames = decoder.feed(await _some(reader))
+
+    def _acknowledge_at_once(self) -> None:
+        """evapi leaves Nagle's algorithm on: a question right behind another frame would wait 40 ms for our delayed ACK.
+        Linux forgets TCP_QUICKACK with each segment (tcp(7))."""
+        if self._writer is not None:
+            connection = self._writer.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _dispatch(self, frame: bytes, tasks: asyncio.TaskGroup) -> None:
         try:

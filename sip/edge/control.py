@@ -124,7 +124,7 @@ class EdgeControl:
             frames = decoder.feed(await _some(reader))
 
     def _acknowledge_at_once(self) -> None:
-        """evapi leaves Nagle's algorithm on: a question right behind another frame would wait 40 ms for our delayed ACK.
+        """evapi leaves Nagle's algorithm on: a question behind another frame would wait 40 ms for our delayed ACK.
         Linux forgets TCP_QUICKACK with each segment (tcp(7))."""
         if self._writer is not None:
             connection = self._writer.get_extra_info("socket")

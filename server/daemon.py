@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from config.addresses import Endpoint
@@ -41,6 +41,9 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
+RECOVERY_S = 3.0  # for what a crash left, before phones are served
+RESTART_S = 0.5  # before a part that failed is begun again; twice as long each time
+RESTART_MAX_S = 60.0
 
 
 class _Stop(Exception):
@@ -94,7 +97,6 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then end in order."""
-        await self.desk.recover()
         endpoint = Endpoint.parse(self._services.settings.http.listen)
         pages = await http.start(
             http.application(self.health, self.counters, self.gauges), str(endpoint.host), endpoint.port
@@ -109,10 +111,13 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self.calls.run(), name="calls")
-                group.create_task(self.desk.run(), name="recorder")
-                group.create_task(self.edge.run(), name="edge")
+                # Done at once, as a rule; a recorder that still finishes what a crash left holds up no phone.
+                recovery = group.create_task(self._kept("recovery", self.desk.recover, once=True), name="recovery")
+                await asyncio.wait({recovery}, timeout=RECOVERY_S)
+                group.create_task(self._kept("recorder", self.desk.run), name="recorder")
+                group.create_task(self._kept("edge", self.edge.run), name="edge")
                 group.create_task(self.pool.run(), name="workers")
-                group.create_task(self._keep_prompts(), name="prompts")
+                group.create_task(self._kept("prompts", self._keep_prompts), name="prompts")
                 await stop.wait()
                 log.info("stopping")
                 await self.calls.drain(DRAIN_S)
@@ -120,14 +125,26 @@ class Daemon:
         except* _Stop:
             log.info("stopped")
 
+    async def _kept(self, name: str, part: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
+        """The boundary of one part: what goes wrong in it does not end the calls that go on in the others."""
+        loop, pause_s = asyncio.get_running_loop(), RESTART_S
+        while True:
+            began_s = loop.time()
+            try:
+                await part()
+            except Exception:  # whatever it was; it is begun again
+                log.exception("%s failed", name)
+            else:
+                if once:
+                    return
+            pause_s = RESTART_S if loop.time() - began_s > RESTART_MAX_S else min(2 * pause_s, RESTART_MAX_S)
+            await asyncio.sleep(pause_s)
+
     async def _keep_prompts(self) -> None:
         """Have prompts made before somebody waits for them: at the start, and when lines or the company change."""
         while True:
             self._prompts_stale.clear()
-            try:
-                await self.planner.warm_up(self._services.clock())
-            except StorageError as error:
-                log.error("prompts are not prepared: %s", error)
+            await self.planner.warm_up(self._services.clock())
             await self._prompts_stale.wait()
 
     def request_reload(self) -> None:
@@ -138,8 +155,10 @@ class Daemon:
     async def _reload(self) -> None:
         try:
             reloaded = await system.reload(self._services, Actor(SYSTEM, "signal"))
-        except (ConfigError, Failure) as error:
+        except (ConfigError, Failure, StorageError) as error:
             log.error("the configuration is not used, the old one stays: %s", error)
+        except Exception:  # the boundary of a reload
+            log.exception("the configuration is not used, the old one stays")
         else:
             waiting = ", ".join(reloaded.need_restart)
             log.info("configuration read again%s", f"; for the next start: {waiting}" if waiting else "")
@@ -155,13 +174,20 @@ class Daemon:
             log.warning("a source was banned: %s (see: beffroi ban list)", event.why)
 
     async def _on_attach(self) -> None:
-        """The edge may be new (it knows nobody) or old (it holds dialogs of workers that died with the last daemon)."""
-        async with self._services.db.read() as tx:
-            credentials = await devices.credentials(tx)
+        """The edge may be new (it knows nobody) or old (it holds dialogs of workers that died with the last daemon).
+
+        Raises RpcError: then the edge is left and attached to again.
+        """
+        try:
+            async with self._services.db.read() as tx:
+                credentials = await devices.credentials(tx)
+        except StorageError as error:
+            raise RpcError("attach", 0, f"the directory cannot be read: {error}") from error
         await self.edge.replace_devices([Device(c.auth_user, c.account, c.ha1) for c in credentials])
         await self.edge.replace_workers(self.pool.ports)
-        ours, up = self.calls.worker_ports(), self.calls.legs_up()
+        up = self.calls.legs_up()  # before: one that comes up meanwhile is not missed by the edge
         dialogs = await self.edge.dialogs()
+        ours = self.calls.worker_ports()  # after: one that is taken meanwhile is ours
         known = {dialog.call_id for dialog in dialogs}
         for call_id in {up[sip_call_id] for sip_call_id in up.keys() - known}:
             log.warning("call %s is ended: the edge that carried it is gone, and no BYE could reach us", call_id)
@@ -180,6 +206,8 @@ class Daemon:
             self._group.create_task(self._forget_worker(port))
 
     async def _forget_worker(self, port: int) -> None:
+        if port in self.pool.ports:
+            return  # the kernel has given it to another worker already
         with contextlib.suppress(RpcError):
             await self.edge.forget_worker(port)
 

@@ -99,6 +99,7 @@ class Script:
         self._must_record = any(terms.on_refusal == "end_call" for terms in plan.recording.legs)
         self._hung_up: set[str] = set()
         self._capturing = False
+        self._cut = False  # a recording came to an early end and was kept: it can still be objected to
         self._callee: str | None = None  # the leg that answered
         self._early: str | None = None  # dialled leg whose early media the caller hears
         self._star_at_s: float | None = None  # a staff member has pressed * at this time
@@ -142,6 +143,7 @@ class Script:
         """The edge relays the caller's INVITE as soon as it has our answer."""
         event = yield from self._next(MEDIA_S)
         if not isinstance(event, p.Incoming):
+            self._legs[CALLER] = LegState.DOWN  # there is no leg to be ended
             raise _Ended(487, "cancelled", "")
 
     def _echo_test(self) -> Step[None]:
@@ -291,7 +293,7 @@ class Script:
         other = callee if event.leg == CALLER else CALLER
         if self._objects(event):
             yield from self._object(event)
-        elif event.leg == callee and event.digit == "*" and self._capturing:
+        elif event.leg == callee and event.digit == "*" and (self._capturing or self._cut):
             self._star_at_s = self._now_s
         else:
             if event.leg == callee and self._star_at_s is not None:
@@ -326,7 +328,7 @@ class Script:
     def _objects(self, event: p.Digit) -> bool:
         """Whether this key, on this leg, now, is an objection (docs/architecture.md, "Keys")."""
         key = self.plan.recording.objection_key
-        if not self._recording or key is None:
+        if key is None or not (self._recording or self._cut):
             return False
         if event.leg == CALLER:
             return event.digit == key
@@ -340,8 +342,8 @@ class Script:
         self.outcome.recording = "objected"
         terms = self._terms(event.leg[0])
         yield from self._note(self.evidence(event.leg, terms, "objection", event.digit, event.media_ms))
-        if self._capturing:
-            self._capturing = False
+        if self._capturing or self._cut:
+            self._capturing = self._cut = False
             yield DestroyRecording(event.leg) if self.plan.recording.destroy_on_objection else StopRecording()
         if terms is not None and terms.on_refusal == "end_call":
             raise _Ended(603, "recording-refused", "Recording refused")
@@ -493,6 +495,7 @@ class Script:
                 self._no_recording("failed")
             case RecordingCut() if self._capturing:
                 self._no_recording("cut")
+                self._cut = True
                 yield StopRecording()
                 if self._must_record:
                     raise _Ended(503, "recording-failed", "This call must be recorded and cannot be")

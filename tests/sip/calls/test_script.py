@@ -354,7 +354,27 @@ def test_a_recording_that_is_cut_leaves_the_call_alone() -> None:
     call.feed(acts.RecordingStarted())
     assert call.feed(acts.RecordingCut("disk")) == [acts.StopRecording()]
     assert call.script.outcome.recording == "cut"
-    assert call.feed(p.Digit("a", "2", 1)) == [p.SendDigit("b0", "2")]
+    assert call.feed(p.Digit("a", "5", 1)) == [p.SendDigit("b0", "5")]
+
+
+@pytest.mark.promise("2.3", "L1")
+@pytest.mark.parametrize("keys", ["a2", "b*b2"])
+def test_what_was_kept_of_a_recording_that_was_cut_can_be_objected_to(keys: str) -> None:
+    call = accepted(plan())
+    call.feed(acts.RecordingStarted(), acts.RecordingCut("disk"))
+    did: list[Any] = []
+    for leg, digit in zip(keys[::2], keys[1::2], strict=True):
+        did = call.feed(p.Digit({"a": "a", "b": "b0"}[leg], digit, 9000))
+    assert kinds(did) == ["Note", "DestroyRecording", "Play", "Play"]
+    assert call.script.outcome.recording == "objected"
+    assert kinds(call.feed(p.Digit("a", "2", 9500))) == ["SendDigit"]
+
+
+def test_a_caller_who_never_comes_costs_no_more_than_the_wait() -> None:
+    """CANCEL while the edge asked: there is no leg, so nothing is hung up and nobody's answer is waited for."""
+    call = Call(plan())
+    assert kinds(call.time_passes()) == ["Leave"]
+    assert call.over and call.script.outcome.cause == "cancelled"
 
 
 def test_an_operator_ends_a_call() -> None:
@@ -426,8 +446,10 @@ def test_any_order_of_events_ends_and_never_records_without_evidence(call_plan: 
             captured = [leg for leg in (act.first, act.second) if leg]
             assert all(noted.get(leg) in ("key1", "heard", "statute") for leg in captured), noted
     starts = kinds(call.all).count("StartRecording")
-    ends = kinds(call.all).count("StopRecording") + kinds(call.all).count("DestroyRecording")
-    assert ends == starts or (starts == 1 and call.script.outcome.recording == "failed")
+    stops, destroys = (kinds(call.all).count(kind) for kind in ("StopRecording", "DestroyRecording"))
+    assert stops <= starts and destroys <= starts
+    assert stops + destroys >= starts or (starts == 1 and call.script.outcome.recording == "failed")
+    assert not destroys or call.script.outcome.recording == "objected"
 
 
 def _can_be(call: Call, event: Any) -> bool:

@@ -36,6 +36,7 @@ from sip.calls.plan import CallPlan, Evidence, LineKind, Outcome, PromptFile, Ta
 from sip.worker import protocol as p
 
 CALLER = "a"
+INVITE_S = 4.0  # from our answer to the edge to the INVITE; none comes when the engine refuses its offer
 MEDIA_S = 10.0  # from our 200 to media: ACK lost, or a phone without a working network
 HANGUP_S = 5.0  # from our BYE to the phone's answer
 RECORDER_S = 3.0  # from the last consent to a running capture
@@ -141,7 +142,7 @@ class Script:
 
     def _wait_for_invite(self) -> Step[None]:
         """The edge relays the caller's INVITE as soon as it has our answer."""
-        event = yield from self._next(MEDIA_S)
+        event = yield from self._next(INVITE_S)
         if not isinstance(event, p.Incoming):
             self._legs[CALLER] = LegState.DOWN  # there is no leg to be ended
             raise _Ended(487, "cancelled", "")
@@ -435,7 +436,7 @@ class Script:
                 yield p.Ringback(CALLER, False)
                 for target in self.plan.targets:
                     yield from self._hang_up(target.leg, 480, 0, "")
-                if not end.told:
+                if not end.told and CALLER in self._active_media:
                     yield from self._say(CALLER, FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))
             yield from self._hang_up(CALLER, end.code if end.code >= 300 else 480, end.code, end.text)
         except (_CallerLeft, _CalleeLeft, _Ended):

@@ -18,11 +18,13 @@ from tests.peers.sipclient import Endpoint, Message, Phone, answer, credentials,
 SDP_KIND = "Content-Type: application/sdp"
 
 
+NOWHERE = 9
+"""The port of "discard" (RFC 863), where nobody listens: what our SDP names."""
 _SUITE = "AES_CM_128_HMAC_SHA1_80"
 _KEY = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 
 
-def sdp(port: int, *, secure: bool, crypto_tag: str = "1", direction: str = "sendrecv") -> str:
+def sdp(*, secure: bool, crypto_tag: str = "1", direction: str = "sendrecv") -> str:
     """PCMA and RFC 4733; with SDES keys where `secure`. An answer repeats the tag that it accepts (RFC 4568 5.1.2)."""
     lines = [
         "v=0",
@@ -30,7 +32,7 @@ def sdp(port: int, *, secure: bool, crypto_tag: str = "1", direction: str = "sen
         "s=-",
         "c=IN IP4 127.0.0.1",
         "t=0 0",
-        f"m=audio {port} RTP/{'SAVP' if secure else 'AVP'} 8 101",
+        f"m=audio {NOWHERE} RTP/{'SAVP' if secure else 'AVP'} 8 101",
         "a=rtpmap:8 PCMA/8000",
         "a=rtpmap:101 telephone-event/8000",
         f"a={direction}",
@@ -54,10 +56,10 @@ class Invited:
 
 
 class RawPhone:
-    """One device. `media_port` stands in its SDP; nobody listens there."""
+    """One device, deaf and mute."""
 
-    def __init__(self, endpoint: Endpoint, login: Login, media_port: int) -> None:
-        self.endpoint, self.login, self.media_port = endpoint, login, media_port
+    def __init__(self, endpoint: Endpoint, login: Login) -> None:
+        self.endpoint, self.login = endpoint, login
         self.secure = endpoint.proto == "tls"
         self.phone = self.fresh()
 
@@ -67,7 +69,7 @@ class RawPhone:
         return Phone(self.endpoint, login.domain, login.user, login.auth_user or login.user, login.password)
 
     def sdp(self, **options: str) -> str:
-        return sdp(self.media_port, secure=self.secure, **options)
+        return sdp(secure=self.secure, **options)
 
     async def register(self, expires_s: int = 120) -> None:
         reply = await self.fresh().register(expires_s)
@@ -158,6 +160,6 @@ async def raw_phone(
     host, _, port = product.server(transport).rpartition(":")
     endpoint = await Endpoint.connect(transport, (host, int(port)), (address, 0))
     try:
-        yield RawPhone(endpoint, login, product.ports.take(2, even=True))
+        yield RawPhone(endpoint, login)
     finally:
         endpoint.close()

@@ -321,6 +321,8 @@ class EdgeSide(asyncio.DatagramProtocol):
             rtp.close()
         self._rtps.clear()
         self.dialogs.clear()
+        while not self.dialled.empty():
+            self.dialled.get_nowait()
 
     def close(self) -> None:
         self.forget()

@@ -204,7 +204,7 @@ class Phone:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(2)
+                self.process.wait(6)  # it closes what it writes down only when it ends in order
             except subprocess.TimeoutExpired:
                 self.kill()
         if hasattr(self, "_control"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, true, update
 
 from storage import tables
 from storage.errors import NotFound
@@ -83,6 +83,7 @@ async def get_key(tx: Tx, person_id: str) -> ReaderKey:
 
 async def remove_key(tx: Tx, person_id: str) -> None:
     """A reader who leaves: key, second factor, rights and every wrap go. Raises `NotFound` if there is no key."""
+    await _retire_keks(tx, person_id)
     await tx.write(delete(tables.kek_wraps).where(tables.kek_wraps.c.reader_id == person_id))
     await tx.write(delete(_RIGHTS).where(_RIGHTS.c.person_id == person_id))
     await tx.write(delete(_TOTP).where(_TOTP.c.person_id == person_id))
@@ -116,6 +117,7 @@ async def grant(tx: Tx, person_id: str, purpose: str, granted_by: str, now: date
 async def revoke(tx: Tx, person_id: str, purpose: str) -> None:
     """Takes the right and this reader's wraps of that purpose's KEKs. Raises `NotFound`."""
     keks, wraps = tables.keks, tables.kek_wraps
+    await _retire_keks(tx, person_id, purpose)
     of_purpose = select(keks.c.id).where(keks.c.purpose == purpose)
     await tx.write(delete(wraps).where(wraps.c.reader_id == person_id, wraps.c.kek_id.in_(of_purpose)))
     gone = delete(_RIGHTS).where(_RIGHTS.c.person_id == person_id, _RIGHTS.c.purpose == purpose)
@@ -192,6 +194,14 @@ async def try_totp(tx: Tx, person_id: str, matched_step: int | None, now: dateti
     failures = row["failures"] + 1
     await tx.write(mine.values(failures=failures, locked_until=_locked_until(failures, now)))
     return TotpOutcome.WRONG if matched_step is None else TotpOutcome.REPLAYED
+
+
+async def _retire_keks(tx: Tx, person_id: str, purpose: str | None = None) -> None:
+    """No new recording under a KEK that this reader has had: a copy of its wrap may be in a backup."""
+    keks, wraps = tables.keks, tables.kek_wraps
+    had = keks.c.id.in_(select(wraps.c.kek_id).where(wraps.c.reader_id == person_id))
+    of_purpose = keks.c.purpose == purpose if purpose is not None else true()
+    await tx.write(update(keks).where(had, of_purpose).values(not_after=keks.c.created_at))
 
 
 def _locked_until(failures: int, now: datetime) -> datetime | None:

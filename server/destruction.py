@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from config import packs
 from recording import vault
 from retention.gate import Gate, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
@@ -74,7 +75,8 @@ class RecordingDestruction:
         """Somebody objected while it ran. None if it is destroyed already, with an entry that says so.
 
         May be asked again after a crash at any moment: what is done is done, what is not is finished. Raises
-        DestructionIncomplete, StorageError, OSError: then something is left, and it says so.
+        DestructionIncomplete, StorageError, OSError: then something is left, and it says so; DestructionRefused where
+        the pack keeps what was recorded.
         """
         async with self._database.read() as tx:
             try:
@@ -85,7 +87,9 @@ class RecordingDestruction:
         if proven and (await self._erasable.remains(rec_id)).nothing:
             return None
         pack = f"{recording.purpose or 'destroyed'}@{recording.pack_version or '1'}"
-        item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at)
+        known = packs.load().get(recording.purpose or "")
+        destroys = known is None or known.destroy_on_objection
+        item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at, destroys)
         plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
         receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
         body = receipt.to_json()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from config import packs
 from recording import keys as key_tools
 from recording import proof, vault
 from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
@@ -269,11 +270,13 @@ class RecordingDesk:
                 sha256=sealed.sha256,
             )
 
-    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
-        """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it."""
+    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> bool:
+        """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it.
+        False: not yet, it is owed."""
         self._running.discard(rec_id)
         await self._let_go(rec_id)
         await self._now_or_later(rec_id, lambda: self._destroy(rec_id, ledger_seq, now))
+        return rec_id not in self._owed
 
     async def _now_or_later(self, rec_id: str, deed: Callable[[], Awaitable[object]]) -> object:
         try:
@@ -410,7 +413,8 @@ class RecordingDesk:
 
 
 async def _objection_to(tx: Tx, recording: Recording) -> int | None:
-    if recording.call_id is None:
+    pack = packs.load().get(recording.purpose or "")
+    if recording.call_id is None or (pack is not None and not pack.destroy_on_objection):
         return None
     return await evidence.objection_to(tx, recording.call_id, max(recording.consent_refs, default=0))
 

@@ -37,7 +37,7 @@ class StopRecording:
 
 @dataclass(frozen=True, slots=True)
 class DestroyRecording:
-    """End the recording and destroy all of it through the deletion gate: key first, then bytes."""
+    """End the recording and destroy all of it through the deletion gate; RecordingDestroyed when that is done."""
 
     leg: str  # whose objection it was
 
@@ -67,6 +67,11 @@ class RecordingCut:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingDestroyed:
+    """What had been recorded is gone, and its absence was verified: now it may be said."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Somebody with the right to it (or the end of the daemon) ends the call."""
 
@@ -75,4 +80,13 @@ class HangUp:
 
 
 Act = p.Command | Wait | Note | StartRecording | StopRecording | DestroyRecording
-Happening = p.Event | p.WorkerGone | TimedOut | RecordingStarted | RecordingFailed | RecordingCut | HangUp
+Happening = (
+    p.Event
+    | p.WorkerGone
+    | TimedOut
+    | RecordingStarted
+    | RecordingFailed
+    | RecordingCut
+    | RecordingDestroyed
+    | HangUp
+)

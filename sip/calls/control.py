@@ -477,7 +477,8 @@ class _Conversation:
         rec_id = await self._stop_capture() or self._kept
         if rec_id is not None:
             self._kept = None
-            await self._control.recordings.destroy(rec_id, self._objection_seq, self._control.now())
+            if await self._control.recordings.destroy(rec_id, self._objection_seq, self._control.now()):
+                self._events.put_nowait(acts.RecordingDestroyed())
 
     # --- after a crash ----------------------------------------------------------------------------
 

@@ -43,8 +43,9 @@ class Recordings(Protocol):
     async def discard(self, rec_id: str, now: datetime) -> None:
         """It was begun and nothing was captured: take it back."""
 
-    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
-        """Through the deletion gate, for the objection in that ledger entry (None: it could not be written down)."""
+    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> bool:
+        """Through the deletion gate, for the objection in that ledger entry (None: it could not be written down).
+        False if it could not be done now; then it is tried again."""
 
 
 class CallBook(Protocol):

@@ -24,6 +24,7 @@ from sip.calls.acts import (
     Happening,
     Note,
     RecordingCut,
+    RecordingDestroyed,
     RecordingFailed,
     RecordingStarted,
     StartRecording,
@@ -343,11 +344,17 @@ class Script:
         self.outcome.recording = "objected"
         terms = self._terms(event.leg[0])
         yield from self._note(self.evidence(event.leg, terms, "objection", event.digit, event.media_ms))
-        if self._capturing or self._cut:
+        recorded = self._capturing or self._cut
+        if recorded:
             self._capturing = self._cut = False
             yield DestroyRecording(event.leg) if self.plan.recording.destroy_on_objection else StopRecording()
         if terms is not None and terms.on_refusal == "end_call":
             raise _Ended(603, "recording-refused", "Recording refused")
+        if not recorded:
+            yield from self._begin_saying(event.leg, "PROMPT_REFUSED")
+
+    def _say_that_it_is_gone(self) -> Step[None]:
+        """To both sides, and not before it is so."""
         for leg in (CALLER, self._callee):
             if leg is not None and self._legs[leg] is LegState.UP:
                 yield from self._begin_saying(leg, "PROMPT_STOPPED")
@@ -494,6 +501,8 @@ class Script:
                 self.outcome.recording = "recorded"
             case RecordingFailed():
                 self._no_recording("failed")
+            case RecordingDestroyed():
+                yield from self._say_that_it_is_gone()
             case RecordingCut() if self._capturing:
                 self._no_recording("cut")
                 self._cut = True

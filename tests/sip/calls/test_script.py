@@ -22,7 +22,24 @@ from sip.worker import protocol as p
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 COMPANY = CompanyFacts("Acme", "FR", ("fr", "en"))
-PROMPTS = ["PROMPT_OPTIN", "PROMPT_OPTOUT_QUALITY", "PROMPT_MIFID", "PROMPT_STAFF", "PROMPT_LONG", "PROMPT_REFUSED", "PROMPT_TIMEOUT", "PROMPT_STOPPED", "PROMPT_MUST_END", "PROMPT_BUSY", "PROMPT_NO_ANSWER", "PROMPT_NOT_AVAILABLE", "PROMPT_DECLINED", "PROMPT_UNKNOWN", "PROMPT_ERROR", "PROMPT_ECHO"]
+PROMPTS = [
+    "PROMPT_OPTIN",
+    "PROMPT_OPTOUT_QUALITY",
+    "PROMPT_MIFID",
+    "PROMPT_STAFF",
+    "PROMPT_LONG",
+    "PROMPT_REFUSED",
+    "PROMPT_TIMEOUT",
+    "PROMPT_STOPPED",
+    "PROMPT_MUST_END",
+    "PROMPT_BUSY",
+    "PROMPT_NO_ANSWER",
+    "PROMPT_NOT_AVAILABLE",
+    "PROMPT_DECLINED",
+    "PROMPT_UNKNOWN",
+    "PROMPT_ERROR",
+    "PROMPT_ECHO",
+]
 
 
 def plan(
@@ -213,9 +230,10 @@ def test_objection_in_conversation_destroys_and_is_said_to_both() -> None:
     call = accepted(plan())
     call.feed(acts.RecordingStarted())
     did = call.feed(p.Digit("a", "2", 7000))
-    assert kinds(did) == ["Note", "DestroyRecording", "Play", "Play"]
-    assert call.playing() == "PROMPT_STOPPED"
+    assert kinds(did) == ["Note", "DestroyRecording"]
     assert call.script.outcome.recording == "objected"
+    assert kinds(call.feed(acts.RecordingDestroyed())) == ["Play", "Play"]  # said when it is so, and not before
+    assert call.playing() == "PROMPT_STOPPED"
     assert kinds(call.feed(p.Digit("a", "2", 8000))) == ["SendDigit"]  # nothing to object to any more
 
 
@@ -365,7 +383,7 @@ def test_what_was_kept_of_a_recording_that_was_cut_can_be_objected_to(keys: str)
     did: list[Any] = []
     for leg, digit in zip(keys[::2], keys[1::2], strict=True):
         did = call.feed(p.Digit({"a": "a", "b": "b0"}[leg], digit, 9000))
-    assert kinds(did) == ["Note", "DestroyRecording", "Play", "Play"]
+    assert kinds(did) == ["Note", "DestroyRecording"]
     assert call.script.outcome.recording == "objected"
     assert kinds(call.feed(p.Digit("a", "2", 9500))) == ["SendDigit"]
 

@@ -70,6 +70,7 @@ class RecordingDestruction:
         self._database = database
         self._erasable = RecordingErasable(database, vault_dir, clock)
         self._gate = Gate(signing, _commitment_key(signing))
+        self._turn = asyncio.Lock()  # one destruction, one receipt
 
     async def on_objection(self, rec_id: str, ledger_seq: int | None, now: datetime) -> Receipt | None:
         """Somebody objected while it ran. None if it is destroyed already, with an entry that says so.
@@ -78,6 +79,10 @@ class RecordingDestruction:
         DestructionIncomplete, StorageError, OSError: then something is left, and it says so; DestructionRefused where
         the pack keeps what was recorded.
         """
+        async with self._turn:
+            return await self._destroy(rec_id, ledger_seq, now)
+
+    async def _destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> Receipt | None:
         async with self._database.read() as tx:
             try:
                 recording = await recordings.get(tx, rec_id)

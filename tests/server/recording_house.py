@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recording import keys as key_tools
 from recording import vault
@@ -72,6 +72,7 @@ class House:
 
     db: Database
     vault_dir: Path
+    ledger_public: Ed25519PublicKey
     kek_signer: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     proof_signer: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     reader_secrets: dict[str, bytes] = field(default_factory=dict)  # by person id, escrow included
@@ -216,7 +217,7 @@ async def house(directory: Path, template: Path) -> AsyncIterator[House]:
     db = await Database.open(sqlite_url(directory / "beffroi.sqlite3"), fields, ledger_key)
     place = directory / "vault"
     place.mkdir(0o700)
-    made = House(db, place)
+    made = House(db, place, ledger_key.public_key())
     await made.escrow()
     yield made
     made.close()

@@ -48,14 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         top.print_help(sys.stderr)
         return 2
     args.data = (args.data if hasattr(args, "data") else default_data()).absolute()
-    return _run(args)
+    status = _run(args)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Nobody can read our output any more. The interpreter must not try again: its failure would be our status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or 1
+    return status
 
 
 def _run(args: argparse.Namespace) -> int:
     verbose = getattr(args, "verbose", False)
     try:
-        status = int(args.handler(args))
-        sys.stdout.flush()
+        return int(args.handler(args))
     except Failure as failure:
         if verbose:
             raise
@@ -65,15 +71,12 @@ def _run(args: argparse.Namespace) -> int:
         tell("beffroi: interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not try to flush it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # process boundary: a person gets one line, --verbose gives the traceback
         if verbose:
             raise
         tell(f"beffroi: {type(error).__name__}: {error}. Type it again with --verbose, and report what it shows.")
         return 1
-    return status
 
 
 def _status(failure: Failure, command: str) -> int:

@@ -9,7 +9,6 @@ import re
 import secrets
 import signal
 import socket
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +24,8 @@ from tests.sip.edge.test_malformed import TORTURE
 
 
 def children(pid: int) -> list[int]:
-    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(word) for word in out.stdout.split() if Path(f"/proc/{word}/comm").exists()]  # not ps itself
+    """In order of birth. From /proc alone: a bare system has no ps."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def lives(pid: int) -> bool:

@@ -128,6 +128,7 @@ async def test_a_killed_zygote_is_replaced(tmp_path: Path, ports: Ports) -> None
         zygote = pool.zygote_pid
         os.kill(zygote, signal.SIGKILL)
         await until(lambda: ends == [p.WorkerGone()])  # its children die with it: each call hears of it once
+        await until(lambda: pool.zygote_pid != zygote)
         worker = await asyncio.wait_for(pool.acquire(), 10)
         assert pool.zygote_pid != zygote and worker.pid not in before
         await until(lambda: sum(alive(pid) and stopped(pid) for pid in pool.worker_pids()) == 2, 10)

@@ -138,12 +138,14 @@ class Database:
 
 
 def _engine(url: URL) -> AsyncEngine:
+    # Without it every error holds the values of its statement: numbers, in a log.
+    shared: dict[str, Any] = {"pool_size": _CONNECTIONS, "pool_timeout": 15, "hide_parameters": True}
     if url.get_backend_name() == "postgresql":
         # The server itself ends what a dead node left open, or its locks would stop the others.
         limits = {"lock_timeout": "10s", "statement_timeout": "15s", "idle_in_transaction_session_timeout": "30s"}
         args: dict[str, Any] = {"timeout": 10, "command_timeout": 20, "server_settings": limits}
-        return create_async_engine(url, pool_size=_CONNECTIONS, pool_pre_ping=True, pool_timeout=15, connect_args=args)
-    engine = create_async_engine(url, pool_size=_CONNECTIONS, pool_timeout=15)
+        return create_async_engine(url, pool_pre_ping=True, connect_args=args, **shared)
+    engine = create_async_engine(url, **shared)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

@@ -72,7 +72,7 @@ def _prepare(plan: EdgePlan, paths: Paths, whoever: Identity | None) -> None:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
             shutil.copyfileobj(original, copy)
-        if whoever is not None:
-            os.chown(target, whoever.uid, whoever.gid)
+            if whoever is not None:  # the file, not the name: the directory is theirs, and a name may become a link
+                os.fchown(copy.fileno(), whoever.uid, whoever.gid)
     if whoever is not None:
         os.chown(plan.run_dir, whoever.uid, whoever.gid)

@@ -144,8 +144,8 @@ def _write(plan: EdgePlan, identity: Identity | None) -> Path:
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-        if identity is not None and os.geteuid() == 0:
-            os.chown(path, identity.uid, identity.gid)
+            if identity is not None and os.geteuid() == 0:  # the file: its name may be a link by now, to anything
+                os.fchown(file.fileno(), identity.uid, identity.gid)
     if identity is not None and os.geteuid() == 0:
         os.chown(plan.run_dir, identity.uid, identity.gid)
     return config

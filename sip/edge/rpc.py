@@ -59,11 +59,11 @@ class RpcClient:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             self._own.unlink(missing_ok=True)
             _sweep(self._server.parent)
-            sock.bind(str(self._own))
-            self._own.chmod(0o600)
+            _bind_private(sock, self._own)
             if os.geteuid() == 0 and self._server.parent.stat().st_uid != 0:
-                owner = self._server.parent.stat()
-                os.chown(self._own, owner.st_uid, owner.st_gid)  # the edge has dropped root and must reach us
+                owner = self._server.parent.stat()  # the edge has dropped root and must reach us
+                # Never through a link: the directory is the edge's, and we are root.
+                os.chown(self._own, owner.st_uid, owner.st_gid, follow_symlinks=False)
         except OSError:
             sock.close()
             raise
@@ -136,6 +136,15 @@ def _sweep(directory: Path) -> None:
         match = _OWN_NAME.fullmatch(path.name)
         if match and not Path("/proc", match[1]).exists():
             path.unlink(missing_ok=True)
+
+
+def _bind_private(sock: socket.socket, path: Path) -> None:
+    """Bound with mode 0600 from its first moment."""
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(before)
 
 
 def _result(method: str, reply: Mapping[str, object]) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Literal
@@ -15,21 +16,35 @@ from config.settings import Settings
 from server.failure import Failure
 from sip.edge.template import EdgeLimits, EdgePlan, EdgeTimers, Listen
 
+_SECRET = re.compile(r"[0-9a-f]{64}")
+RING_SPARE_S = 30  # a question may be asked while it rings no more, and the end is spoken
+
 
 def control_secret(paths: Paths) -> str:
     """The secret between edge and daemon, hexadecimal; made by whichever of the two comes first. Raises Failure."""
     path = paths.control_secret
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
     try:
-        text = path.read_text(encoding="ascii").strip()
+        if not path.exists():
+            _make_secret(path)
+        text = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError as error:
         raise Failure(f"{path} cannot be read", "Run this as the user of the service, or as root") from error
-    if len(text) < 32:
+    if not _SECRET.fullmatch(text):
         raise Failure(f"{path} is damaged", "Remove it, then restart edge and daemon: a new one is made", "damaged")
     return text
+
+
+def _make_secret(path: Path) -> None:
+    """Whole or not at all: the other of the two may be looking. Whoever comes second keeps what is there."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
 
 
 def edge_run_dir(paths: Paths) -> Path:
@@ -72,7 +87,10 @@ def edge_plan(settings: Settings, paths: Paths) -> EdgePlan:
             requests_per_source_per_s=limits.requests_per_source_per_s,
             connections_max=limits.connections_max,
         ),
-        timers=EdgeTimers(call_max_s=settings.calls.max_duration_s + 60),
+        timers=EdgeTimers(
+            call_max_s=settings.calls.max_duration_s + 60,
+            caller_waits_ms=(settings.calls.ring_timeout_s + RING_SPARE_S) * 1000,
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from storage import accounts, devices, lines
 from storage.accounts import Account
 from storage.database import Database
 from storage.devices import Device
+from storage.errors import StorageError
 from storage.lines import Line
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -442,3 +445,14 @@ async def test_warming_up_asks_for_every_prompt_that_a_call_could_need(house: Ho
         for number in ("200", "*43"):
             await house.plan(auth_user=f"{caller}-1", from_user=caller, request_user=number)
     assert house.prompts.asked and house.prompts.asked <= ready
+
+
+async def test_an_error_of_the_directory_names_no_number(house: House, tmp_path: Path) -> None:
+    """What is looked up stands in the statement that failed; the log shows the whole chain of errors."""
+    with sqlite3.connect(tmp_path / "beffroi.sqlite3") as raw:
+        raw.execute("DROP TABLE line_members")
+        raw.execute("DROP TABLE lines")
+    number = "061234" + "5678"  # in two parts: a traceback shows this line
+    with pytest.raises(StorageError) as failure:
+        await house.plan(request_user=number)
+    assert number not in "".join(traceback.format_exception(failure.value))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +47,7 @@ class RecorderClient:
         self._sock = sock  # non-blocking SEQPACKET; closed by _lose
         self._process = process
         self._on_event = on_event
+        self._settings: Configure | None = None  # what the recorder has been told
         self._loop = asyncio.get_running_loop()
         self._seq = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}  # seq -> the answer to come
@@ -77,7 +79,7 @@ class RecorderClient:
         configure = Configure(vault_dir, proof_public, kek_signing_public, bitrate_bps, min_free_mb)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await client._ask("configure", configure.to_wire())
+                await client._configure(configure)
         except BaseException:
             client._closing = True
             client._lose()
@@ -93,6 +95,15 @@ class RecorderClient:
     def alive(self) -> bool:
         """False as soon as the socket has ended."""
         return not self._gone
+
+    async def use(self, *, bitrate_bps: int, min_free_mb: int) -> None:
+        """What recordings that begin from now on go by. Raises RecorderRefused, RecorderGone."""
+        assert self._settings is not None
+        await self._configure(replace(self._settings, bitrate_bps=bitrate_bps, min_free_mb=min_free_mb))
+
+    async def _configure(self, settings: Configure) -> None:
+        await self._ask("configure", settings.to_wire())
+        self._settings = settings
 
     async def begin(self, request: Begin) -> bytes:
         """Make a key, return its wrap (to be committed before go). Raises RecorderRefused, RecorderGone."""

@@ -246,6 +246,8 @@ class Daemon:
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account
         self.pool.resize(settings.calls.warm_workers)
+        recording = settings.recording
+        await self.desk.apply(bitrate_bps=recording.bitrate_bps, min_free_mb=recording.min_free_mb)
         logging.getLogger().setLevel(settings.log.level.upper())
         self._prompts_stale.set()
 

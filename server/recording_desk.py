@@ -155,6 +155,13 @@ class RecordingDesk:
             min_free_mb=self._min_free_mb,
         )
 
+    async def apply(self, *, bitrate_bps: int, min_free_mb: int) -> None:
+        """New settings, for recordings that begin from now on."""
+        self._bitrate_bps, self._min_free_mb = bitrate_bps, min_free_mb
+        if self._recorder is not None and self._recorder.alive:
+            with contextlib.suppress(RecorderGone):  # the next one starts with them
+                await self._recorder.use(bitrate_bps=bitrate_bps, min_free_mb=min_free_mb)
+
     def _on_recorder_event(self, event: Cut | RecorderGone) -> None:
         if isinstance(event, Cut):
             self._on_cut(event.rec_id, event.reason)

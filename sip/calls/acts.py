@@ -73,20 +73,14 @@ class RecordingDestroyed:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """Somebody with the right to it (or the end of the daemon) ends the call."""
+    """Somebody with the right to it (or the end of the daemon) ends the call. ``spoken``: there is time to say so."""
 
     cause: int
     text: str
+    spoken: bool = True
 
 
 Act = p.Command | Wait | Note | StartRecording | StopRecording | DestroyRecording
 Happening = (
-    p.Event
-    | p.WorkerGone
-    | TimedOut
-    | RecordingStarted
-    | RecordingFailed
-    | RecordingCut
-    | RecordingDestroyed
-    | HangUp
+    p.Event | p.WorkerGone | TimedOut | RecordingStarted | RecordingFailed | RecordingCut | RecordingDestroyed | HangUp
 )

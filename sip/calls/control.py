@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 2.0  # from StopCapture to flushed files
 ANSWER_S = 2.5  # for an answer to the edge, which waits little longer
+NOTE_S = 3.0  # for an act of consent to be committed: somebody listens to silence meanwhile
+BEGIN_S = 15.0  # for a recording to begin, in a call that goes on meanwhile
+CLOSE_S = 15.0  # for a record to be committed: until then the call counts among those that go on
 RING_MARGIN_S = 5  # the edge gives a ringing phone up later than the script does
 STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed")
 
@@ -239,7 +242,7 @@ class CallControl:
         """Take no new call, end those that go on, and wait until they have ended."""
         self._draining = True
         for call in list(self._calls.values()):
-            call.arrive(acts.HangUp(503, "The server is being stopped"))
+            call.arrive(acts.HangUp(503, "The server is being stopped", spoken=False))
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -350,11 +353,12 @@ class _Conversation:
         if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
             talk_s = outcome.talk_ended_s - outcome.talk_began_s
         try:
-            await self._control.book.close(
-                ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
-            )
-        except StorageError as error:
-            log.error("call %s leaves no record: %s", self.plan.call_id, error)
+            async with asyncio.timeout(CLOSE_S):
+                await self._control.book.close(
+                    ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
+                )
+        except (StorageError, TimeoutError) as error:
+            log.error("call %s leaves no record: %s", self.plan.call_id, error or "not in time")
         log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)
 
     async def _follow_script(self) -> None:
@@ -385,13 +389,15 @@ class _Conversation:
     async def _note(self, evidence: Evidence) -> None:
         """What cannot be proven is not recorded; the call goes on."""
         try:
-            seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
+            async with asyncio.timeout(NOTE_S):
+                seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
             self._ledger_seqs.append(seq)
             if evidence.act == "objection":
                 self._objection_seq = seq
-        except StorageError as error:
+        except (StorageError, TimeoutError) as error:
             self._provable = False
-            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, error)
+            why = error or "not in time"
+            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, why)
 
     async def _next(self, seconds: float | None) -> acts.Happening:
         try:
@@ -426,12 +432,15 @@ class _Conversation:
             if not self._provable:
                 raise RecordingUnavailable("an act of consent is not in the ledger")
             fds += [os.memfd_create("capture", os.MFD_CLOEXEC) for _ in range(2)]
-            await self._control.recordings.begin(order, (fds[0], fds[1]), self._control.now())
+            async with asyncio.timeout(BEGIN_S):
+                await self._control.recordings.begin(order, (fds[0], fds[1]), self._control.now())
             self.rec_id = rec_id
             self.worker.send(p.Capture(act.first, act.second), fds)
             self._control.counters["recorded"] += 1
-        except (RecordingUnavailable, OSError) as error:
-            log.error("call %s is not recorded: %s", self.plan.call_id, error)
+        except Exception as error:  # the boundary of a recording: whatever it was, the call goes on without
+            if not isinstance(error, RecordingUnavailable | OSError):
+                log.exception("call %s: beginning its recording", self.plan.call_id)
+            log.error("call %s is not recorded: %s", self.plan.call_id, str(error) or type(error).__name__)
             self._control.counters["recording_failed"] += 1
             self._events.put_nowait(acts.RecordingFailed(str(error)))
         finally:

@@ -512,8 +512,8 @@ class Script:
             case p.WorkerGone():
                 self._legs = dict.fromkeys(self._legs, LegState.DOWN)
                 raise _Ended(500, "engine-lost", "")
-            case HangUp(cause=cause, text=text):
-                raise _Ended(cause, "ended-by-us", text)
+            case HangUp(cause=cause, text=text, spoken=spoken):
+                raise _Ended(cause, "ended-by-us", text, told=not spoken)
             case _:
                 pass
         return event

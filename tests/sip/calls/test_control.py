@@ -227,6 +227,25 @@ async def test_a_call_that_was_being_planned_while_draining_began_does_not_begin
     assert stage.control.live() == []
 
 
+@pytest.mark.parametrize(
+    ("where", "limit"), [("note", "NOTE_S"), ("begin", "BEGIN_S"), ("close", "CLOSE_S")], ids=["note", "begin", "close"]
+)
+async def test_a_database_that_does_not_answer_holds_up_nobody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, where: str, limit: str
+) -> None:
+    """Another process may hold SQLite's lock for minutes; each of our writers waits its turn behind the others."""
+    monkeypatch.setattr(control_module, limit, 0.2)
+    (stage.desk if where == "begin" else stage.book).before[where] = lasting(60)  # type: ignore[assignment]
+    stage.planner.plan_ = plan_for(RECORDED)
+    caller, callee = await stage.talk()
+    (call,) = stage.control._calls.values()
+    if where != "close":
+        await until(lambda: call._script.outcome.recording == "failed", 2)
+    await hangs_up(caller, callee)
+    await stage.over(3)
+    assert call._script.outcome.cause == "caller-hung-up"
+
+
 async def test_draining_does_not_wait_for_ever(stage: Stage) -> None:
     caller, _ = await stage.talk()
     stage.book.before["close"] = lasting(60)  # type: ignore[assignment]

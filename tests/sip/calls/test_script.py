@@ -403,6 +403,13 @@ def test_an_operator_ends_a_call() -> None:
     assert call.script.outcome.cause == "ended-by-us"
 
 
+def test_when_the_server_stops_there_is_no_time_for_words() -> None:
+    call = accepted(plan())
+    did = call.feed(acts.HangUp(503, "The server is being stopped", spoken=False))
+    assert "Play" not in kinds(did)
+    assert p.Hangup("a", 503, 503, "The server is being stopped") in did
+
+
 def test_the_echo_test_asks_and_records_one_leg() -> None:
     call = asked(plan(kind=LineKind.ECHO))
     assert call.playing() == "PROMPT_ECHO"

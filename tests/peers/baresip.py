@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -127,6 +129,8 @@ class Phone:
         self.directory = directory
         self.dumps = directory / "heard"
         self.dumps.mkdir(parents=True)
+        # baresip's sndfile cuts a file's name at 128 characters, and then writes nothing, without a word.
+        self._short = Path(tempfile.gettempdir()) / f"heard-{secrets.token_hex(6)}"  # a link, from start to stop
         self.log = directory / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.events: list[Event] = []
@@ -148,7 +152,7 @@ class Phone:
                 says=said,
                 rtp_first=rtp_first,
                 rtp_last=rtp_first + 2 * max_calls + 1,
-                dumps=self.dumps,
+                dumps=self._short,
                 control_port=self._control_port,
             )
         )
@@ -171,6 +175,7 @@ class Phone:
     def start(self) -> Self:
         if self._verify:
             check_certificate(*self._verify)
+        self._short.symlink_to(self.dumps)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["baresip", "-f", self.directory], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -207,6 +212,7 @@ class Phone:
                 self.process.wait(6)  # it closes what it writes down only when it ends in order
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._short.unlink(missing_ok=True)
         if hasattr(self, "_control"):
             self._control.close()
             self._reader.join(2)

@@ -12,7 +12,7 @@ import pytest
 from sip.edge.protocol import Banned
 from sip.edge.template import EdgePlan
 from tests.peers.sipclient import Phone, credentials
-from tests.sip.edge.conftest import DOMAIN, Daemon, Edge, bent, run, until
+from tests.sip.edge.conftest import DOMAIN, Daemon, Edge, bent, run
 
 URI = f"sip:{DOMAIN}"
 OFFICE, OUTSIDER = "127.0.0.2", "127.0.0.3"
@@ -157,8 +157,11 @@ async def test_strangers_are_held_back_by_address_but_an_office_is_told_to_wait(
             phones = [await edge.phone("udp", "x", local_ip=address) for _ in range(20)]
             for phone in phones:
                 phone.endpoint.send(phone.request("REGISTER", URI))
-            if address == OFFICE:
-                await until(lambda phones=phones: not any(phone.endpoint.inbox.empty() for phone in phones))
+            for _ in range(8 if address == OFFICE else 0):  # as timer E does (RFC 3261 17.1.2.2): UDP may lose one
+                await asyncio.sleep(0.5)
+                for phone in phones:
+                    if phone.endpoint.inbox.empty():
+                        phone.endpoint.send(phone.request("REGISTER", URI))
             await asyncio.sleep(0.3)
             for phone in phones:
                 silent = phone.endpoint.inbox.empty()

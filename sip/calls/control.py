@@ -287,6 +287,7 @@ class _Conversation:
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
         self._ledger_seqs: list[int] = []
+        self._writing: set[asyncio.Task[None]] = set()  # acts of consent on their way into the ledger
         self._provable = True  # every act of consent is in the ledger
         self._objection_seq: int | None = None  # in the consent ledger, once somebody has objected
         self._captured = asyncio.Event()  # the worker writes
@@ -347,6 +348,10 @@ class _Conversation:
                 self._control.counters["engine_lost"] += 1
             await self.clean_edge()  # at once: the phones do not wait for the recorder
             self._then(self._discard_recording)  # one that the script has given up, and that was begun all the same
+            if self._writing:
+                _, late = await asyncio.wait(self._writing, timeout=CLOSE_S)
+                for writing in late:
+                    writing.cancel()
         if outcome.talk_began_s is not None:
             self._control.counters["answered"] += 1
         talk_s = 0.0
@@ -358,7 +363,7 @@ class _Conversation:
                     ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
                 )
         except (StorageError, TimeoutError) as error:
-            log.error("call %s leaves no record: %s", self.plan.call_id, error or "not in time")
+            log.error("call %s leaves no record: %s", self.plan.call_id, str(error) or "not in time")
         log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)
 
     async def _follow_script(self) -> None:
@@ -388,16 +393,25 @@ class _Conversation:
 
     async def _note(self, evidence: Evidence) -> None:
         """What cannot be proven is not recorded; the call goes on."""
+        writing = self._group.create_task(self._write_down(evidence))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.wait({writing}, timeout=NOTE_S)  # not cancelled: a database that hangs would not let go of us
+        if not writing.done():
+            self._provable = False
+            log.error("call %s: an act of consent is not written down in time", self.plan.call_id)
+
+    async def _write_down(self, evidence: Evidence) -> None:
         try:
-            async with asyncio.timeout(NOTE_S):
-                seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
+            seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
             self._ledger_seqs.append(seq)
             if evidence.act == "objection":
                 self._objection_seq = seq
-        except (StorageError, TimeoutError) as error:
+        except Exception as error:  # the boundary to the ledger
             self._provable = False
-            why = error or "not in time"
-            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, why)
+            if not isinstance(error, StorageError):
+                log.exception("call %s: writing down an act of consent", self.plan.call_id)
+            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, error)
 
     async def _next(self, seconds: float | None) -> acts.Happening:
         try:

@@ -311,6 +311,7 @@ class Script:
             return
         yield StartRecording(CALLER, callee)
         self._capturing = True
+        self.outcome.recording = "failed"  # until it has begun
         if not self._must_record:
             return
         until_s = self._now_s + RECORDER_S
@@ -529,7 +530,7 @@ class Script:
 
     def _no_recording(self, why: str) -> None:
         """There is none, or no more."""
-        if self._capturing and self.outcome.recording in ("recorded", "not-asked"):
+        if self._capturing and self.outcome.recording in ("recorded", "failed", "not-asked"):
             self.outcome.recording = why
         self._capturing = False
         self._recording = False

@@ -235,6 +235,7 @@ async def test_a_database_that_does_not_answer_holds_up_nobody(
 ) -> None:
     """Another process may hold SQLite's lock for minutes; each of our writers waits its turn behind the others."""
     monkeypatch.setattr(control_module, limit, 0.2)
+    monkeypatch.setattr(control_module, "CLOSE_S", 0.2)
     (stage.desk if where == "begin" else stage.book).before[where] = lasting(60)  # type: ignore[assignment]
     stage.planner.plan_ = plan_for(RECORDED)
     caller, callee = await stage.talk()

@@ -388,6 +388,13 @@ def test_what_was_kept_of_a_recording_that_was_cut_can_be_objected_to(keys: str)
     assert kinds(call.feed(p.Digit("a", "2", 9500))) == ["SendDigit"]
 
 
+def test_a_call_that_ends_before_its_recorder_is_ready_says_that_there_is_no_recording() -> None:
+    call = accepted(plan())
+    call.feed(p.LegDown("a", 200, ""))
+    call.finish()
+    assert call.script.outcome.recording == "failed"
+
+
 def test_a_caller_who_never_comes_costs_no_more_than_the_wait() -> None:
     """CANCEL while the edge asked: there is no leg, so nothing is hung up and nobody's answer is waited for."""
     call = Call(plan())

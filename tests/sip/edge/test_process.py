@@ -135,7 +135,7 @@ async def test_it_ends_with_its_supervisor(plan: EdgePlan) -> None:
         child.kill()
         child.wait()
         child.stdout.close()
-    await until(lambda: not any(lives(pid) for pid in everyone), 8)
+    await until(lambda: not any(lives(pid) for pid in everyone), 20)  # its own last resort included (exit_timeout)
 
 
 async def test_sigterm_ends_it_gracefully(plan: EdgePlan) -> None:

@@ -40,6 +40,7 @@ RINGBACK_ON_MS = 1500
 RINGBACK_OFF_MS = 3500
 
 _MEDIA_UP = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+_SAVP = " RTP/SAVP "  # in the line m=audio of an offer (RFC 4568)
 _CODEC_PRIORITY = {"PCMA/8000/1": 255, "PCMU/8000/1": 250}
 
 
@@ -78,10 +79,11 @@ class _Leg:
 class _Call(pj.Call):  # type: ignore[misc]
     """Hands every callback to the loop."""
 
-    def __init__(self, engine: Engine, account: Any, name: str, call_id: int = -1) -> None:
+    def __init__(self, engine: Engine, account: Any, name: str, call_id: int = -1, *, srtp: bool) -> None:
         super().__init__(account, call_id)
         self.engine = engine
         self.name = name
+        self.srtp = srtp
 
     def onCallState(self, _prm: Any) -> None:  # noqa: N802
         info = self.getInfo()
@@ -100,6 +102,10 @@ class _Call(pj.Call):  # type: ignore[misc]
     def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802
         with contextlib.suppress(pj.Error):
             self.engine.on_stream_destroyed(self.name, self, prm.streamIdx)
+
+    def onCallRxOffer(self, prm: Any) -> None:  # noqa: N802
+        if self.srtp and _SAVP not in prm.offer.wholeSdp:
+            prm.statusCode = pj.PJSIP_SC_NOT_ACCEPTABLE_HERE  # what began encrypted goes on encrypted
 
     def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802
         # The edge asks the daemon about a REFER and never relays one: what comes here is not ours.
@@ -322,7 +328,7 @@ class Engine:
     def _dial(self, command: p.Dial) -> None:
         if command.leg in self._legs:
             raise ValueError("a leg is dialled once")
-        call = _Call(self, self._secure if command.srtp else self._plain, command.leg)
+        call = _Call(self, self._secure if command.srtp else self._plain, command.leg, srtp=command.srtp)
         leg = self._legs[command.leg] = _Leg(command.leg, call, dialled=True)
         parameters = pj.CallOpParam(True)
         parameters.opt.audioCount = 1
@@ -410,7 +416,7 @@ class Engine:
     def _on_incoming(self, account: _Account, call_id: int, message: str) -> None:
         self._read_commands()  # Expect was sent before the INVITE, but the poll may have seen the INVITE first
         expected = self._token is not None and f"X-Beffroi-Leg: {self._token}" in message.split("\r\n")
-        call = _Call(self, account, "a" if expected else "stray", call_id)
+        call = _Call(self, account, "a" if expected else "stray", call_id, srtp=_SAVP in message)
         if not expected:
             parameters = pj.CallOpParam()
             parameters.statusCode = pj.PJSIP_SC_FORBIDDEN

@@ -165,9 +165,9 @@ class Dialog:
         self.send("ACK", cseq=self.cseq)
         return ok
 
-    async def reinvite(self, direction: str = "sendrecv") -> Message:
-        """Hold (sendonly, inactive) and resume; the final answer, acknowledged."""
-        self.send("INVITE", body=self.sdp(direction=direction))
+    async def reinvite(self, direction: str = "sendrecv", *, sdp: str = "") -> Message:
+        """Hold (sendonly, inactive) and resume, or that offer; the final answer, acknowledged."""
+        self.send("INVITE", body=sdp or self.sdp(direction=direction))
         ok = await self.reply("INVITE")
         self.send("ACK", cseq=self.cseq)
         return ok

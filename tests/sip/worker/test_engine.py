@@ -26,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 A_HZ, B_HZ, PROMPT_HZ = 400, 1000, 500
 ALIGNED_S = 0.04
+CRYPTO = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 
 
 @dataclass
@@ -375,13 +376,35 @@ async def test_a_leg_that_must_be_encrypted_is_not_answered_in_clear(rig: Rig) -
 async def test_an_encrypted_offer_is_answered_encrypted(rig: Rig) -> None:
     rig.send(p.Expect("x"))
     a = await rig.edge.caller(rig.worker.port)
-    key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
-    a.send_invite("x", sdp=a.sdp(profile="RTP/SAVP", extra=key))
+    a.send_invite("x", sdp=a.sdp(profile="RTP/SAVP", extra=CRYPTO))
     await rig.event(p.Incoming)
     rig.send(p.Answer("a", 200))
     ok = await a.established()
     assert b"RTP/SAVP" in ok.body and b"a=crypto:1" in ok.body
     assert (await rig.event(p.LegMedia)).srtp
+
+
+@pytest.mark.promise("P2")
+async def test_what_began_encrypted_goes_on_encrypted(rig: Rig) -> None:
+    """Whatever a phone offers later: the keys have passed by TLS, and the audio does not go back into the clear."""
+    rig.send(p.Expect("x"))
+    a = await rig.edge.caller(rig.worker.port)
+    encrypted = a.sdp(profile="RTP/SAVP", extra=CRYPTO)
+    a.send_invite("x", sdp=encrypted)
+    await rig.event(p.Incoming)
+    rig.send(p.Answer("a", 200))
+    await a.established()
+    assert (await a.reinvite()).code == 488
+    a.send("UPDATE", body=a.sdp())
+    assert (await a.reply("UPDATE")).code == 488
+    held = await a.reinvite(sdp=encrypted.replace("a=sendrecv", "a=sendonly"))
+    assert held.code == 200 and b"RTP/SAVP" in held.body
+    a.send("INVITE")  # without an offer: the worker makes it (RFC 3264 section 5)
+    ours = await a.reply("INVITE")
+    assert ours.code == 200 and b"RTP/SAVP" in ours.body
+    a.send("ACK", cseq=a.cseq, body=encrypted)
+    await asyncio.sleep(0.1)
+    assert rig.none_of(p.LegDown)
 
 
 async def test_hanging_up_says_why(rig: Rig) -> None:

@@ -208,6 +208,7 @@ class WorkerPool:
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,  # pjsip talks before it can be told not to
                 start_new_session=True,
             )
         ours.setblocking(False)

@@ -35,6 +35,7 @@ ANSWER_S = 2.5  # for an answer to the edge, which waits little longer
 NOTE_S = 3.0  # for an act of consent to be committed: somebody listens to silence meanwhile
 BEGIN_S = 15.0  # for a recording to begin, in a call that goes on meanwhile
 CLOSE_S = 15.0  # for a record to be committed: until then the call counts among those that go on
+TROUBLES_LOGGED = 10  # of one call
 RING_MARGIN_S = 5  # the edge gives a ringing phone up later than the script does
 STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed")
 
@@ -283,6 +284,7 @@ class _Conversation:
         self._script = Script(plan)
         self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
         self._sip_call_ids = {CALLER: request.call_id}
+        self._troubles = 0  # what the engine has refused
         self._came = False  # the caller's INVITE has reached the worker
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
@@ -323,7 +325,9 @@ class _Conversation:
                     event.tx_packets,
                 )
             case p.Trouble(where=where, why=why):
-                log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
+                self._troubles += 1
+                if self._troubles <= TROUBLES_LOGGED:  # a phone can cause many, with keys and offers
+                    log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
             case p.CaptureStopped() | p.Left() | p.WorkerGone():
                 self._flushed.set()
         self._events.put_nowait(event)

@@ -394,6 +394,16 @@ async def test_a_capture_that_the_worker_refuses_is_taken_back_at_once(recorded:
     assert [live.recording for live in recorded.control.live()] == [False]
 
 
+async def test_a_phone_that_provokes_the_engine_does_not_fill_the_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.talk()
+    (call,) = stage.control._calls.values()
+    for _ in range(100):
+        call.arrive(p.Trouble("command", "PJ_ETOOMANY"))
+    assert caplog.text.count("the media engine refused") == control_module.TROUBLES_LOGGED
+
+
 async def test_a_cut_reaches_only_its_own_call(recorded: Stage) -> None:
     await recorded.talk()
     await recorded.talk()

@@ -268,3 +268,31 @@ def test_an_edge_that_is_started_again_is_told_all_and_calls_go_on_being_made(pa
         phone.events.clear()
         scene.registered(phone.start())
     pair.check_it_can_call()
+
+
+# --- phones -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.full
+@pytest.mark.timeout(240)
+@pytest.mark.promise("P19", "L9")
+@pytest.mark.parametrize("gone", ["caller", "callee", "both"])
+def test_phones_that_vanish_are_missed_and_their_call_ends(pairs: list[Pair], gone: str, tmp_path: Path):
+    """No BYE comes from a phone without power: the edge asks every half minute, and twice in vain is enough."""
+    pair = pairs[0]
+    product = pair.product
+    known = scene.rec_ids(product)
+    pair.talk(3)
+    vanished = [pair.caller] * (gone != "callee") + [pair.callee] * (gone != "caller")
+    left = [phone for phone in (pair.caller, pair.callee) if phone not in vanished]
+    for phone in vanished:
+        phone.kill()
+    scene.until(lambda: not scene.live_calls(product), "the call has ended", 120, every_s=2)
+    for phone in left:
+        assert phone.count("CALL_CLOSED") == phone.count("CALL_ESTABLISHED")
+    nothing_is_left(product)
+    assert check_recording(product, known, 3, tmp_path)["state"] == "whole"
+    for phone in vanished:
+        phone.stop()
+        phone.events.clear()
+        scene.registered(phone.start())

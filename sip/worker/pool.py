@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 READY_S = 10.0
 REFILL_AFTER_S = 0.1  # a fork costs some 20 ms of CPU: not while the call that took the last one is being set up
+SLOT_S = 1.0  # for ports to come free: a worker lingers a moment after its call
 LEAVE_S = 5.0  # from Leave to the end of the process
 RTP_PORTS_PER_WORKER = 16  # four legs of RTP and RTCP, and room for a re-bind
 _WAKE = b"\r\n\r\n"  # CRLF keep-alive, RFC 5626 section 4.4.1
@@ -111,6 +112,7 @@ class WorkerPool:
         self._zygote: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()  # two zygotes at once would end the workers of the first
         self._wanted = asyncio.Event()
+        self._freed = asyncio.Event()  # set when a slot has come free, or a warm worker is there
         self._waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._closing = False
         self.crashes = 0  # workers that ended without Left, for the metrics
@@ -163,15 +165,34 @@ class WorkerPool:
 
     async def acquire(self) -> Worker:
         """A running worker, warm if one waits, else forked now. Raises NoWorker."""
+        worker = self._awake()
+        if worker is None and not self._slots:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SLOT_S):
+                    worker = await self._next_free()
+        if worker is None:
+            worker = await self._spawn()
+        self._wanted.set()
+        return worker
+
+    def _awake(self) -> Worker | None:
+        """A warm worker, running again; None if none waits."""
         while self._warm:
             worker = self._warm.pop(0)
             self._wanted.set()
             self._read(worker)  # if it has died meanwhile, this says so
             if not worker.gone and _signalled(worker, signal.SIGCONT):
                 return worker
-        worker = await self._spawn()
-        self._wanted.set()
-        return worker
+        return None
+
+    async def _next_free(self) -> Worker | None:
+        """All ports are in use: those of a call that has just ended come free in a moment."""
+        while not self._slots:
+            self._freed.clear()
+            await self._freed.wait()
+            if (worker := self._awake()) is not None:
+                return worker
+        return None
 
     def release(self, worker: Worker) -> None:
         """The conversation is over and the worker was told to leave: one that does not is ended."""
@@ -189,6 +210,7 @@ class WorkerPool:
             worker = await self._spawn()
             if _signalled(worker, signal.SIGSTOP):
                 self._warm.append(worker)
+                self._freed.set()
 
     async def _ensure_zygote(self) -> socket.socket:
         async with self._starting:
@@ -311,6 +333,7 @@ class WorkerPool:
             worker.deliver(p.WorkerGone())
         worker.ready.set()
         self._wanted.set()
+        self._freed.set()
 
     def _forget_zygote(self) -> None:
         if self._orders is not None:

@@ -69,13 +69,15 @@ class Desk:
 
     did: list[tuple[str, str]] = field(default_factory=list)
     before: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    fds: tuple[int, int] | None = None
+    fds: tuple[int, int] | None = None  # of the capture that was begun last: whoever looks at them closes them
 
     async def _do(self, name: str, rec_id: str) -> None:
         self.did.append((name, rec_id))
         await self.before.get(name, nothing)()
 
     async def begin(self, order: RecordingOrder, fds: tuple[int, int], now: datetime) -> None:
+        for fd in self.fds or ():
+            os.close(fd)
         self.fds = (os.dup(fds[0]), os.dup(fds[1]))
         self.order = order
         await self._do("begin", order.rec_id)
@@ -192,6 +194,16 @@ class Stage:
         dialog = await self.phones.called()
         assert dialog.invite is not None
         answer = await self.dial(dialog.invite["X-Beffroi-Leg"], dialog.worker[1])
+        assert isinstance(answer, ToDevices), answer
+        return dialog
+
+    async def rung_by(self, port: int) -> Dialog:
+        """As `rung`, where several workers dial at once: whom this one has dialled."""
+        await until(lambda: any(d.worker[1] == port and d.invite for d in self.phones.dialogs.values()))
+        dialog = next(d for d in self.phones.dialogs.values() if d.worker[1] == port and d.invite)
+        await self.phones.give_audio(dialog)
+        assert dialog.invite is not None
+        answer = await self.dial(dialog.invite["X-Beffroi-Leg"], port)
         assert isinstance(answer, ToDevices), answer
         return dialog
 

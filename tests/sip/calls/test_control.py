@@ -425,18 +425,22 @@ async def test_a_recording_that_never_ends_being_begun_does_not_keep_the_phones(
     await callee.request("BYE", 2)
 
 
+async def idle(pool: WorkerPool) -> int:
+    """Nobody calls and the warm workers are there again; how many descriptors this process then has."""
+    await until(lambda: len(pool._all) == len(pool._warm) == 2, 8)
+    await asyncio.sleep(0.05)  # transports close in the loop's next turns
+    return len(os.listdir("/proc/self/fd"))
+
+
 async def test_descriptors_of_a_capture_are_not_kept(recorded: Stage) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = await idle(recorded.pool)
     for _ in range(3):
         caller, callee = await recorded.talk()
         await capturing(recorded)
-        assert recorded.desk.fds is not None
-        for fd in recorded.desk.fds:
-            os.close(fd)
         await hangs_up(caller, callee)
         await recorded.over()
         recorded.phones.forget()
-    await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1, 2)
+    assert await idle(recorded.pool) <= before + 2, "those of the last are the desk's"
 
 
 async def test_a_record_that_cannot_be_written_ends_no_other_call(stage: Stage) -> None:
@@ -450,3 +454,72 @@ async def test_a_record_that_cannot_be_written_ends_no_other_call(stage: Stage) 
     await stage.over()
     stage.book.before.clear()
     await stage.talk()
+
+
+# --- all of it at once --------------------------------------------------------------------------------------------
+
+ENDINGS = ["caller", "callee", "operator", "cancel", "busy", "killed", "cut", "never"]
+
+
+async def one_call(stage: Stage, ending: str) -> None:
+    """One call that ends so."""
+    if ending == "never":
+        assert isinstance(await stage.control.on_request(stage.request()), ToWorker)
+        return
+    placed = await stage.place()
+    callee = await stage.rung_by(placed.answer.port)
+    if ending == "busy":
+        callee.refuse(486, "Busy Here")
+        assert (await placed.caller.reply("INVITE")).code == 486
+        return
+    if ending == "cancel":
+        callee.ring()
+        ringing = await placed.caller.provisional(180)
+        placed.caller.send_cancel(ringing["Via"].split("branch=")[1].split(";")[0])
+        await callee.request("CANCEL")
+        callee.refuse(487, "Request Terminated")
+        return
+    await callee.pick_up()
+    await placed.caller.established()
+    (call,) = [c for c in stage.control._calls.values() if c.worker.port == placed.answer.port]
+    await until(lambda: call._script.outcome.talk_began_s is not None)
+    await asyncio.sleep(0.1)
+    match ending:
+        case "caller":
+            await hangs_up(placed.caller, callee)
+        case "callee":
+            await hangs_up(callee, placed.caller)
+        case "operator":
+            stage.control.hang_up(call.plan.call_id)
+            await both_hear_of_it(placed.caller, callee)
+        case "killed":
+            os.kill(call.worker.pid, signal.SIGKILL)
+        case "cut":
+            stage.control.on_recorder_event(call.rec_id, "disk")
+            await hangs_up(placed.caller, callee)
+
+
+async def test_an_evening_of_calls_leaves_nothing(
+    engines: tuple[WorkerPool, EdgeSide], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip.calls.script.INVITE_S", 0.5)
+    pool, phones = engines
+    descriptors = await idle(pool)
+    tasks = len(asyncio.all_tasks())
+    async with at_work(Stage(pool, phones)) as stage:
+        stage.planner.plan_ = plan_for(RECORDED)
+        for wave in range(3):
+            endings = ENDINGS[wave:] + ENDINGS[:wave]
+            for four in (endings[:4], endings[4:]):
+                await asyncio.gather(*(one_call(stage, ending) for ending in four))
+                await stage.over()
+        assert len(stage.book.closed) == 24
+        assert stage.control._dials == {} and stage.control._beginning == 0
+        begun = [rec_id for name, rec_id in stage.desk.did if name == "begin"]
+        ended = [rec_id for name, rec_id in stage.desk.did if name != "begin"]
+        assert sorted(begun) == sorted(ended), "each recording that was begun was ended, once"
+    for fd in stage.desk.fds or ():
+        os.close(fd)
+    assert await idle(pool) <= descriptors
+    assert sorted(pool._slots + [worker.slot for worker in pool._all]) == list(range(pool.capacity))
+    assert len(asyncio.all_tasks()) == tasks

@@ -287,8 +287,12 @@ class EdgeSide(asyncio.DatagramProtocol):
         """Whom a worker has dialled next. Its RTP socket is opened here."""
         async with asyncio.timeout(timeout_s):
             dialog = await self.dialled.get()
-        dialog.rtp = await self._rtp()
+        await self.give_audio(dialog)
         return dialog
+
+    async def give_audio(self, dialog: Dialog) -> None:
+        """The RTP socket of somebody who was dialled."""
+        dialog.rtp = await self._rtp()
 
     async def _rtp(self) -> Rtp:
         rtp = await Rtp.open()

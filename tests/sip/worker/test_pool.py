@@ -57,7 +57,22 @@ async def test_warm_workers_wait_stopped_and_are_given_in_order(tmp_path: Path, 
         assert len({worker.slot for worker in (taken, other)}) == 2
 
 
-async def test_a_worker_that_leaves_gives_its_ports_back(tmp_path: Path, ports: Ports) -> None:
+async def test_a_call_waits_for_the_ports_of_one_that_has_just_ended(tmp_path: Path, ports: Ports) -> None:
+    """A worker lingers for a moment: at full load that is no reason to refuse the next call."""
+    async with running(config(tmp_path, ports, warm=1, workers=2)) as pool:
+        await filled(pool, 1)
+        first, second = await pool.acquire(), await pool.acquire()
+        first.send(p.Leave())
+        second.send(p.Leave())
+        again = await asyncio.gather(pool.acquire(), pool.acquire())
+        assert {worker.pid for worker in again} & {first.pid, second.pid} == set()
+        assert all(not worker.gone and not stopped(worker.pid) for worker in again)
+
+
+async def test_a_worker_that_leaves_gives_its_ports_back(
+    tmp_path: Path, ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "SLOT_S", 0.05)
     told = Told()
     async with running(config(tmp_path, ports, warm=0, workers=1), told) as pool:
         assert pool.capacity == 1

@@ -97,6 +97,16 @@ def hang_up_during_the_prompt(call: Call) -> None:
     call.hang_up()
 
 
+def hold_during_the_prompt(call: Call) -> None:
+    """Who has put the call on hold hears nothing: what was said meanwhile was not heard."""
+    call.asked()
+    call.caller.command("hold")
+    time.sleep(PROMPT_S / 2)
+    call.caller.command("resume")
+    call.talk()
+    call.hang_up()
+
+
 def more_then_accept(call: Call) -> None:
     call.asked()
     call.caller.press("0")
@@ -177,7 +187,8 @@ class Expected:
     answer: Callable[[Call], None]
     recorded: str | None
     """State of the recording afterwards; None where there never was one."""
-    caller: list[str]
+    caller: list[str] | None
+    """None where it does not matter."""
     callee: list[str]
     acts: list[Act]
     outcome: str
@@ -253,6 +264,10 @@ CASES: dict[str, Expected] = {
     "opt-out, hang-up": Expected(
         hang_up_during_the_prompt, None, ["optout_quality"], [], [("hangup", "PROMPT_OPTOUT_QUALITY")], "hung-up",
         "cancelled", line=OPT_OUT,
+    ),
+    "opt-out, on hold during the prompt": Expected(
+        hold_during_the_prompt, None, None, ["caller"], [("prompt_failed", "PROMPT_OPTOUT_QUALITY")], "failed",
+        line=OPT_OUT,
     ),
     "opt-out, objection later": Expected(
         accept_then(caller_objects), "destroyed",

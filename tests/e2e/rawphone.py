@@ -5,6 +5,7 @@ It sends no audio (the other side hears nothing of it); baresip and SIPp do. Bui
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -78,11 +79,14 @@ class RawPhone:
     # --- being called -------------------------------------------------------------------------------------------------
 
     async def request(self, method: str, timeout_s: float = 5.0) -> Message:
-        """The next request of this method; OPTIONS and replies are passed over."""
-        while True:
-            message = await self.endpoint.receive(timeout_s)
-            if not message.code and message.method == method:
-                return message
+        """The next request of this method. OPTIONS are answered meanwhile, replies and the rest passed over."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await self.endpoint.receive(timeout_s)
+                if not message.code and message.method == "OPTIONS":
+                    self.endpoint.send(answer(message, 200, "OK"))
+                elif not message.code and message.method == method:
+                    return message
 
     async def invited(self, timeout_s: float = 5.0) -> Invited:
         return Invited(await self.request("INVITE", timeout_s), secrets.token_hex(4))

@@ -7,6 +7,7 @@ company's own audio replaces each by a short tone, and what a phone heard is tol
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import sqlite3
@@ -286,6 +287,17 @@ def recorder_pids(product: Product) -> list[int]:
     """Seen from outside: also while the daemon has not noticed yet."""
     assert product.daemon is not None
     return [p.pid for p in tree([product.daemon.pid]) if "recording.recorder" in p.command]
+
+
+def survivors(product: Product) -> list[str]:
+    """Command lines of all processes that were started for this data directory and live."""
+    mark = f"BEFFROI_DATA={product.data}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [command for command in found if command]
 
 
 def assert_in_order(product: Product) -> None:

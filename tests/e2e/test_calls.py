@@ -98,8 +98,8 @@ def house(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         product.add_account("anna", "701", language="fr")
         product.add_account("ben", "702", language="fr")
         quiet = {"amplitude": 2500}  # so that a prompt over it stays the louder one
-        anna = product.phone("anna", "anna", "udp", says=tones.tone(CALLER_HZ, 60, **quiet))
-        ben = product.phone("ben", "ben", "tls", says=tones.tone(CALLEE_HZ, 60, **quiet))
+        anna = product.phone("anna", "anna", "udp", says=tones.tone(CALLER_HZ, 120, **quiet))
+        ben = product.phone("ben", "ben", "tls", says=tones.tone(CALLEE_HZ, 120, **quiet))
         with anna, ben:
             scene.registered(anna, ben)
             yield House(product, anna, ben)
@@ -177,6 +177,18 @@ def test_not_registered_and_unknown(house: House):
 
 def test_nobody_calls_himself(house: House):
     assert house.anna_dials("701").anna_closed().startswith("404 ")
+
+
+@pytest.mark.promise("3.3")
+async def test_who_wants_to_be_unknown_is_unknown(house: House):
+    """RFC 3323: the phone that rings is told nothing; call control knows all the same."""
+    async with raw_phone(house.product, "anna") as hidden:
+        since = len(house.ben.events)
+        sent = await hidden.dial("702", from_uri="sip:anonymous@anonymous.invalid")
+        rung = await asyncio.to_thread(house.ben.wait, "CALL_INCOMING", since=since)
+        assert "anonymous" in rung["peeruri"].lower()
+        assert "701" not in str(rung) and "anna" not in str(rung).lower()
+        await cancelled(hidden, sent)
 
 
 @pytest.mark.promise("P1")
@@ -370,6 +382,30 @@ def test_while_it_rings_after_the_question_the_caller_hears_it_ring(house: House
     assert talk.story(house.anna) == ["optin", "ringback"]
 
 
+@pytest.mark.full
+@pytest.mark.timeout(150)
+@pytest.mark.promise("P13")
+async def test_a_call_that_lasts_too_long_is_ended_with_a_reason(house: House):
+    house.product.configure(calls__max_duration_s=60)
+    house.product.cli("reload")
+    try:
+        async with raw_phone(house.product, "anna") as phone:
+            since = len(house.ben.events)
+            await phone.dial("702")
+            await asyncio.to_thread(house.ben.wait, "CALL_INCOMING", since=since)
+            house.ben.answer()
+            ok = await phone.phone.final()
+            phone.endpoint.send(phone.sequel("ACK", ok))
+            began = time.monotonic()
+            bye = await phone.ended(timeout_s=90)
+            assert 55 < time.monotonic() - began < 70
+            assert "Maximum duration" in bye["Reason"]
+            await asyncio.to_thread(house.ben.wait, "CALL_CLOSED", since=since)
+    finally:
+        house.product.configure(calls__max_duration_s=14400)
+        house.product.cli("reload")
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
@@ -418,9 +454,15 @@ async def another_account_still_calls(phone: RawPhone, house: House) -> None:
     since = len(house.ben.events)
     sent = await phone.dial("702")
     await asyncio.to_thread(house.ben.wait, "CALL_INCOMING", since=since)
+    await cancelled(phone, sent)
+
+
+async def cancelled(phone: RawPhone, sent: Any) -> None:
+    """Gives up a call that was not answered."""
     phone.endpoint.send(cancel(sent))
-    assert (await phone.phone.final()).method == "CANCEL"
-    assert (await phone.phone.final()).code == 487
+    replies = [await phone.phone.final(), await phone.phone.final()]
+    assert sorted((reply.method, reply.code) for reply in replies) == [("CANCEL", 200), ("INVITE", 487)]
+    phone.endpoint.send(phone.phone.ack(sent.uri, next(r for r in replies if r.method == "INVITE")))
 
 
 def cancel(sent: Any) -> str:

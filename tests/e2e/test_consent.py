@@ -179,7 +179,8 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.replac
 @every_case
 @pytest.mark.promise("2.2", "2.3", "2.4", "2.16")
 def test_each_side_hears_what_it_must_and_nothing_before(case: str, seen: Seen):
-    assert seen.caller == CASES[case].caller
+    if CASES[case].caller is not None:
+        assert seen.caller == CASES[case].caller
     assert seen.callee == CASES[case].callee
 
 

@@ -198,7 +198,10 @@ def test_a_killed_daemon_comes_back_to_phones_that_hear_of_it(pairs: list[Pair],
     talking.talk(6)
     ringing.dial()
     product.kill_daemon()
-    time.sleep(1)
+    # Zygote and workers die with it; the recorder finishes what it has and goes; the edge stays.
+    scene.until(
+        lambda: not [c for c in scene.survivors(product) if "python" in c and " edge" not in c], "the rest ends"
+    )
     assert not talking.is_over()  # nobody is there to tell
     back_at = time.monotonic()
     product.start_daemon(wait=False)

@@ -42,6 +42,15 @@ def test_a_second_start_is_ready_in_three_seconds(product_files: Product):
             phone.registered()
 
 
+@pytest.mark.promise("P19")
+def test_when_it_has_stopped_no_process_of_it_is_left(product_files: Product):
+    with product_files as product:
+        kinds = scene.survivors(product)
+        for part in ("serve", "edge", "kamailio", "recording.recorder", "sip.worker.zygote"):
+            assert [command for command in kinds if part in command], part
+    assert scene.survivors(product_files) == []
+
+
 @pytest.fixture(scope="module")
 def talking(shared_product: Product) -> Iterator[tuple[Phone, Phone]]:
     """Two phones that are in a call from the first test of this part to the last."""

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
 RECOVERY_S = 3.0  # for what a crash left, before phones are served
+LOOK_S = 30.0  # between two looks at what the edge knows
 RESTART_S = 0.5  # before a part that failed is begun again; twice as long each time
 RESTART_MAX_S = 60.0
 
@@ -118,6 +119,7 @@ class Daemon:
                 group.create_task(self._kept("edge", self.edge.run), name="edge")
                 group.create_task(self.pool.run(), name="workers")
                 group.create_task(self._kept("prompts", self._keep_prompts), name="prompts")
+                group.create_task(self._kept("comparing", self._compare), name="comparing")
                 await stop.wait()
                 log.info("stopping")
                 await self.calls.drain(DRAIN_S)
@@ -196,6 +198,24 @@ class Daemon:
             if dialog.worker_port not in ours:
                 log.info("a dialog without a worker is ended at the edge")
                 await self.edge.clear(dialog)
+
+    async def _compare(self) -> None:
+        """End calls of which the edge has known nothing at two looks in a row: their phones have hung up long ago, and
+        a worker that hangs has not noticed."""
+        lost: set[str] = set()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            up = self.calls.legs_up()
+            try:
+                known = {dialog.call_id for dialog in await self.edge.dialogs()} if up else set()
+            except RpcError:
+                lost = set()
+                continue
+            missing = {up[sip_call_id] for sip_call_id in up.keys() - known}
+            for call_id in missing & lost:
+                log.error("call %s is ended: the edge has not known it for %.0f s", call_id, LOOK_S)
+                self.calls.hang_up(call_id, 503, "The call was lost")
+            lost = missing - lost
 
     async def _on_worker(self, port: int) -> None:
         with contextlib.suppress(RpcError):  # an edge that is away is told all ports when it is back

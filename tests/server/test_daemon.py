@@ -186,6 +186,42 @@ async def test_a_call_that_begins_while_the_edge_is_asked_is_neither_ended_nor_m
     assert edge.cleared == [] and ended == []
 
 
+@pytest.mark.parametrize(("known", "ended"), [(set(), ["call"]), ({"one"}, ["call"]), ({"one", "two"}, [])])
+async def test_a_call_that_the_edge_has_lost_is_ended_after_two_looks(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, known: set[str], ended: list[str]
+) -> None:
+    """A worker that hangs does not notice that its phones have gone: nobody else would, until the longest duration."""
+    looks: list[int] = []
+    edge = Edge([dialog(call_id, 4001) for call_id in sorted(known)], lambda: looks.append(len(seen)))
+    seen: list[str] = []
+    monkeypatch.setattr(module, "LOOK_S", 0.02)
+    monkeypatch.setattr(daemon, "edge", edge)
+    monkeypatch.setattr(daemon.calls, "legs_up", lambda: {} if seen else {"one": "call", "two": "call"})
+    monkeypatch.setattr(daemon.calls, "hang_up", lambda call_id, *_: seen.append(call_id))
+    task = asyncio.get_running_loop().create_task(daemon._compare())  # noqa: TID251 - cancelled below
+    await until(lambda: bool(seen) or len(looks) > 4)
+    task.cancel()
+    assert seen == ended and looks[:2] == [0, 0], "one look is not enough: a dialog may just be coming up"
+
+
+async def test_an_edge_that_does_not_answer_has_lost_nobody(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Silent(Edge):
+        async def dialogs(self) -> list[Dialog]:
+            asked.append(1)
+            raise RpcError("dlg.briefing", 0, "no answer")
+
+    monkeypatch.setattr(module, "LOOK_S", 0.02)
+    monkeypatch.setattr(daemon, "edge", Silent())
+    monkeypatch.setattr(daemon.calls, "legs_up", lambda: {"one": "call"})
+    monkeypatch.setattr(daemon.calls, "hang_up", lambda *_: pytest.fail("nobody knows"))
+    task = asyncio.get_running_loop().create_task(daemon._compare())  # noqa: TID251 - cancelled below
+    await until(lambda: len(asked) > 3)
+    assert not task.done()
+    task.cancel()
+
+
 async def test_a_directory_that_cannot_be_read_leaves_the_edge_for_another_try(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ class Daemon:
         )
         self._group: asyncio.TaskGroup | None = None
         self._prompts_stale = asyncio.Event()
+        self._gone_workers: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then end in order."""
@@ -119,6 +120,7 @@ class Daemon:
                 group.create_task(self._kept("edge", self.edge.run), name="edge")
                 group.create_task(self.pool.run(), name="workers")
                 group.create_task(self._kept("prompts", self._keep_prompts), name="prompts")
+                group.create_task(self._kept("gone workers", self._forget_workers), name="gone workers")
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
                 await stop.wait()
                 log.info("stopping")
@@ -222,14 +224,16 @@ class Daemon:
             await self.edge.allow_worker(port)
 
     def _on_worker_gone(self, port: int) -> None:
-        if self._group is not None:
-            self._group.create_task(self._forget_worker(port))
+        """Told from the middle of the pool's own work, also while the daemon ends: nothing here may fail or wait."""
+        self._gone_workers.put_nowait(port)
 
-    async def _forget_worker(self, port: int) -> None:
-        if port in self.pool.ports:
-            return  # the kernel has given it to another worker already
-        with contextlib.suppress(RpcError):
-            await self.edge.forget_worker(port)
+    async def _forget_workers(self) -> None:
+        while True:
+            port = await self._gone_workers.get()
+            if port in self.pool.ports:
+                continue  # the kernel has given it to another worker already
+            with contextlib.suppress(RpcError):
+                await self.edge.forget_worker(port)
 
     def _on_cut(self, rec_id: str | None, why: str) -> None:
         self.calls.on_recorder_event(rec_id, why)

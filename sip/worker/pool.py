@@ -153,6 +153,8 @@ class WorkerPool:
                     log.error("no warm worker: %s", error)
                     await asyncio.sleep(_ZYGOTE_RETRY_S)
                 except Exception:  # the boundary of this task: calls fork their own workers meanwhile
+                    if _cancelled():
+                        raise  # else what went wrong while ending would keep the daemon from it
                     log.exception("the warm workers cannot be kept")
                     await asyncio.sleep(_ZYGOTE_RETRY_S)
         finally:
@@ -354,6 +356,11 @@ class WorkerPool:
             self._discard(worker)
         self._forget_zygote()
         self._waker.close()
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _signalled(worker: Worker, number: signal.Signals) -> bool:

@@ -80,6 +80,22 @@ async def test_without_an_edge_it_waits_and_stops_in_order(daemon: Daemon, caplo
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
 
 
+async def test_stopped_while_a_worker_is_made_known_to_the_edge_it_ends_at_once(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pool gives the worker up in the middle of its own end; that may not keep it alive."""
+    asked = asyncio.Event()
+
+    async def never(_: int) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(daemon.edge, "allow_worker", never)
+    async with serving(daemon):
+        await asyncio.wait_for(asked.wait(), 10)
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
 @pytest.mark.parametrize("error", [KeyError("a fault"), Unavailable("locked"), OSError(28, "No space left on device")])
 async def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
@@ -239,6 +255,8 @@ async def test_a_port_that_another_worker_has_got_meanwhile_stays_trusted(
     edge = Edge()
     monkeypatch.setattr(daemon, "edge", edge)
     monkeypatch.setattr(type(daemon.pool), "ports", property(lambda _: [4001]))
-    await daemon._forget_worker(4001)
-    await daemon._forget_worker(4002)
-    assert edge.forgotten == [4002]
+    for port in (4001, 4002):
+        daemon._on_worker_gone(port)
+    task = asyncio.get_running_loop().create_task(daemon._forget_workers())  # noqa: TID251 - ended below
+    await until(lambda: edge.forgotten == [4002], 2)
+    task.cancel()

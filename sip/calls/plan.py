@@ -38,6 +38,17 @@ class PromptFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Party:
+    """One side of a call. Numbers and names are personal data: never logged."""
+
+    account_id: str | None
+    number: str  # what is dialled to reach it
+    display: str
+    language: str
+    country: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One INVITE to the callee: all devices of one kind, forked by the edge."""
 
@@ -47,21 +58,40 @@ class Target:
     owners: Mapping[str, str] = field(default_factory=dict)  # contact_key -> account id, to tell who answered
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkTarget:
+    """One INVITE to a provider."""
+
+    leg: str
+    trunk_id: str
+    number: str  # what the provider is asked for: "+33123456789", "3631", "112"
+    from_user: str  # number presented; "anonymous" where it is hidden
+    from_display: str
+    srtp: bool
+    ipv6: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)  # P-Asserted-Identity, Privacy, Diversion, Geolocation
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What rings at once, and when it is its turn.
+
+    The first stage (``parent`` -1) rings first. A later one rings when the stage ``parent`` was tried last of its own
+    chain and ended with a cause in ``after`` (words of ``Outcome.cause``: busy, declined, not-available, no-answer,
+    unknown, failed; and trunk-failed, when a provider did not take the call).
+    """
+
+    targets: tuple[Target | TrunkTarget, ...]
+    ring_s: float
+    callee: Party
+    parent: int = -1
+    after: frozenset[str] = frozenset()
+
+
 def contact_key(uri: str) -> str:
     """user@host:port of a Contact, by which the one that answered is known again; "" if there is none in it."""
     found = _CONTACT.search(uri)
     return found[1] if found is not None else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """One side of a call. Numbers and names are personal data: never logged."""
-
-    account_id: str | None
-    number: str  # what is dialled to reach it
-    display: str
-    language: str
-    country: str | None
 
 
 @dataclass(frozen=True, slots=True)

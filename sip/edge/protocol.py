@@ -20,6 +20,7 @@ _MAX_TEXT = 1024  # characters of any one field that a peer wrote
 _MAX_CSEQ = 2**32 - 1
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
+_NUMBER = re.compile(r"\+?[0-9]{2,20}")
 _REASON = re.compile(r"[A-Za-z0-9 ,.'/()-]{1,80}")
 _KINDS: Mapping[tuple[str, bool], Kind] = {
     ("INVITE", False): "invite",
@@ -51,6 +52,14 @@ class EdgeRequest:
     refer_to: str = ""  # the URI of Refer-To as sent, with its headers (?Replaces=...); refer only
     content_type: str = ""  # message only
     body: bytes = b""  # message only
+    trunk: str = ""  # id of the trunk that it came from; then auth_user is ""
+    to_user: str = ""  # user part of To, as sent: some providers put the number called there
+    asserted: str = ""  # user part of P-Asserted-Identity (RFC 3325), of a trunk only
+    private: bool = False  # Privacy: id, or an anonymous From (RFC 3323)
+    g722: bool = False  # the offer holds G722/8000
+    ipv6: bool = False  # the offer's audio is IPv6
+    from_tag: str = ""
+    to_tag: str = ""  # refer only: of the dialog it came in
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,16 @@ class ToDevices:
     ring_timeout_s: int = 60
 
 
-Answer = Reply | ToWorker | ToDevices
+@dataclass(frozen=True, slots=True)
+class ToTrunk:
+    """Send a worker's INVITE to the provider of this trunk, asking for this number."""
+
+    trunk: str
+    number: str  # "+33123456789", "3631": what goes into the request URI, digits and a leading + only
+    ring_timeout_s: int = 60
+
+
+Answer = Reply | ToWorker | ToDevices | ToTrunk
 
 
 def parse(frame: bytes) -> EdgeRequest | EdgeEvent | Welcome | Pong:
@@ -177,6 +195,10 @@ def answer(transaction: tuple[int, int], what: Answer) -> bytes:
                 | {"act": "devices", "users": "/".join(auth_users), "profile": profile}
                 | {"ring_ms": ring_timeout_s * 1000}
             )
+        case ToTrunk(trunk, number, ring_timeout_s):
+            if not _TOKEN.fullmatch(trunk) or not _NUMBER.fullmatch(number):
+                raise ValueError("a trunk is named by its id, a number by digits with a leading + at most")
+            return _dump(head | {"act": "trunk", "trunk": trunk, "number": number, "ring_ms": ring_timeout_s * 1000})
 
 
 def check_user(user: str) -> None:

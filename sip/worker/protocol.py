@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_PACKET_BYTES = 65536
 
@@ -26,9 +26,14 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Accept the one INVITE that carries this token as leg ``a``; every other INVITE is refused with 403."""
+    """Accept the one INVITE that carries this token as ``leg``; every other INVITE is refused with 403.
+
+    ``ipv6``: its audio goes over IPv6 (RFC 4291), from the media address of that family.
+    """
 
     token: str
+    leg: str = "a"
+    ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class Dial:
     from_user: str
     from_display: str
     srtp: bool  # offer RTP/SAVP (SDES, RFC 4568) and nothing else; False: RTP/AVP and nothing else
+    ipv6: bool = False  # its audio goes over IPv6
+    headers: dict[str, str] = field(default_factory=dict)  # more headers of the INVITE: Diversion, Privacy ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,23 @@ class Ringback:
 
 
 @dataclass(frozen=True, slots=True)
+class Music:
+    """Start or stop a WAV file played to a leg again and again, for somebody who waits. ``path`` "" when it stops."""
+
+    leg: str
+    on: bool
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A short signal to one leg; nobody else hears it. ``name``: "done", "refused", "warning"."""
+
+    leg: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bridge:
     """Connect (or part) the audio of two legs, both ways."""
 
@@ -104,7 +128,7 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class SendDigit:
-    """Send one digit on a leg as RFC 4733 event."""
+    """Send one digit on a leg as RFC 4733 event; as INFO (application/dtmf-relay) where the other side has no events."""
 
     leg: str
     digit: str
@@ -117,6 +141,31 @@ class Capture:
 
     first: str
     second: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseCapture:
+    """Let silence flow into both channels of the running capture, so that time is kept; or end that."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell a leg how the transfer that it asked for goes: NOTIFY with message/sipfrag (RFC 3515 section 2.4.5).
+    ``final`` ends the implicit subscription."""
+
+    leg: str
+    code: int
+    reason: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Ask for a leg's figures now; answered by LegQuality."""
+
+    leg: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +189,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """The expected INVITE has arrived as leg ``a``."""
+    """The expected INVITE has arrived, as the leg that Expect named."""
 
     leg: str
     sip_call_id: str
@@ -182,12 +231,30 @@ class LegDialled:
 
 @dataclass(frozen=True, slots=True)
 class LegMedia:
-    """Media of a leg came up, changed or was put on hold."""
+    """Media of a leg came up, changed or was put on hold. ``held``: the other side has put us on hold (sendonly or
+    inactive, RFC 3264 section 8.4); ``active`` stays true then."""
 
     leg: str
     active: bool
     codec: str = ""
     srtp: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LegNetwork:
+    """How a leg's audio travels, in kinds and never in addresses: told once audio has come, and when it changes.
+
+    ``signalled``: kind of the address in the other side's SDP: "loopback", "private", "public", "none" (0.0.0.0).
+    ``source``: kind of the address that audio really comes from, "" if none has come. ``moved``: it is not the
+    signalled one. ``locked``: audio from anywhere else is not heard any more.
+    """
+
+    leg: str
+    signalled: str
+    source: str
+    moved: bool
+    locked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +298,8 @@ class CaptureStopped:
 
 @dataclass(frozen=True, slots=True)
 class LegQuality:
-    """RTP figures of a leg at its end (RFC 3550 section 6.4)."""
+    """RTP figures of a leg (RFC 3550 section 6.4), at its end or when Measure asked. tx_lost and tx_jitter_us are what
+    the other side reports in RTCP, 0 while it reports nothing."""
 
     leg: str
     rx_packets: int
@@ -239,6 +307,10 @@ class LegQuality:
     rx_jitter_us: int
     tx_packets: int
     rtt_us: int
+    tx_lost: int = 0
+    tx_jitter_us: int = 0
+    codec: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +341,16 @@ Command = (
     | Play
     | StopPlay
     | Ringback
+    | Music
+    | Tone
     | Bridge
     | Echo
     | SendDigit
     | Capture
+    | PauseCapture
     | StopCapture
+    | Notify
+    | Measure
     | Leave
 )
 Event = (
@@ -284,6 +361,7 @@ Event = (
     | LegDown
     | LegDialled
     | LegMedia
+    | LegNetwork
     | PlayEnded
     | PlayFailed
     | Digit

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from sip.worker import protocol as p
 
 KINDS = [*p.Command.__args__, *p.Event.__args__]
-_TYPES: dict[type, st.SearchStrategy[Any]] = {
+_TYPES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=40),
     int: st.integers(-(2**40), 2**40),
     bool: st.booleans(),
+    dict[str, str]: st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=4),
 }
 
 

@@ -128,7 +128,7 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class SendDigit:
-    """Send one digit on a leg as RFC 4733 event; as INFO (application/dtmf-relay) where the other side has no events."""
+    """Send one digit on a leg as RFC 4733 event; else as INFO (application/dtmf-relay)."""
 
     leg: str
     digit: str

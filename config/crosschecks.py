@@ -28,6 +28,7 @@ def cross_problems(settings: Settings) -> _Found:
     yield from _listening(settings)
     yield from _clashes(settings)
     yield from _media(settings)
+    yield from _addresses(settings)
     yield from _bounds(settings)
     yield from _storage(settings)
     yield from _secrets(settings)
@@ -129,6 +130,36 @@ def _media(s: Settings) -> _Found:
         )
 
 
+def _addresses(s: Settings) -> _Found:
+    if s.media.address6 and ipaddress.ip_address(s.media.address).version == 6:
+        yield _one(
+            "media.address6",
+            f'"{s.media.address6}"',
+            "stands beside media.address, which is IPv6 already",
+            "write the IPv4 address into media.address, or leave media.address6 empty",
+            "media.address",
+        )
+    if not s.media.public_address:
+        return
+    public, own = ipaddress.ip_address(s.media.public_address), ipaddress.ip_address(s.media.address)
+    if public.version != own.version:
+        yield _one(
+            "media.public_address",
+            f'"{s.media.public_address}"',
+            "is not of the same kind as media.address",
+            f"write an IPv{own.version} address",
+            "media.address",
+        )
+    elif not s.media.local_networks:
+        yield _one(
+            "media.local_networks",
+            "[]",
+            "leaves no phone that may be told media.address",
+            "name the networks of the house, or leave media.public_address empty",
+            "media.public_address",
+        )
+
+
 def _bounds(s: Settings) -> _Found:
     if s.sip.registration_min_s > s.sip.registration_max_s:
         yield _one(
@@ -145,6 +176,13 @@ def _bounds(s: Settings) -> _Found:
             "is above calls.max_concurrent",
             f"give at most {s.calls.max_concurrent}",
             "calls.max_concurrent",
+        )
+    if s.numbering.outside_prefix.startswith("1"):
+        yield _one(
+            "numbering.outside_prefix",
+            f'"{s.numbering.outside_prefix}"',
+            "begins as emergency numbers do",
+            "choose another, such as 0 or 9",
         )
     if len(set(s.company.languages)) != len(s.company.languages):
         yield _one("company.languages", list(s.company.languages), "names a language twice", "name each once")

@@ -7,6 +7,7 @@ takes effect at the next start only; all others follow a reload.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -51,6 +52,52 @@ def _address(text: str) -> str:
     return str(parsed)
 
 
+def _address6(text: str) -> str:
+    if not text:
+        return text
+    checked = _address(text)
+    if ipaddress.ip_address(checked).version != 6:
+        raise _wrong("is not an IPv6 address", "write an address such as 2001:db8::7, or leave it empty")
+    return checked
+
+
+def _public_address(text: str) -> str:
+    return _address(text) if text else text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        remedy = "write a network such as 192.168.0.0/16 or 2001:db8::/32"
+        if "host bits" in str(error):
+            remedy = f"write {ipaddress.ip_network(text, strict=False)}"
+        raise _wrong("is not a network", remedy) from None
+
+
+def _country_or_empty(code: str) -> str:
+    return _country(code) if code else code
+
+
+def _digits(text: str) -> str:
+    if text and not (text.isascii() and text.isdigit()):
+        raise _wrong("is not made of digits", "write digits only, or leave it empty")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise _wrong("is not a name", "write the name as `beffroi trunk list` or `beffroi account list` shows it")
+    return text
+
+
+def _location(text: str) -> str:
+    if not _LOCATION.fullmatch(text):
+        remedy = "write an address between < and >, such as <https://example.org/site.xml> (RFC 6442 section 4.1)"
+        raise _wrong("is not a Geolocation header", remedy)
+    return text
+
+
 def _link(text: str) -> str:
     if text and not text.startswith(("https://", "http://")):
         raise _wrong("is not a web address", "start it with https://, or leave it empty")
@@ -62,6 +109,9 @@ def _pkcs11_module(text: str) -> str:
         raise _wrong("is not a full path", "write a path such as /usr/lib/softhsm/libsofthsm2.so")
     return text
 
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LOCATION = re.compile(r"<[a-z][a-z0-9+.-]*:[!-;=?-~]{1,400}>(;[!-;=?-~]{1,100})?")
 
 Listen = Annotated[str, AfterValidator(_endpoint)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -171,7 +221,8 @@ class Sip(Section):
 
 
 class Limits(Section):
-    """Floods and scanners. A source is an address; a whole office may stand behind one."""
+    """Floods and scanners (a source is an address; a whole office may stand behind one), and what an account may
+    spend on calls outside unless it has limits of its own."""
 
     auth_failures_per_source: int = Field(
         default=20,
@@ -222,6 +273,38 @@ class Limits(Section):
         json_schema_extra=RESTART,
         description=("TCP and TLS connections that the edge keeps open at once."),
     )
+    international: bool = Field(
+        default=False,
+        description="Whether accounts may call abroad unless they have limits of their own; opened for each is safer.",
+    )
+    premium: bool = Field(
+        default=False,
+        description="Whether accounts may call numbers at a raised tariff, satellites and prefixes nobody knows.",
+    )
+    minutes_per_day: int = Field(
+        default=0,
+        ge=0,
+        le=100000,
+        description="Minutes that one account may talk to numbers outside in a day; 0 sets no limit.",
+    )
+    money_per_day_cents: int = Field(
+        default=0,
+        ge=0,
+        le=10000000,
+        description="What one account may spend in a day by the rates entered, in cents; 0 sets no limit.",
+    )
+    warn_before_s: int = Field(
+        default=60,
+        ge=10,
+        le=600,
+        description="How long before its limit a call is told aloud that it will end, in seconds.",
+    )
+    alert_at_percent: int = Field(
+        default=80,
+        ge=1,
+        le=100,
+        description="At which part of a limit an alert is raised, in percent.",
+    )
 
 
 class Media(Section):
@@ -231,6 +314,25 @@ class Media(Section):
         default="127.0.0.1",
         json_schema_extra=RESTART,
         description=("The address of this machine that phones are told to send their audio to."),
+    )
+    address6: Annotated[str, AfterValidator(_address6)] = Field(
+        default="",
+        json_schema_extra=RESTART,
+        description="The same for phones that speak IPv6; empty: they are offered no audio by IPv6.",
+    )
+    public_address: Annotated[str, AfterValidator(_public_address)] = Field(
+        default="",
+        json_schema_extra=RESTART,
+        description=(
+            "Where a router forwards audio from outside to this machine: what phones and providers beyond "
+            "media.local_networks are told instead of media.address. Empty: nothing stands between."
+        ),
+    )
+    local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "127.0.0.0/8", "::1/128"),
+        strict=False,
+        json_schema_extra=RESTART,
+        description="Networks that reach media.address itself; only with media.public_address.",
     )
     rtp_port_first: Port = Field(
         default=20000, json_schema_extra=RESTART, description=("First UDP port for audio (even).")
@@ -264,6 +366,70 @@ class Calls(Section):
         le=50,
         description=("Conversation workers kept ready, so that a call is answered at once."),
     )
+    emergency_reserve: int = Field(
+        default=1,
+        ge=0,
+        le=20,
+        description="Workers beyond calls.max_concurrent that only an emergency call may take.",
+    )
+
+
+class Emergency(Section):
+    """Calls to the ambulance, the police, the fire brigade: they pass whatever else is forbidden or busy."""
+
+    trunks: tuple[Annotated[str, AfterValidator(_name)], ...] = Field(
+        default=(),
+        strict=False,
+        max_length=16,
+        description="Names of the trunks that emergency calls leave by, in order. Empty: every trunk, preferred first.",
+    )
+    notify: tuple[Annotated[str, AfterValidator(_name)], ...] = Field(
+        default=(),
+        strict=False,
+        max_length=50,
+        description="Names of the accounts whose phones are sent a message about each emergency call.",
+    )
+    callback_min: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description=(
+            "For how many minutes a call to the number that was presented rings who called for help, past do not "
+            "disturb and forwards; 0: never."
+        ),
+    )
+    location: dict[str, Annotated[str, AfterValidator(_location)]] = Field(
+        default={},
+        description=(
+            "The Geolocation header sent along (RFC 6442), by account name; 'default' for all others. "
+            'Such as { default = "<https://example.org/site.xml>" }.'
+        ),
+    )
+    drill: bool = Field(
+        default=False,
+        description="For an exercise: every emergency call is only played, nothing leaves this machine.",
+    )
+
+
+class Numbering(Section):
+    """How the numbers that people dial are read."""
+
+    country: Annotated[str, AfterValidator(_country_or_empty)] = Field(
+        default="",
+        description="The country whose habits apply to what is dialled: two letters. Empty: company.country.",
+    )
+    area_code: Annotated[str, AfterValidator(_digits)] = Field(
+        default="",
+        max_length=6,
+        description=(
+            "Put before a number that is only complete with it, where local numbers are dialled without (not in FR)."
+        ),
+    )
+    outside_prefix: Annotated[str, AfterValidator(_digits)] = Field(
+        default="",
+        max_length=3,
+        description="What is dialled to leave the house, such as 0. Emergency numbers pass with and without it.",
+    )
 
 
 class Recording(Section):
@@ -280,6 +446,12 @@ class Recording(Section):
         ge=10,
         le=1000000,
         description=("Megabytes that must be free on the disk; below it no recording begins."),
+    )
+    pause_max_s: int = Field(
+        default=120,
+        ge=10,
+        le=3600,
+        description="After how long a recording that staff has paused goes on by itself, in seconds.",
     )
 
 

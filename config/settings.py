@@ -33,10 +33,12 @@ from config.problems import (
 from config.sections import (
     Calls,
     Company,
+    Emergency,
     Http,
     Limits,
     Log,
     Media,
+    Numbering,
     Recording,
     Secrets,
     Section,
@@ -49,10 +51,12 @@ __all__ = [
     "Change",
     "Company",
     "ConfigError",
+    "Emergency",
     "Http",
     "Limits",
     "Log",
     "Media",
+    "Numbering",
     "Problem",
     "Recording",
     "Secrets",
@@ -74,6 +78,8 @@ class Settings(Section):
     limits: Limits = Limits()
     media: Media = Media()
     calls: Calls = Calls()
+    emergency: Emergency = Emergency()
+    numbering: Numbering = Numbering()
     recording: Recording = Recording()
     storage: Storage = Storage()
     http: Http = Http()
@@ -258,5 +264,11 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return (
+            "{ " + ", ".join(f"{_toml(name)} = {_toml(entry)}" for name, entry in value.items()) + " }"
+            if value
+            else "{}"
+        )
     # A JSON string is a TOML basic string, save for DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

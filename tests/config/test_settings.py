@@ -133,6 +133,19 @@ def test_too_few_audio_ports_for_the_calls() -> None:
         ('[secrets]\nsource = "pkcs11"\n', "secrets.pkcs11_module"),
         ('[company]\nrights_url = "example.org"\n', "company.rights_url"),
         ('[sip]\ntls_listen = ["2001:db8::1:5061"]\n', "sip.tls_listen"),
+        ('[media]\naddress6 = "192.0.2.1"\n', "media.address6"),
+        ('[media]\naddress = "2001:db8::1"\naddress6 = "2001:db8::2"\n', "media.address6"),
+        ('[media]\npublic_address = "here"\n', "media.public_address"),
+        ('[media]\npublic_address = "2001:db8::1"\n', "media.public_address"),
+        ('[media]\npublic_address = "198.51.100.1"\nlocal_networks = []\n', "media.local_networks"),
+        ('[media]\nlocal_networks = ["192.168.0.1/16"]\n', "media.local_networks"),
+        ('[numbering]\narea_code = "1 2"\n', "numbering.area_code"),
+        ('[numbering]\ncountry = "UK"\n', "numbering.country"),
+        ('[numbering]\noutside_prefix = "1"\n', "numbering.outside_prefix"),
+        ('[emergency]\ntrunks = ["a b"]\n', "emergency.trunks"),
+        ('[emergency.location]\ndefault = "https://example.org"\n', "emergency.location.default"),
+        ('[emergency.location]\ndefault = "<https://a>\\r\\nVia: x"\n', "emergency.location.default"),
+        ("[limits]\nalert_at_percent = 101\n", "limits.alert_at_percent"),
     ],
 )  # fmt: skip
 def test_mistakes_between_and_within_keys(text: str, key: str) -> None:
@@ -159,6 +172,19 @@ def test_the_sample_takes_overrides_and_checks_them() -> None:
     for wrong in ({"sip": {"domian": "x"}}, {"spi": {"domain": "x"}}, {"sip": {"worker_port": 80}}):
         with pytest.raises(ConfigError):
             sample(**wrong)
+
+
+def test_the_sample_takes_a_table() -> None:
+    chosen = {"location": {"default": "<https://example.org/site.xml>", "zoé.b": "<cid:a@b>;inserted-by=c"}}
+    assert parse(sample(emergency=chosen)).emergency.location == chosen["location"]
+    with pytest.raises(ConfigError):
+        sample(emergency={"location": {"default": "Rue de la Paix"}})
+
+
+@pytest.mark.promise("P13")
+def test_calls_abroad_and_at_a_raised_tariff_are_closed_unless_opened() -> None:
+    limits = parse("").limits
+    assert (limits.international, limits.premium) == (False, False)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=80))

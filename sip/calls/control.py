@@ -19,10 +19,10 @@ from functools import partial
 from typing import Protocol
 
 from sip.calls import acts
-from sip.calls.plan import CallPlan, Evidence, Refusal, Target, contact_key
+from sip.calls.plan import CallPlan, Evidence, Refusal, Stage, Target, TrunkTarget, contact_key
 from sip.calls.ports import CallBook, ClosedCall, Planner, RecordingOrder, Recordings, RecordingUnavailable
 from sip.calls.script import CALLER, Script
-from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
+from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
 from sip.edge.rpc import RpcError
 from sip.worker import protocol as p
 from sip.worker.pool import NoWorker, Worker, WorkerPool
@@ -85,7 +85,7 @@ class CallControl:
         self.max_per_account = max_per_account
         self._clock = clock
         self._calls: dict[str, _Conversation] = {}
-        self._dials: dict[str, tuple[_Conversation, Target]] = {}  # leg token -> who dials what
+        self._dials: dict[str, tuple[_Conversation, Stage, Target | TrunkTarget]] = {}  # leg token -> who dials what
         self._beginning = 0  # calls that are being planned
         self._beginning_of: Counter[str | None] = Counter()  # account id -> calls that wait for a worker
         self._group: asyncio.TaskGroup | None = None
@@ -172,8 +172,8 @@ class CallControl:
         conversation = _Conversation(self, plan, worker, request, began_at)
         self._calls[plan.call_id] = conversation
         self._idle.clear()
-        for target in plan.targets:
-            self._dials[f"{plan.call_id}-{target.leg}"] = (conversation, target)
+        for stage, target in plan.targets():
+            self._dials[f"{plan.call_id}-{target.leg}"] = (conversation, stage, target)
         assert self._group is not None
         self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
         self.counters["begun"] += 1
@@ -188,8 +188,10 @@ class CallControl:
             log.warning("an INVITE on the workers' socket that no call asked for was refused")
             return Reply(403, "Not A Planned Leg")
         del self._dials[request.leg_token]
-        target = dialled[1]
-        ring_s = int(dialled[0].plan.ring_timeout_s) + RING_MARGIN_S
+        _, stage, target = dialled
+        ring_s = int(stage.ring_s) + RING_MARGIN_S
+        if isinstance(target, TrunkTarget):
+            return ToTrunk(target.trunk_id, target.number, ring_s)
         return ToDevices(target.auth_users, "tls" if target.srtp else "plain", ring_s)
 
     # --- running ----------------------------------------------------------------------------------
@@ -207,7 +209,7 @@ class CallControl:
             self._calls.pop(call_id, None)
             if not self._calls:
                 self._idle.set()
-            for target in conversation.plan.targets:
+            for _, target in conversation.plan.targets():
                 self._dials.pop(f"{call_id}-{target.leg}", None)
 
     def live(self) -> list[LiveCall]:
@@ -338,8 +340,8 @@ class _Conversation:
 
     def _note_answer(self, leg: str, contact: str) -> None:
         """Which of several accounts it was that answered."""
-        for target in self.plan.targets:
-            if target.leg == leg:
+        for _, target in self.plan.targets():
+            if target.leg == leg and isinstance(target, Target):
                 self.answered_by = target.owners.get(contact_key(contact))
 
     async def run(self) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
-from retention.recording_decision import RecordingDecision
+from retention.recording_decision import LegConsent, RecordingDecision
 
 _CONTACT = re.compile(r"sips?:([^;>?]+)")
 
@@ -23,6 +24,8 @@ class LineKind(Enum):
 
     RING = "ring"  # devices of one or more accounts
     ECHO = "echo"  # the caller's own voice
+    SERVICE = "service"  # one sentence, after a deed that the planner has done: a forward set, for instance
+    DRILL = "drill"  # an emergency call that never leaves this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Target:
     auth_users: tuple[str, ...]  # device credentials that ring
     srtp: bool  # True: contacts that came by TLS, RTP/SAVP; False: the others, RTP/AVP
     owners: Mapping[str, str] = field(default_factory=dict)  # contact_key -> account id, to tell who answered
+    ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,17 @@ class Stage:
     after: frozenset[str] = frozenset()
 
 
+Direction = Literal["internal", "outbound", "inbound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How long may be talked. A spoken warning comes at each of ``warn_s`` seconds before the end."""
+
+    talk_s: float
+    warn_s: tuple[float, ...] = ()
+
+
 def contact_key(uri: str) -> str:
     """user@host:port of a Contact, by which the one that answered is known again; "" if there is none in it."""
     found = _CONTACT.search(uri)
@@ -103,13 +118,30 @@ class CallPlan:
     kind: LineKind
     caller: Party
     callee: Party
-    targets: tuple[Target, ...]
+    stages: tuple[Stage, ...]
     recording: RecordingDecision
     metadata_class: str  # none, minimal, standard
     prompts: Mapping[tuple[str, str], PromptFile]  # (prompt id, language)
     ring_timeout_s: float = 60.0
     max_duration_s: float = 14400.0
     caller_hidden: bool = False  # RFC 3323: the callee is shown "anonymous"
+    direction: Direction = "internal"
+    staff: frozenset[str] = frozenset({"b"})  # sides that have * codes instead of the bare objection key
+    emergency: bool = False  # never refused, never cut, no prompts; recorded only where a statute's pack says so
+    private: bool = False  # dialled with the private code: neither recorded nor listed
+    ceiling: Ceiling | None = None
+    trunk_id: str | None = None  # trunk that it came in by
+    originated: bool = False  # click-to-call: leg "a" is dialled by us, stages[0] is the caller's own devices
+    music: Path | None = None  # WAV for whoever waits
+    service: str = ""  # LineKind.SERVICE: id of the prompt that is spoken
+    wideband: bool = False  # takes a 16 kHz worker
+    pickup: str | None = None  # call id of the ringing conversation that is picked up
+
+    def targets(self) -> Iterator[tuple[Stage, Target | TrunkTarget]]:
+        """Everything that may be dialled, with the stage it belongs to."""
+        for stage in self.stages:
+            for target in stage.targets:
+                yield stage, target
 
     def leg_id(self, leg: str) -> str:
         """The opaque id under which ledger and recordings know a leg of this call."""
@@ -123,6 +155,29 @@ class Refusal:
     code: int
     reason: str  # phrase for the phone's display
     cause: str  # for metrics and records: "unknown", "not-registered", "limit" ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """Somebody in a call wants the other side to be connected elsewhere (RFC 3515)."""
+
+    plan: CallPlan
+    referrer: Party
+    stays: Party
+    target: str  # user part of Refer-To, as sent
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Who joins a conversation that goes on, and on which terms. Legs are named c0, c1 ... (d, e at further transfers);
+    ``terms`` speak of any leg of that letter. No terms: the conversation is not recorded from then on.
+    """
+
+    stages: tuple[Stage, ...]
+    callee: Party
+    terms: tuple[LegConsent, ...]
+    prompts: Mapping[tuple[str, str], PromptFile]
+    metadata_class: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +206,5 @@ class Outcome:
     talk_ended_s: float | None = None
     recording: str = "not-asked"  # not-asked, refused, silent, failed, recorded, cut, objected
     evidence: list[Evidence] = field(default_factory=list)
+    transferred: bool = False  # somebody joined in place of one of the first two
+    private: bool = False  # from some moment on it was nobody's business: leaves no record of its own

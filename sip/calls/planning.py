@@ -20,7 +20,18 @@ from retention.consent import ConsentMode
 from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
-from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Refusal, Target, contact_key
+from sip.calls.plan import (
+    CallPlan,
+    Joining,
+    LineKind,
+    Party,
+    PromptFile,
+    Refusal,
+    Stage,
+    Target,
+    TransferRequest,
+    contact_key,
+)
 from sip.edge.protocol import EdgeRequest
 from sip.edge.state import Contact
 from storage import accounts, devices, lines
@@ -156,6 +167,15 @@ class DirectoryPlanner:
             rung = {account.id: _active(await devices.list_all(tx, account.id)) for account in called.members}
         return await self._complete(request, now, caller, called, rung)
 
+    async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
+        return Refusal(501, "Not Implemented", "failed")
+
+    async def plan_joining(self, first: CallPlan, stays: Party, joins: Party, now: datetime) -> Joining:
+        return Joining((), joins, (), {}, first.metadata_class)
+
+    async def plan_origination(self, account_name: str, number: str, now: datetime) -> CallPlan | Refusal:
+        return Refusal(501, "Not Implemented", "failed")
+
     async def _complete(
         self,
         request: EdgeRequest,
@@ -183,7 +203,7 @@ class DirectoryPlanner:
                 caller.id, caller.extension, caller.display_name, self._language(caller, called), caller.country
             ),
             callee=callee,
-            targets=targets,
+            stages=(Stage(targets, self.timing.ring_timeout_s, callee),) if targets else (),
             recording=decision,
             metadata_class=_metadata_class(caller, called),
             prompts=await self._speak(decision, kind, self._language(caller, called)),

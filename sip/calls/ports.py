@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sip.calls.plan import CallPlan, Evidence, Outcome, Refusal
+from sip.calls.plan import CallPlan, Evidence, Joining, Outcome, Party, Refusal, TransferRequest
 from sip.edge.protocol import EdgeRequest
 
 
@@ -26,9 +26,18 @@ class RecordingOrder:
 
 
 class Planner(Protocol):
-    """Decides about a call before it begins."""
+    """Decides about a call before it begins, and about who joins one that goes on."""
 
     async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal: ...
+
+    async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
+        """Blind: whoever is named there is dialled, and joins the side that stays."""
+
+    async def plan_joining(self, first: CallPlan, stays: Party, joins: Party, now: datetime) -> Joining:
+        """Attended: on which terms somebody who is on the line already joins the conversation ``first``."""
+
+    async def plan_origination(self, account_name: str, number: str, now: datetime) -> CallPlan | Refusal:
+        """Click-to-call: the account's own devices ring first, then the number is dialled."""
 
 
 class Recordings(Protocol):

@@ -33,7 +33,7 @@ from sip.calls.acts import (
     Wait,
 )
 from sip.calls.legs import LegState, best_refusal, step
-from sip.calls.plan import CallPlan, Evidence, LineKind, Outcome, PromptFile, Target
+from sip.calls.plan import CallPlan, Evidence, LineKind, Outcome, PromptFile, Target, TrunkTarget
 from sip.worker import protocol as p
 
 CALLER = "a"
@@ -104,6 +104,7 @@ class Script:
         self._cut = False  # a recording came to an early end and was kept: it can still be objected to
         self._callee: str | None = None  # the leg that answered
         self._early: str | None = None  # dialled leg whose early media the caller hears
+        self._ringing_targets = plan.stages[0].targets if plan.stages else ()
         self._star_at_s: float | None = None  # a staff member has pressed * at this time
 
     # --- the call ---------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ class Script:
 
     def _dial(self) -> Step[None]:
         """Ring everything; come back when somebody has answered. Raises _Ended when nobody does."""
-        for target in self.plan.targets:
+        for target in self._ringing_targets:
             yield self._dial_command(target)
             self._legs[target.leg] = LegState.ASKED
         if self.outcome.caller_answered:
@@ -225,7 +226,7 @@ class Script:
                 case p.Digit() if event.leg == CALLER and self._objects(event):
                     yield from self._object(event)
         self.outcome.answered_leg = self._callee
-        for target in self.plan.targets:
+        for target in self._ringing_targets:
             if target.leg != self._callee:
                 yield from self._hang_up(target.leg, 0, 0, "")
         if self._early is not None:
@@ -233,7 +234,18 @@ class Script:
             if self.outcome.caller_answered:
                 yield p.Ringback(CALLER, True)
 
-    def _dial_command(self, target: Target) -> p.Dial:
+    def _dial_command(self, target: Target | TrunkTarget) -> p.Dial:
+        if isinstance(target, TrunkTarget):
+            return p.Dial(
+                target.leg,
+                target.number,
+                f"{self.plan.call_id}-{target.leg}",
+                target.from_user,
+                target.from_display,
+                target.srtp,
+                target.ipv6,
+                dict(target.headers),
+            )
         caller = self.plan.caller
         hidden = self.plan.caller_hidden
         return p.Dial(
@@ -243,6 +255,7 @@ class Script:
             "anonymous" if hidden else caller.number,
             "Anonymous" if hidden else caller.display,
             target.srtp,
+            target.ipv6,
         )
 
     def _pass_ringing(self, leg: str, media: bool) -> Step[None]:
@@ -261,7 +274,7 @@ class Script:
             self._legs[CALLER] = LegState.RINGING
 
     def _all_targets_down(self) -> bool:
-        return all(self._legs[target.leg] is LegState.DOWN for target in self.plan.targets)
+        return all(self._legs[target.leg] is LegState.DOWN for target in self._ringing_targets)
 
     def _connect(self) -> Step[None]:
         """Both sides are there and have been asked: join them, and record if every condition is met."""
@@ -442,7 +455,7 @@ class Script:
         try:
             if self._legs[CALLER] is LegState.UP and end.code != 200:
                 yield p.Ringback(CALLER, False)
-                for target in self.plan.targets:
+                for target in self._ringing_targets:
                     yield from self._hang_up(target.leg, 480, 0, "")
                 if not end.told and CALLER in self._active_media:
                     yield from self._say(CALLER, FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))

@@ -25,7 +25,7 @@ from retention.recording_decision import Party as PolicyParty
 from server.call_book import DatabaseCallBook
 from server.destruction import RecordingDestruction
 from server.recording_desk import DeskKeys, RecordingDesk
-from sip.calls.plan import CallPlan, Evidence, LineKind, Party, Target
+from sip.calls.plan import CallPlan, Evidence, LineKind, Party
 from sip.calls.ports import RecordingOrder
 from storage import keys, ledger, people, readers, recordings
 from storage.database import Database, sqlite_url
@@ -55,7 +55,7 @@ def plan(policy: LinePolicy = QUALITY) -> CallPlan:
         kind=LineKind.RING,
         caller=Party("c" * 32, "101", "Alice", "fr", "FR"),
         callee=Party("d" * 32, "102", "Bob", "fr", "FR"),
-        targets=(Target("b0", ("bob-1",), True),),
+        stages=(),
         recording=decide(policy, parties, COMPANY, NOW),
         metadata_class="minimal",
         prompts={},

@@ -15,7 +15,7 @@ from pathlib import Path
 from retention.recording_decision import CompanyFacts, LinePolicy, decide
 from retention.recording_decision import Party as PolicyParty
 from sip.calls.control import CallControl
-from sip.calls.plan import CallPlan, Evidence, LineKind, Party, Refusal, Target
+from sip.calls.plan import CallPlan, Evidence, LineKind, Party, Refusal, Stage, Target
 from sip.calls.ports import ClosedCall, RecordingOrder
 from sip.edge.protocol import EdgeRequest, ToDevices, ToWorker
 from sip.worker.pool import WorkerPool
@@ -29,6 +29,9 @@ UNRECORDED = LinePolicy("REC_NONE", None, "")
 RECORDED = LinePolicy("REC_EMERGENCY", None, "CSP art. L6311-1")  # without a word: nobody has to be asked first
 
 
+BOB = Party("bob", "102", "Bob", "fr", "FR")
+
+
 def plan_for(policy: LinePolicy = UNRECORDED, *, account: str = "alice") -> CallPlan:
     parties = [PolicyParty("a", "outside", "FR"), PolicyParty("b", "staff", "FR")]
     return CallPlan(
@@ -36,8 +39,8 @@ def plan_for(policy: LinePolicy = UNRECORDED, *, account: str = "alice") -> Call
         line_id=None,
         kind=LineKind.RING,
         caller=Party(account, "101", "Alice", "fr", "FR"),
-        callee=Party("bob", "102", "Bob", "fr", "FR"),
-        targets=(Target("b0", ("bob-1",), False),),
+        callee=BOB,
+        stages=(Stage((Target("b0", ("bob-1",), False),), 20.0, BOB),),
         recording=decide(policy, parties, COMPANY, NOW),
         metadata_class="minimal",
         prompts={},
@@ -147,7 +150,7 @@ class Placed:
     answer: ToWorker
 
 
-class Stage:
+class House:
     """Everything around call control."""
 
     def __init__(self, pool: WorkerPool, phones: EdgeSide, **limits: int) -> None:
@@ -236,7 +239,7 @@ async def workers(directory: Path, ports: Ports, *, count: int = 8) -> AsyncIter
 
 
 @asynccontextmanager
-async def at_work(stage: Stage) -> AsyncIterator[Stage]:
+async def at_work(stage: House) -> AsyncIterator[House]:
     """Call control runs until the end of the block."""
     task = asyncio.get_running_loop().create_task(stage.control.run())  # noqa: TID251 - ended below
     await asyncio.sleep(0)

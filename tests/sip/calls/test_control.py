@@ -19,7 +19,7 @@ from sip.worker import protocol as p
 from sip.worker.pool import WorkerPool
 from storage.errors import Unavailable
 from tests.peers.ports import Ports
-from tests.sip.calls.stage import RECORDED, Stage, at_work, plan_for, workers
+from tests.sip.calls.stage import RECORDED, House, at_work, plan_for, workers
 from tests.sip.worker.phones import Dialog, EdgeSide
 from tests.sip.worker.rig import alive, until
 
@@ -35,8 +35,8 @@ async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(engines: tuple[WorkerPool, EdgeSide]) -> AsyncIterator[Stage]:
-    async with at_work(Stage(*engines)) as stage:
+async def stage(engines: tuple[WorkerPool, EdgeSide]) -> AsyncIterator[House]:
+    async with at_work(House(*engines)) as stage:
         yield stage
 
 
@@ -61,7 +61,7 @@ async def both_hear_of_it(caller: Dialog, callee: Dialog) -> None:
 # --- a call from end to end ---------------------------------------------------------------------------------------
 
 
-async def test_a_call_from_invite_to_record(stage: Stage) -> None:
+async def test_a_call_from_invite_to_record(stage: House) -> None:
     caller, callee = await stage.talk()
     assert [call.recording for call in stage.control.live()] == [False]
     await asyncio.sleep(0.2)
@@ -74,7 +74,7 @@ async def test_a_call_from_invite_to_record(stage: Stage) -> None:
     assert stage.desk.did == [] and stage.cleaning.did == []
 
 
-async def test_a_call_nobody_answers_ends_the_ringing(stage: Stage) -> None:
+async def test_a_call_nobody_answers_ends_the_ringing(stage: House) -> None:
     placed = await stage.place()
     callee = await stage.rung()
     callee.ring()
@@ -87,7 +87,7 @@ async def test_a_call_nobody_answers_ends_the_ringing(stage: Stage) -> None:
     assert (await stage.over()) is not None
 
 
-async def test_an_operator_ends_a_call_and_only_one_that_is_there(stage: Stage) -> None:
+async def test_an_operator_ends_a_call_and_only_one_that_is_there(stage: House) -> None:
     caller, callee = await stage.talk()
     (call,) = stage.control.live()
     assert not stage.control.hang_up("0" * 32)
@@ -100,7 +100,7 @@ async def test_an_operator_ends_a_call_and_only_one_that_is_there(stage: Stage) 
 # --- who may dial -------------------------------------------------------------------------------------------------
 
 
-async def test_a_worker_dials_what_its_plan_names_once_and_nothing_else(stage: Stage) -> None:
+async def test_a_worker_dials_what_its_plan_names_once_and_nothing_else(stage: House) -> None:
     await stage.place()
     dialog = await stage.phones.called()
     assert dialog.invite is not None
@@ -114,7 +114,7 @@ async def test_a_worker_dials_what_its_plan_names_once_and_nothing_else(stage: S
     assert isinstance(await stage.dial(token, port), Reply)
 
 
-async def test_a_token_dies_with_its_call(stage: Stage) -> None:
+async def test_a_token_dies_with_its_call(stage: House) -> None:
     caller, callee = await stage.talk()
     assert callee.invite is not None
     caller.send("BYE")
@@ -125,7 +125,7 @@ async def test_a_token_dies_with_its_call(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("kind", "code"), [("message", 405), ("refer", 501)])
-async def test_what_is_not_there_yet_is_refused(stage: Stage, kind: str, code: int) -> None:
+async def test_what_is_not_there_yet_is_refused(stage: House, kind: str, code: int) -> None:
     answer = await stage.control.on_request(stage.request(kind))
     assert isinstance(answer, Reply) and answer.code == code
 
@@ -134,7 +134,7 @@ async def test_what_is_not_there_yet_is_refused(stage: Stage, kind: str, code: i
 
 
 async def test_limits_are_refused_with_what_they_are(engines: tuple[WorkerPool, EdgeSide]) -> None:
-    async with at_work(Stage(*engines, max_concurrent=3, max_per_account=2)) as stage:
+    async with at_work(House(*engines, max_concurrent=3, max_per_account=2)) as stage:
         await stage.place()
         await stage.place()
         answer = await stage.control.on_request(stage.request())
@@ -149,14 +149,14 @@ async def test_limits_are_refused_with_what_they_are(engines: tuple[WorkerPool, 
 
 async def test_calls_that_come_at_once_do_not_pass_a_limit_together(engines: tuple[WorkerPool, EdgeSide]) -> None:
     for limits in ({"max_concurrent": 2, "max_per_account": 9}, {"max_concurrent": 9, "max_per_account": 2}):
-        async with at_work(Stage(*engines, **limits)) as stage:
+        async with at_work(House(*engines, **limits)) as stage:
             stage.planner.before = lasting(0.05)  # type: ignore[assignment]
             answers = await asyncio.gather(*(stage.control.on_request(stage.request()) for _ in range(5)))
             assert sum(isinstance(answer, ToWorker) for answer in answers) == 2
             assert stage.control._beginning == 0 and not +stage.control._beginning_of
 
 
-async def test_a_refusal_is_passed_on_and_costs_no_worker(stage: Stage) -> None:
+async def test_a_refusal_is_passed_on_and_costs_no_worker(stage: House) -> None:
     stage.planner.plan_ = Refusal(404, "Not Found", "unknown")
     before = len(stage.pool.worker_pids())
     assert await stage.control.on_request(stage.request()) == Reply(404, "Not Found")
@@ -164,7 +164,7 @@ async def test_a_refusal_is_passed_on_and_costs_no_worker(stage: Stage) -> None:
 
 
 async def test_who_cancels_before_the_worker_is_reached_leaves_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sip.calls.script.INVITE_S", 0.2)
     assert isinstance(await stage.control.on_request(stage.request()), ToWorker)
@@ -178,7 +178,7 @@ async def test_who_cancels_before_the_worker_is_reached_leaves_nothing(
 
 
 @pytest.mark.parametrize("error", [Unavailable("locked"), RpcError("ul.lookup", 0, "no answer")])
-async def test_a_directory_that_fails_refuses_the_call(stage: Stage, error: Exception) -> None:
+async def test_a_directory_that_fails_refuses_the_call(stage: House, error: Exception) -> None:
     stage.planner.before = raising(error)  # type: ignore[assignment]
     answer = await stage.control.on_request(stage.request())
     assert isinstance(answer, Reply) and answer.code == 503
@@ -186,7 +186,7 @@ async def test_a_directory_that_fails_refuses_the_call(stage: Stage, error: Exce
     await stage.talk()
 
 
-async def test_a_slow_plan_is_given_up_before_the_edge_gives_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_plan_is_given_up_before_the_edge_gives_up(stage: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The edge waits 3 s. A call planned after that would hold a worker for nobody."""
     assert control_module.ANSWER_S < 3
     monkeypatch.setattr(control_module, "ANSWER_S", 0.2)
@@ -196,7 +196,7 @@ async def test_a_slow_plan_is_given_up_before_the_edge_gives_up(stage: Stage, mo
     assert stage.control.live() == [] and stage.control._beginning == 0
 
 
-async def test_an_edge_that_goes_away_while_it_asks_leaves_nothing(stage: Stage) -> None:
+async def test_an_edge_that_goes_away_while_it_asks_leaves_nothing(stage: House) -> None:
     stage.planner.before = lasting(60)  # type: ignore[assignment]
     asking = asyncio.get_running_loop().create_task(stage.control.on_request(stage.request()))  # noqa: TID251
     await asyncio.sleep(0.05)
@@ -208,7 +208,7 @@ async def test_an_edge_that_goes_away_while_it_asks_leaves_nothing(stage: Stage)
 # --- stopping -----------------------------------------------------------------------------------------------------
 
 
-async def test_draining_ends_what_goes_on_and_takes_nothing_new(stage: Stage) -> None:
+async def test_draining_ends_what_goes_on_and_takes_nothing_new(stage: House) -> None:
     caller, callee = await stage.talk()
     draining = asyncio.get_running_loop().create_task(stage.control.drain(5))  # noqa: TID251
     bye, _ = await asyncio.gather(caller.request("BYE"), callee.request("BYE"))
@@ -218,7 +218,7 @@ async def test_draining_ends_what_goes_on_and_takes_nothing_new(stage: Stage) ->
     assert await stage.control.on_request(stage.request()) == Reply(503, "Shutting Down")
 
 
-async def test_a_call_that_was_being_planned_while_draining_began_does_not_begin(stage: Stage) -> None:
+async def test_a_call_that_was_being_planned_while_draining_began_does_not_begin(stage: House) -> None:
     stage.planner.before = lasting(0.1)  # type: ignore[assignment]
     asking = asyncio.get_running_loop().create_task(stage.control.on_request(stage.request()))  # noqa: TID251
     await asyncio.sleep(0.03)
@@ -231,7 +231,7 @@ async def test_a_call_that_was_being_planned_while_draining_began_does_not_begin
     ("where", "limit"), [("note", "NOTE_S"), ("begin", "BEGIN_S"), ("close", "CLOSE_S")], ids=["note", "begin", "close"]
 )
 async def test_a_database_that_does_not_answer_holds_up_nobody(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, where: str, limit: str
+    stage: House, monkeypatch: pytest.MonkeyPatch, where: str, limit: str
 ) -> None:
     """Another process may hold SQLite's lock for minutes; each of our writers waits its turn behind the others."""
     monkeypatch.setattr(control_module, limit, 0.2)
@@ -247,7 +247,7 @@ async def test_a_database_that_does_not_answer_holds_up_nobody(
     assert call._script.outcome.cause == "caller-hung-up"
 
 
-async def test_draining_does_not_wait_for_ever(stage: Stage) -> None:
+async def test_draining_does_not_wait_for_ever(stage: House) -> None:
     caller, _ = await stage.talk()
     stage.book.before["close"] = lasting(60)  # type: ignore[assignment]
     await asyncio.wait_for(stage.control.drain(0.3), 2)
@@ -258,7 +258,7 @@ async def test_draining_does_not_wait_for_ever(stage: Stage) -> None:
 # --- a worker dies, or hangs --------------------------------------------------------------------------------------
 
 
-async def test_phones_of_a_dead_worker_hear_of_it_at_once_whatever_the_recorder_does(stage: Stage) -> None:
+async def test_phones_of_a_dead_worker_hear_of_it_at_once_whatever_the_recorder_does(stage: House) -> None:
     stage.planner.plan_ = plan_for(RECORDED)
     stage.desk.before["finish"] = lasting(60)  # type: ignore[assignment]
     caller, callee = await stage.talk()
@@ -271,7 +271,7 @@ async def test_phones_of_a_dead_worker_hear_of_it_at_once_whatever_the_recorder_
     assert stage.desk.names == ["begin", "finish"], "what was heard until then is kept"
 
 
-async def test_phones_of_a_worker_that_dies_while_one_rings(stage: Stage) -> None:
+async def test_phones_of_a_worker_that_dies_while_one_rings(stage: House) -> None:
     placed = await stage.place()
     callee = await stage.rung()
     callee.ring()
@@ -284,7 +284,7 @@ async def test_phones_of_a_worker_that_dies_while_one_rings(stage: Stage) -> Non
 
 
 async def test_a_worker_that_hangs_is_ended_and_its_phones_hear_of_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sip.calls.script.HANGUP_S", 0.3)
     monkeypatch.setattr("sip.worker.pool.LEAVE_S", 0.3)
@@ -298,7 +298,7 @@ async def test_a_worker_that_hangs_is_ended_and_its_phones_hear_of_it(
 
 
 @pytest.mark.parametrize("error", [RpcError("dlg.end_dlg", 0, "no answer"), OSError("gone"), ValueError("a fault")])
-async def test_an_edge_that_takes_no_orders_ends_nothing_else(stage: Stage, error: Exception) -> None:
+async def test_an_edge_that_takes_no_orders_ends_nothing_else(stage: House, error: Exception) -> None:
     first = await stage.talk()
     second = await stage.talk()
     stage.cleaning.error = error
@@ -315,7 +315,7 @@ async def test_an_edge_that_takes_no_orders_ends_nothing_else(stage: Stage, erro
 
 
 @pytest.fixture
-def recorded(stage: Stage) -> Stage:
+def recorded(stage: House) -> House:
     stage.planner.plan_ = plan_for(RECORDED)
     return stage
 
@@ -325,12 +325,12 @@ async def hangs_up(caller: Dialog, callee: Dialog) -> None:
     await callee.request("BYE")
 
 
-async def capturing(stage: Stage) -> None:
+async def capturing(stage: House) -> None:
     (call,) = stage.control._calls.values()
     await until(lambda: call._script.outcome.recording == "recorded")
 
 
-async def test_a_recorded_call_begins_and_is_kept(recorded: Stage) -> None:
+async def test_a_recorded_call_begins_and_is_kept(recorded: House) -> None:
     caller, callee = await recorded.talk()
     await capturing(recorded)
     assert [call.recording for call in recorded.control.live()] == [True]
@@ -344,7 +344,7 @@ async def test_a_recorded_call_begins_and_is_kept(recorded: Stage) -> None:
 
 
 @pytest.mark.promise("L1")
-async def test_evidence_that_cannot_be_written_means_no_recording_and_the_call_goes_on(recorded: Stage) -> None:
+async def test_evidence_that_cannot_be_written_means_no_recording_and_the_call_goes_on(recorded: House) -> None:
     recorded.book.before["note"] = raising(Unavailable("locked"))  # type: ignore[assignment]
     caller, callee = await recorded.talk()
     await asyncio.sleep(0.1)
@@ -358,7 +358,7 @@ async def test_evidence_that_cannot_be_written_means_no_recording_and_the_call_g
     "error", [RecordingUnavailable("disk"), Unavailable("locked"), OSError("x"), KeyError("fault")]
 )
 @pytest.mark.parametrize("where", ["begin", "finish"])
-async def test_no_failure_of_a_recording_ends_the_call(recorded: Stage, where: str, error: Exception) -> None:
+async def test_no_failure_of_a_recording_ends_the_call(recorded: House, where: str, error: Exception) -> None:
     recorded.desk.before[where] = raising(error)  # type: ignore[assignment]
     caller, callee = await recorded.talk()
     await until(lambda: where == "finish" or "begin" in recorded.desk.names)
@@ -375,7 +375,7 @@ async def test_no_failure_of_a_recording_ends_the_call(recorded: Stage, where: s
     assert closed.rec_id is None or where == "finish"
 
 
-async def test_who_hangs_up_before_the_recorder_is_ready_leaves_no_recording(recorded: Stage) -> None:
+async def test_who_hangs_up_before_the_recorder_is_ready_leaves_no_recording(recorded: House) -> None:
     recorded.desk.before["begin"] = lasting(0.6)  # type: ignore[assignment]
     caller, callee = await recorded.talk()
     await hangs_up(caller, callee)
@@ -385,7 +385,7 @@ async def test_who_hangs_up_before_the_recorder_is_ready_leaves_no_recording(rec
     assert recorded.desk.did[0][1] == recorded.desk.did[1][1]
 
 
-async def test_a_capture_that_the_worker_refuses_is_taken_back_at_once(recorded: Stage) -> None:
+async def test_a_capture_that_the_worker_refuses_is_taken_back_at_once(recorded: House) -> None:
     await recorded.talk()
     await capturing(recorded)
     (call,) = recorded.control._calls.values()
@@ -395,7 +395,7 @@ async def test_a_capture_that_the_worker_refuses_is_taken_back_at_once(recorded:
 
 
 async def test_a_phone_that_provokes_the_engine_does_not_fill_the_log(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     await stage.talk()
     (call,) = stage.control._calls.values()
@@ -404,7 +404,7 @@ async def test_a_phone_that_provokes_the_engine_does_not_fill_the_log(
     assert caplog.text.count("the media engine refused") == control_module.TROUBLES_LOGGED
 
 
-async def test_a_cut_reaches_only_its_own_call(recorded: Stage) -> None:
+async def test_a_cut_reaches_only_its_own_call(recorded: House) -> None:
     await recorded.talk()
     await recorded.talk()
     await until(lambda: [call.recording for call in recorded.control.live()] == [True, True])
@@ -418,7 +418,7 @@ async def test_a_cut_reaches_only_its_own_call(recorded: Stage) -> None:
     assert recorded.control.counters["recording_failed"] == 2
 
 
-async def test_a_recording_that_never_ends_being_begun_does_not_keep_the_phones(recorded: Stage) -> None:
+async def test_a_recording_that_never_ends_being_begun_does_not_keep_the_phones(recorded: House) -> None:
     recorded.desk.before["begin"] = lasting(60)  # type: ignore[assignment]
     caller, callee = await recorded.talk()
     caller.send("BYE")
@@ -432,7 +432,7 @@ async def idle(pool: WorkerPool) -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-async def test_descriptors_of_a_capture_are_not_kept(recorded: Stage) -> None:
+async def test_descriptors_of_a_capture_are_not_kept(recorded: House) -> None:
     before = await idle(recorded.pool)
     for _ in range(3):
         caller, callee = await recorded.talk()
@@ -443,7 +443,7 @@ async def test_descriptors_of_a_capture_are_not_kept(recorded: Stage) -> None:
     assert await idle(recorded.pool) <= before + 2, "those of the last are the desk's"
 
 
-async def test_a_record_that_cannot_be_written_ends_no_other_call(stage: Stage) -> None:
+async def test_a_record_that_cannot_be_written_ends_no_other_call(stage: House) -> None:
     first = await stage.talk()
     second = await stage.talk()
     stage.book.before["close"] = raising(Unavailable("locked"))  # type: ignore[assignment]
@@ -461,7 +461,7 @@ async def test_a_record_that_cannot_be_written_ends_no_other_call(stage: Stage) 
 ENDINGS = ["caller", "callee", "operator", "cancel", "busy", "killed", "cut", "never"]
 
 
-async def one_call(stage: Stage, ending: str) -> None:
+async def one_call(stage: House, ending: str) -> None:
     """One call that ends so."""
     if ending == "never":
         assert isinstance(await stage.control.on_request(stage.request()), ToWorker)
@@ -506,7 +506,7 @@ async def test_an_evening_of_calls_leaves_nothing(
     pool, phones = engines
     descriptors = await idle(pool)
     tasks = len(asyncio.all_tasks())
-    async with at_work(Stage(pool, phones)) as stage:
+    async with at_work(House(pool, phones)) as stage:
         stage.planner.plan_ = plan_for(RECORDED)
         for wave in range(3):
             endings = ENDINGS[wave:] + ENDINGS[:wave]

@@ -18,6 +18,7 @@ EVERY_EVENT = [
     p.LegDown("a", 200),
     p.LegDialled("a", "x"),
     p.LegMedia("a", True),
+    p.LegNetwork("a", "private", "public", True, True),
     p.LegMedia("a", False),
     p.PlayEnded("a", 1, 0, True),
     p.PlayFailed("a", 1, "x"),

@@ -260,7 +260,7 @@ async def house(db: Database) -> House:
 @pytest.mark.parametrize("dialled", ["bob", "102"])
 async def test_a_call_between_two_accounts(house: House, dialled: str) -> None:
     plan = await house.plan(request_user=dialled)
-    assert plan.targets == (Target("b0", ("bob-1",), True, {"bob-1@192.0.2.7:5060": house.ids["bob"]}),)
+    assert plan.stages[0].targets == (Target("b0", ("bob-1",), True, {"bob-1@192.0.2.7:5060": house.ids["bob"]}),)
     assert (plan.line_id, plan.kind, plan.metadata_class) == (None, LineKind.RING, "minimal")
     assert not plan.recording.record and plan.prompts == {} and house.prompts.asked == set()
     assert (plan.caller.account_id, plan.caller.number) == (house.ids["alice"], "101")
@@ -304,7 +304,7 @@ async def test_a_disabled_account_neither_calls_nor_is_called(house: House) -> N
     assert (await house.refusal(auth_user="bob-1", from_user="bob", request_user="alice")).cause == "revoked"
     assert (await house.refusal()).code == 404
     plan = await house.plan(request_user="200")
-    assert plan.line_id == line.id and plan.targets[0].auth_users == ("carol-1",)
+    assert plan.line_id == line.id and plan.stages[0].targets[0].auth_users == ("carol-1",)
 
 
 async def test_a_device_that_the_directory_does_not_know_is_refused(house: House) -> None:
@@ -329,7 +329,7 @@ async def test_a_line_rings_all_its_members_but_the_caller(house: House) -> None
     house.registrations.plain = {"carol-1"}
     plan = await house.plan(request_user="200")
     assert plan.line_id == line.id and plan.callee.account_id is None and plan.callee.number == "200"
-    assert [t.auth_users for t in plan.targets] == [("bob-1", "carol-1"), ("carol-1",)]
+    assert [t.auth_users for t in plan.stages[0].targets] == [("bob-1", "carol-1"), ("carol-1",)]
 
 
 async def test_a_number_with_a_hash_is_found_as_phones_send_it(house: House) -> None:
@@ -403,7 +403,7 @@ async def test_the_echo_line_rings_nobody_and_speaks(house: House) -> None:
     await house.line("*43", kind="echo", pack="REC_QUALITY", consent_mode="opt_in")
     house.registrations.tls = {"alice-1"}
     plan = await house.plan(request_user="*43")
-    assert plan.kind is LineKind.ECHO and plan.targets == ()
+    assert plan.kind is LineKind.ECHO and plan.stages == ()
     assert ("PROMPT_ECHO", "fr") in plan.prompts and ("PROMPT_OPTIN", "fr") in plan.prompts
     assert [terms.leg for terms in plan.recording.legs] == ["a"]
 

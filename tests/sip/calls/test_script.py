@@ -16,12 +16,13 @@ from retention.consent import ConsentMode
 from retention.recording_decision import CompanyFacts, LinePolicy, decide
 from retention.recording_decision import Party as PolicyParty
 from sip.calls import acts
-from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Target
+from sip.calls.plan import CallPlan, LineKind, Party, PromptFile, Stage, Target
 from sip.calls.script import Script
 from sip.worker import protocol as p
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 COMPANY = CompanyFacts("Acme", "FR", ("fr", "en"))
+CALLEE = Party(None, "200", "recorded", "fr", "FR")
 PROMPTS = [
     "PROMPT_OPTIN",
     "PROMPT_OPTOUT_QUALITY",
@@ -65,8 +66,8 @@ def plan(
         line_id="1" * 32,
         kind=kind,
         caller=Party("c" * 32, "101", "Alice", "fr", "FR"),
-        callee=Party(None, "200", "recorded", "fr", "FR"),
-        targets=targets if kind is LineKind.RING else (),
+        callee=CALLEE,
+        stages=(Stage(targets, 60.0, CALLEE),) if kind is LineKind.RING else (),
         recording=decide(line, parties, COMPANY, NOW),
         metadata_class="minimal",
         prompts=prompts,
@@ -468,7 +469,7 @@ def test_any_order_of_events_ends_and_never_records_without_evidence(call_plan: 
             break
         if isinstance(event, acts.TimedOut):
             call.time_passes() if call.wait.seconds is not None else None
-        elif getattr(event, "leg", "a") in ("a", *(t.leg for t in call_plan.targets)) and _can_be(call, event):
+        elif getattr(event, "leg", "a") in ("a", *(t.leg for _, t in call_plan.targets())) and _can_be(call, event):
             call.feed(event)
     call.finish()
     assert isinstance(call.all[-1], p.Leave)

@@ -187,7 +187,9 @@ class Daemon:
                 credentials = await devices.credentials(tx)
         except StorageError as error:
             raise RpcError("attach", 0, f"the directory cannot be read: {error}") from error
-        await self.edge.replace_devices([Device(c.auth_user, c.account, c.ha1) for c in credentials])
+        await self.edge.replace_devices(
+            [Device(c.auth_user, c.account, c.ha1) for c in credentials if not c.only_emergency]
+        )
         await self.edge.replace_workers(self.pool.ports)
         up = self.calls.legs_up()  # before: one that comes up meanwhile is not missed by the edge
         dialogs = await self.edge.dialogs()

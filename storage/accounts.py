@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
-from storage import dialplan, tables
+from storage import call_settings, dialplan, emergency_calls, limits, numbers_owned, tables, usage
 from storage.errors import NotFound
 from storage.ids import ACCOUNT_NAME, COUNTRY, DIALLED, LANGUAGE, new_id, require, require_in
 from storage.tx import Tx
@@ -82,14 +82,29 @@ async def list_all(tx: Tx) -> tuple[Account, ...]:
 
 
 async def disable(tx: Tx, account_id: str, now: datetime) -> Account:
-    """Neither calls nor is called any more; keeps name and extension. Raises `NotFound`."""
+    """Calls nobody but emergency services and is not called any more; keeps name and extension. Raises `NotFound`."""
     if not await tx.write(update(_T).where(_T.c.id == account_id).values(disabled_at=now)):
         raise NotFound("account", account_id)
     return await get(tx, account_id)
 
 
+async def enable(tx: Tx, account_id: str) -> Account:
+    """Takes `disable` back. Raises `NotFound`."""
+    if not await tx.write(update(_T).where(_T.c.id == account_id).values(disabled_at=None)):
+        raise NotFound("account", account_id)
+    return await get(tx, account_id)
+
+
 async def remove(tx: Tx, account_id: str) -> None:
-    """The account with its devices, its place in lines and its numbers. Raises `NotFound`."""
+    """The account with its devices, its place in lines, what was chosen for it and what it has used.
+
+    Outside numbers stay the company's, and that there was an emergency call stays as well. Raises `NotFound`.
+    """
+    await call_settings.remove(tx, account_id)
+    await limits.remove(tx, limits.of_account(account_id))
+    await usage.remove(tx, limits.of_account(account_id))
+    await numbers_owned.release(tx, account_id)
+    await emergency_calls.release(tx, account_id)
     await tx.write(delete(tables.devices).where(tables.devices.c.account_id == account_id))
     await tx.write(delete(tables.line_members).where(tables.line_members.c.account_id == account_id))
     await tx.write(delete(tables.dialled).where(tables.dialled.c.account_id == account_id))

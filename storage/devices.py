@@ -30,6 +30,7 @@ class Credential:
     auth_user: str
     account: str  # account name
     ha1: str = field(repr=False)  # 32 hexadecimal characters
+    only_emergency: bool = False  # the account is disabled: it is known, and may call emergency services
 
 
 async def add(tx: Tx, account_id: str, label: str, auth_user: str, ha1: str, now: datetime) -> Device:
@@ -80,18 +81,23 @@ async def revoke(tx: Tx, device_id: str, now: datetime) -> Device:
 
 
 async def credentials(tx: Tx, account_id: str | None = None) -> list[Credential]:
-    """Of every device that is not revoked and whose account is enabled: for the edge, and for nobody else."""
+    """Of every device that is not revoked, those of disabled accounts flagged: for the edge, and for nobody else."""
     accounts = tables.accounts
     wanted = (
-        select(_T.c.id, _T.c.auth_user, _T.c.ha1_sealed, accounts.c.name)
+        select(_T.c.id, _T.c.auth_user, _T.c.ha1_sealed, accounts.c.name, accounts.c.disabled_at)
         .join(accounts, accounts.c.id == _T.c.account_id)
-        .where(_T.c.revoked_at.is_(None), _T.c.ha1_sealed.is_not(None), accounts.c.disabled_at.is_(None))
+        .where(_T.c.revoked_at.is_(None), _T.c.ha1_sealed.is_not(None))
         .order_by(_T.c.auth_user)
     )
     if account_id is not None:
         wanted = wanted.where(_T.c.account_id == account_id)
     return [
-        Credential(row["auth_user"], row["name"], tx.keys.open_text("devices", "ha1", row["id"], row["ha1_sealed"]))
+        Credential(
+            auth_user=row["auth_user"],
+            account=row["name"],
+            ha1=tx.keys.open_text("devices", "ha1", row["id"], row["ha1_sealed"]),
+            only_emergency=row["disabled_at"] is not None,
+        )
         for row in await tx.rows(wanted)
     ]
 

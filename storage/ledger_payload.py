@@ -21,11 +21,11 @@ def _words(text: str) -> frozenset[str]:
 
 ACTIONS = _words(
     "add change configure destroy disable enable erase export grant hold list listen lock open prune reload remove"
-    " restore revoke search show sign_in start stop unlock verify wrap"
+    " restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account call case configuration device escrow hold kek ledger line person reader recording report right"
-    " role session system totp vault"
+    "account call case configuration device emergency escrow hold kek ledger limits line number person reader"
+    " recording report right role session system totp trunk vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
@@ -77,6 +77,7 @@ ALLOWED: Mapping[str, _Check] = {
     # opaque ids
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
+    **dict.fromkeys(("trunk_id", "number_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),

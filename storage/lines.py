@@ -14,7 +14,9 @@ from storage.tx import Tx
 
 KINDS = frozenset({"ring", "echo"})
 CONSENT_MODES = frozenset({"none", "announce", "opt_out", "opt_in", "forbidden"})
+STRATEGIES = frozenset({"simultaneous", "sequential"})
 NO_RECORDING = "REC_NONE"
+MAX_MEMBER_RING_S = 300
 _T = tables.lines
 _M = tables.line_members
 
@@ -34,6 +36,8 @@ class Line:
     ask_staff: bool  # the called side is asked for consent as well
     created_at: datetime
     disabled_at: datetime | None
+    strategy: str = "simultaneous"  # of STRATEGIES: all members at once, or one after the other
+    member_ring_s: int = 20  # how long each rings, one after the other
 
 
 async def add(
@@ -50,6 +54,8 @@ async def add(
     statute: str | None = None,
     members: Iterable[str] = (),
     ask_staff: bool = False,
+    strategy: str = "simultaneous",
+    member_ring_s: int = 20,
 ) -> Line:
     """Raises `Duplicate` ("name", "number", "dialled"), `Invalid`, `Conflict` for an unknown member."""
     line = Line(
@@ -66,6 +72,8 @@ async def add(
         ask_staff=ask_staff,
         created_at=now,
         disabled_at=None,
+        strategy=strategy,
+        member_ring_s=member_ring_s,
     )
     await tx.write(insert(_T).values(id=line.id, created_at=now, **_columns(line)))
     await dialplan.claim(tx, number, line_id=line.id)
@@ -137,6 +145,8 @@ async def _write_members(tx: Tx, line: Line) -> None:
 def _columns(line: Line) -> dict[str, object]:
     if len(set(line.members)) != len(line.members):
         raise Invalid("members", "names an account twice")
+    if not 1 <= line.member_ring_s <= MAX_MEMBER_RING_S:
+        raise Invalid("member_ring_s", f"must be 1 to {MAX_MEMBER_RING_S}")
     return {
         "name": require("name", line.name, ACCOUNT_NAME),
         "number": require("number", line.number, DIALLED),
@@ -148,6 +158,8 @@ def _columns(line: Line) -> dict[str, object]:
         "statute": line.statute,
         "ask_staff": line.ask_staff,
         "disabled_at": line.disabled_at,
+        "strategy": require_in("strategy", line.strategy, STRATEGIES),
+        "member_ring_s": line.member_ring_s,
     }
 
 

@@ -1,7 +1,10 @@
-"""How a number is found again without being readable: one keyed index for calls and recordings alike."""
+"""How a number is found again without being readable: one keyed index for calls, recordings and own numbers alike."""
+
+import re
 
 from storage.field_crypto import FieldKeys
 
+E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _PURPOSE = "number"
 
 

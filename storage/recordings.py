@@ -17,6 +17,8 @@ from storage.numbers import digest, digests
 from storage.tx import Tx
 from storage.types import canonical_json
 
+GAP_REASONS = frozenset({"hold", "pause"})
+_MAX_GAPS = 1000
 STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
 _T = tables.recordings
 _PEERS = tables.recording_peers
@@ -62,6 +64,8 @@ class Recording:
     sha256: str | None  # of the sealed file, 64 hexadecimal characters
     kek_id: str | None
     consent_refs: tuple[int, ...]  # sequence numbers in the "consent" log; empty once destroyed
+    # Silence instead of what was said: start and end in milliseconds of the recording, and why (of GAP_REASONS).
+    gaps: tuple[tuple[int, int, str], ...] = ()
 
 
 async def start(
@@ -117,6 +121,20 @@ async def add_party(tx: Tx, rec_id: str, party: Party, consent_refs: Iterable[in
     await _set(tx, rec_id, parties_sealed=_seal_parties(tx, rec_id, heard), consent_refs=refs)
     await tx.write(delete(_PEERS).where(_PEERS.c.recording_id == rec_id))
     await _index_parties(tx, rec_id, heard)
+    return await get(tx, rec_id)
+
+
+async def add_gaps(tx: Tx, rec_id: str, gaps: Iterable[tuple[int, int, str]]) -> Recording:
+    """Holds and pauses, beside those that are there. Raises `NotFound`, `Invalid`, `Conflict` once destroyed."""
+    present = await _locked(tx, rec_id)
+    if present.state == "destroyed":
+        raise Conflict(f"recording {rec_id} is destroyed")
+    known = sorted({*present.gaps, *((int(start), int(end), why) for start, end, why in gaps)})
+    if any(not 0 <= start <= end or why not in GAP_REASONS for start, end, why in known):
+        raise Invalid("gaps", "are milliseconds from start to end, each with hold or pause")
+    if len(known) > _MAX_GAPS:
+        raise Invalid("gaps", f"are more than {_MAX_GAPS}")
+    await _set(tx, rec_id, gaps=[list(gap) for gap in known])
     return await get(tx, rec_id)
 
 
@@ -229,5 +247,6 @@ def _found(rec_id: str, row: RowMapping | None) -> Recording:
 
 
 def _recording(row: RowMapping) -> Recording:
-    fields = {name: row[name] for name in Recording.__slots__ if name != "consent_refs"}
-    return Recording(consent_refs=tuple(row["consent_refs"] or ()), **fields)
+    fields = {name: row[name] for name in Recording.__slots__ if name not in ("consent_refs", "gaps")}
+    gaps = tuple((start, end, why) for start, end, why in row["gaps"] or ())
+    return Recording(consent_refs=tuple(row["consent_refs"] or ()), gaps=gaps, **fields)

@@ -92,6 +92,8 @@ lines = Table(
     Column("ask_staff", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    Column("strategy", String, nullable=False, server_default="simultaneous"),
+    Column("member_ring_s", Integer, nullable=False, server_default="20"),
 )
 
 line_members = Table(
@@ -110,6 +112,93 @@ dialled = Table(
     Column("account_id", String, ForeignKey("accounts.id"), index=True),
     Column("line_id", String, ForeignKey("lines.id"), index=True),
     CheckConstraint("(account_id IS NULL) <> (line_id IS NULL)", name="one_owner"),
+)
+
+# --- the outside world -------------------------------------------------------------------------------------------
+
+trunks = Table(
+    "trunks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    # Host, domain, user (often a number), realm, sources and main number, as JSON: whom the company telephones through.
+    Column("access_sealed", LargeBinary, nullable=False),
+    Column("ha1_sealed", LargeBinary),
+    Column("port", Integer, nullable=False),
+    Column("transport", String, nullable=False),
+    Column("srtp", Boolean, nullable=False),
+    Column("ipv6", Boolean, nullable=False),
+    Column("register", Boolean, nullable=False),
+    Column("preference", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
+    Column("max_channels", Integer, nullable=False),
+    Column("international_format", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+owned_numbers = Table(
+    "owned_numbers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("account_id", String, ForeignKey("accounts.id"), index=True),
+    Column("line_id", String, ForeignKey("lines.id"), index=True),
+    Column("trunk_id", String, ForeignKey("trunks.id"), index=True),
+    Column("shared", Boolean, nullable=False),
+    CheckConstraint("account_id IS NULL OR line_id IS NULL", name="one_place"),
+)
+
+call_settings = Table(
+    "call_settings",
+    metadata,
+    Column("account_id", String, ForeignKey("accounts.id"), primary_key=True),
+    Column("numbers_sealed", LargeBinary, nullable=False),  # forwards and the presented number, as JSON
+    Column("no_answer_s", Integer, nullable=False),
+    Column("dnd", Boolean, nullable=False),
+    Column("hide_number", Boolean, nullable=False),
+    Column("call_waiting", Boolean, nullable=False),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("owner", String, primary_key=True),  # "account:<id>", "trunk:<id>", "default"
+    Column("international", Boolean),
+    Column("premium", Boolean),
+    Column("countries", Json, nullable=False),
+    Column("minutes_per_day", Integer),
+    Column("minutes_per_month", Integer),
+    Column("cents_per_day", Integer),
+    Column("cents_per_month", Integer),
+    Column("max_calls", Integer),
+)
+
+# What an owner's calls have come to, by day: sums, no call and no number.
+usage = Table(
+    "usage",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("day", String, primary_key=True),
+    Column("seconds", BigInteger, nullable=False),
+    Column("cost_microeuros", BigInteger, nullable=False),
+    Column("calls", Integer, nullable=False),
+)
+
+# No foreign key to the trunk: what happened outlives it.
+emergency_calls = Table(
+    "emergency_calls",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("account_id", String, ForeignKey("accounts.id"), index=True),
+    Column("number", String, nullable=False),  # the service's: "112"
+    Column("trunk_id", String),
+    Column("drill", Boolean, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("reported_to", Json, nullable=False),
+    Column("presented_digest", LargeBinary, index=True),  # of the number that the service calls back
 )
 
 # --- readers and keys --------------------------------------------------------------------------------------------
@@ -253,6 +342,7 @@ recordings = Table(
     Column("kek_id", String, ForeignKey("keks.id"), index=True),
     Column("parties_sealed", LargeBinary),
     Column("consent_refs", Json),
+    Column("gaps", Json),
 )
 
 recording_peers = Table(

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
 import storage
-from storage import accounts, call_records, ledger, ledger_verify, people, schema, tables
+from storage import accounts, call_records, ledger, ledger_verify, lines, people, schema, tables
 from storage.database import Database, sqlite_url
 from storage.errors import (
     Conflict,
@@ -55,6 +55,23 @@ def test_head_is_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(str(storage.__file__)).with_name("migrations")))
     assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys: FieldKeys) -> None:
+    async with opened(url, field_keys) as database, database.transaction() as tx:
+        await lines.add(tx, "sales", "200", datetime.fromisoformat("2026-11-21T00:00:00+00:00"))
+        for statement in (
+            "UPDATE alembic_version SET version_num = '0002'",
+            "ALTER TABLE lines DROP COLUMN strategy",
+            "ALTER TABLE lines DROP COLUMN member_ring_s",
+            "ALTER TABLE recordings DROP COLUMN gaps",
+            *(f"DROP TABLE {table}" for table in ("owned_numbers", "trunks", "call_settings", "limits", "usage")),
+            "DROP TABLE emergency_calls",
+        ):
+            await tx.conn.execute(text(statement))
+    async with opened(url, field_keys) as database, database.read() as tx:
+        line = await lines.by_name(tx, "sales")
+        assert (line.strategy, line.member_ring_s) == ("simultaneous", 20)
 
 
 async def test_two_that_open_an_empty_database_at_once_both_succeed(url: str, field_keys: FieldKeys) -> None:

@@ -98,7 +98,10 @@ async def test_one_device_is_revoked_alone_and_its_secret_forgotten(db: Database
         assert [d.label for d in await devices.list_all(tx, alice.id)] == ["desk", "mobile"]
         assert await devices.by_auth_user(tx, "alice-1") == await devices.get(tx, desk.id)
         await accounts.disable(tx, alice.id, now)
-        assert await devices.credentials(tx) == []
+        assert [(c.auth_user, c.only_emergency) for c in await devices.credentials(tx)] == [("alice-2", True)]
+        assert await accounts.by_dialled(tx, "alice") is None
+        assert (await accounts.enable(tx, alice.id)).disabled_at is None
+        assert [(c.auth_user, c.only_emergency) for c in await devices.credentials(tx)] == [("alice-2", False)]
     with pytest.raises(Duplicate):
         async with db.transaction() as tx:
             await devices.add(tx, alice.id, "again", "alice-1", HA1, now)
@@ -124,7 +127,10 @@ async def test_lines(db: Database, now: datetime) -> None:
             members=ids,
             ask_staff=True,
             language="fr",
+            strategy="sequential",
+            member_ring_s=15,
         )
+        assert (line.strategy, line.member_ring_s) == ("sequential", 15)
         echo = await lines.add(tx, "echo", "*43", now, kind="echo", metadata_class="none")
         assert (
             await lines.get(tx, line.id) == await lines.by_number(tx, "200") == await lines.by_name(tx, "sales") == line
@@ -143,6 +149,8 @@ async def test_lines(db: Database, now: datetime) -> None:
             {"metadata_class": "all"},
             {"number": "2OO"},
             {"members": [ids[0], ids[0]]},
+            {"strategy": "random"},
+            {"member_ring_s": 0},
         ):
             with pytest.raises(Invalid):
                 await lines.add(tx, **(good | refused))

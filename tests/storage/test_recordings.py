@@ -151,3 +151,20 @@ async def test_what_is_not_there_is_not_found(db: Database, now: datetime) -> No
         for call in (recordings.get(tx, "x"), recordings.parties(tx, "x"), recordings.destroy(tx, "x", now)):
             with pytest.raises(NotFound):
                 await call
+
+
+async def test_gaps_are_kept_in_order_and_go_with_the_recording(db: Database, now: datetime) -> None:
+    async with db.transaction() as tx:
+        one = await started(tx, now)
+        assert one.gaps == ()
+        await recordings.add_gaps(tx, one.id, [(9000, 12_000, "pause")])
+        two = await recordings.add_gaps(tx, one.id, [(1000, 2500, "hold"), (9000, 12_000, "pause")])
+        assert two.gaps == ((1000, 2500, "hold"), (9000, 12_000, "pause"))
+        for wrong in ((5, 4, "hold"), (-1, 4, "hold"), (1, 4, "lunch")):
+            with pytest.raises(Invalid):
+                await recordings.add_gaps(tx, one.id, [wrong])
+        assert (await recordings.destroy(tx, one.id, now)).gaps == ()
+        with pytest.raises(Conflict):
+            await recordings.add_gaps(tx, one.id, [(1, 2, "hold")])
+        with pytest.raises(NotFound):
+            await recordings.add_gaps(tx, new_id(), [])

@@ -74,6 +74,10 @@ class TrunkTarget:
     srtp: bool
     ipv6: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)  # P-Asserted-Identity, Privacy, Diversion, Geolocation
+    payer: str | None = None  # account whose limits the call counts against: the caller's, or whoever forwards
+    microeuros_per_minute: int = 0
+    microeuros_per_call: int = 0
+    ceiling: Ceiling | None = None  # of this way alone, over that of the plan: holds once this leg has answered
 
 
 @dataclass(frozen=True, slots=True)

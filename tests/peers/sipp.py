@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from tests.peers import tones
 from tests.peers.ports import Ports
@@ -148,6 +148,76 @@ def callee(audio: Path | None, *, ring_ms: int = 0) -> str:
     )
 
 
+def media_line(sdp: str, payload: int, rtpmap: str) -> str:
+    """The SDP with this codec instead of A-law."""
+    return sdp.replace("RTP/AVP 8 101", f"RTP/AVP {payload}").replace(
+        "rtpmap:8 PCMA/8000", f"rtpmap:{payload} {rtpmap}"
+    )
+
+
+OPUS_ONLY = media_line(SDP, 111, "opus/48000/2")
+"""An answer that names a codec which nobody offered (and, as an offer, one that few have)."""
+G729_ONLY = media_line(SDP, 18, "G729/8000")
+ELSEWHERE = SDP.replace("c=IN IP4 [media_ip]", "c=IN IP4 [local_ip]")
+"""With another media address than -i: the SDP names [local_ip], the audio comes from [media_ip], same port."""
+
+
+def huge(sdp: str, size_bytes: int) -> str:
+    """The same with so many attributes that nobody needs."""
+    line = "a=x-nothing:" + 60 * "x" + "\n"
+    return sdp + line * (size_bytes // len(line))
+
+
+def answering(
+    audio: Path | None,
+    sdp: str = SDP,
+    *,
+    ring_ms: int = 0,
+    gone: Literal["", "before-bye", "deaf"] = "",
+    talk_ms: int = 0,
+) -> str:
+    """A callee that answers with this SDP, sounds a tone and waits for BYE.
+
+    `gone`: "before-bye" ends after `talk_ms` without a word (its BYE is lost); "deaf" hears the BYE and answers none.
+    """
+    steps = [
+        HEAD.format(name="answering"),
+        '<recv request="INVITE" rrs="true"/>\n',
+        send(reply("180 Ringing"), attributes=""),
+        f'<pause milliseconds="{ring_ms}"/>\n' if ring_ms else "",
+        send(reply("200 OK", body=sdp)),
+        '<recv request="ACK"/>\n',
+        stream(audio) if audio else "",
+    ]
+    if gone == "before-bye":
+        steps.append(f'<pause milliseconds="{talk_ms}"/>\n')
+    else:
+        steps.append('<recv request="BYE"/>\n')
+    if not gone:
+        steps.append(send(reply("200 OK", contact=False), attributes=""))
+    return "".join(steps) + "</scenario>\n"
+
+
+def early_media(audio: Path, *, sound_ms: int) -> str:
+    """183 with SDP and a tone for `sound_ms`, then neither sound nor answer; ends when it is cancelled."""
+    cseq = '<action><ereg regexp="[0-9]+" search_in="hdr" header="CSeq:" assign_to="cseq"/></action>'
+    cancelled = reply("487 Request Terminated").replace("[last_CSeq:]", "CSeq: [$cseq] INVITE")
+    return "".join(
+        [
+            HEAD.format(name="early media"),
+            f'<recv request="INVITE" rrs="true">{cseq}</recv>\n',
+            send(reply("183 Session Progress", body=SDP), attributes=""),
+            stream(audio),
+            f'<pause milliseconds="{sound_ms}"/>\n',
+            '<nop><action><exec rtp_stream="pause"/></action></nop>\n',
+            '<recv request="CANCEL"/>\n',
+            send(reply("200 OK", contact=False), attributes=""),
+            send(cancelled),
+            '<recv request="ACK"/>\n</scenario>\n',
+        ]
+    )
+
+
 def register(*, expires_s: int = 300) -> str:
     """Registers each line of the injection file once: contact is this process's own address."""
     to_self = "To: <sip:[field0]@[field1]>"
@@ -196,10 +266,12 @@ class Sipp:
         timeout_s: int = 60,
         sip_port: int = 0,
         trace: bool = False,
+        media_address: str = "127.0.0.1",
     ) -> None:
         """`remote` "ip:port" for callers; empty for a callee. `rate` in calls a second; `at_once` bounds open calls.
 
-        `trace`: every message goes to messages.log, with its time to the microsecond.
+        `media_address`: where its audio comes from. `trace`: every message goes to messages.log, with its time to the
+        microsecond.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.timeout_s = directory, timeout_s
@@ -207,7 +279,7 @@ class Sipp:
         self.media_first = ports.take(4 * min(at_once, calls) + 4, even=True)
         (directory / "scenario.xml").write_text(scenario)
         self._command = [
-            "sipp", "-sf", "scenario.xml", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.sip_port),
+            "sipp", "-sf", "scenario.xml", "-i", "127.0.0.1", "-mi", media_address, "-p", str(self.sip_port),
             "-t", transport, "-m", str(calls), "-r", f"{rate:g}", "-l", str(at_once), "-nostdin", "-skip_rlimit", "-aa",
             "-mp", str(self.media_first), "-cp", str(ports.take()), "-timeout", f"{timeout_s}s", "-timeout_error",
             "-trace_err", "-error_file", "errors.log", "-trace_stat", "-stf", "stat.csv",

@@ -78,6 +78,7 @@ class HangUp:
     cause: int
     text: str
     spoken: bool = True
+    why: str = "ended-by-us"  # Outcome.cause
 
 
 Act = p.Command | Wait | Note | StartRecording | StopRecording | DestroyRecording

@@ -8,46 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Protocol
 
-from sip.calls import acts
-from sip.calls.plan import CallPlan, Evidence, Refusal, Stage, Target, TrunkTarget, contact_key
-from sip.calls.ports import CallBook, ClosedCall, Planner, RecordingOrder, Recordings, RecordingUnavailable
-from sip.calls.script import CALLER, Script
+from sip.calls import acts, preemption
+from sip.calls.admission import Admission
+from sip.calls.conversation import Conversation, Edge
+from sip.calls.plan import CallPlan, Refusal, Stage, Target, TrunkTarget
+from sip.calls.ports import CallBook, Planner, Recordings
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
 from sip.edge.rpc import RpcError
 from sip.worker import protocol as p
-from sip.worker.pool import NoWorker, Worker, WorkerPool
+from sip.worker.pool import NoWorker, WorkerPool
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 2.0  # from StopCapture to flushed files
 ANSWER_S = 2.5  # for an answer to the edge, which waits little longer
-NOTE_S = 3.0  # for an act of consent to be committed: somebody listens to silence meanwhile
-BEGIN_S = 15.0  # for a recording to begin, in a call that goes on meanwhile
-CLOSE_S = 15.0  # for a record to be committed: until then the call counts among those that go on
-TROUBLES_LOGGED = 10  # of one call
 RING_MARGIN_S = 5  # the edge gives a ringing phone up later than the script does
-STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed")
-
-
-class Edge(Protocol):
-    """What is asked of the edge when a worker has died under its dialogs."""
-
-    async def end_dialog(self, call_id: str) -> bool: ...
-
-    async def cancel(self, call_id: str) -> bool: ...
-
-    async def reply_pending(self, call_id: str, code: int, reason: str) -> bool: ...
+STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed", "emergency", "preempted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +57,10 @@ class CallControl:
         max_concurrent: int,
         max_per_account: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        is_emergency: Callable[[EdgeRequest], bool] = lambda _: False,
+        max_channels: Callable[[str], int | None] = lambda _: None,
     ) -> None:
+        """``is_emergency`` answers from memory; ``max_channels`` of a trunk by its id (None: as many as there are)."""
         self._edge = edge
         self._pool = pool
         self._planner = planner
@@ -84,10 +69,11 @@ class CallControl:
         self.max_concurrent = max_concurrent
         self.max_per_account = max_per_account
         self._clock = clock
-        self._calls: dict[str, _Conversation] = {}
-        self._dials: dict[str, tuple[_Conversation, Stage, Target | TrunkTarget]] = {}  # leg token -> who dials what
-        self._beginning = 0  # calls that are being planned
-        self._beginning_of: Counter[str | None] = Counter()  # account id -> calls that wait for a worker
+        self._calls: dict[str, Conversation] = {}
+        self._dials: dict[str, tuple[Conversation, Stage, Target | TrunkTarget]] = {}  # leg token -> who dials what
+        self.admission = Admission(
+            pool, seats=self.seats, preempt=self._preempt, is_emergency=is_emergency, max_channels=max_channels
+        )
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._idle = asyncio.Event()  # set while there is no call
@@ -108,23 +94,27 @@ class CallControl:
             case "invite":
                 return await self._on_invite(request)
             case "dial":
-                return self._on_dial(request)
+                return await self._on_dial(request)
             case "message":
                 return Reply(405, "Method Not Allowed")
             case _:
                 return Reply(501, "Not Implemented")
 
     async def _on_invite(self, request: EdgeRequest) -> Answer:
+        if self._group is None:
+            return Reply(503, "Shutting Down")
+        if self.admission.is_emergency(request):
+            return await self._in_time(request)
         refusal: Answer | None = self._no_room()
         if refusal is None:
-            refusal = await self._in_time(request)
+            with self.admission.planning():
+                refusal = await self._in_time(request)
         if isinstance(refusal, Reply):
             self.counters["refused"] += 1
         return refusal
 
     async def _in_time(self, request: EdgeRequest) -> Answer:
         """An answer while somebody still waits for it; what was begun for a call that is given up is taken back."""
-        self._beginning += 1
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await self._begin(request)
@@ -132,44 +122,34 @@ class CallControl:
             log.error("a call was refused: it was not planned within %.1f s", ANSWER_S)
         except (StorageError, RpcError) as error:
             log.error("a call was refused: %s", error)
-        finally:
-            self._beginning -= 1
         return Reply(503, "Try Again Later")
 
     def _no_room(self) -> Reply | None:
-        if self._draining or self._group is None:
+        if self._draining:
             return Reply(503, "Shutting Down")
-        if len(self._calls) + self._beginning >= min(self.max_concurrent, self._pool.capacity):
-            return Reply(503, f"All {self.max_concurrent} Lines Are In Use")
-        return None
+        return self.admission.no_room(self.max_concurrent)
 
-    def _too_many(self, account_id: str | None) -> Refusal | None:
-        """All devices of an account share its limit."""
-        mine = sum(call.plan.caller.account_id == account_id for call in self._calls.values())
-        if mine + self._beginning_of[account_id] >= self.max_per_account:
-            return Refusal(486, f"Limit Of {self.max_per_account} Calls Reached", "limit")
-        return None
+    def _too_many(self, plan: CallPlan) -> Refusal | None:
+        mine = sum(call.plan.caller.account_id == plan.caller.account_id for call in self._calls.values())
+        return self.admission.too_many(plan, mine, self.max_per_account)
 
     async def _begin(self, request: EdgeRequest) -> Answer:
         began_at = self._clock()
         plan = await self._planner.plan(request, began_at)
-        refusal = plan if isinstance(plan, Refusal) else self._too_many(plan.caller.account_id)
+        refusal = plan if isinstance(plan, Refusal) else self._too_many(plan)
         if refusal is not None:
             log.info("call refused: %s", refusal.cause)
             return Reply(refusal.code, refusal.reason)
         assert not isinstance(plan, Refusal)
-        self._beginning_of[plan.caller.account_id] += 1
         try:
-            worker = await self._pool.acquire()
+            worker = await self.admission.worker(plan)
         except NoWorker as error:
             log.error("call %s refused: %s", plan.call_id, error)
             return Reply(503, "No Media Engine")
-        finally:
-            self._beginning_of[plan.caller.account_id] -= 1
-        if self._draining:
+        if self._draining and not plan.emergency:
             worker.send(p.Leave())
             return Reply(503, "Shutting Down")
-        conversation = _Conversation(self, plan, worker, request, began_at)
+        conversation = Conversation(self, plan, worker, request, began_at)
         self._calls[plan.call_id] = conversation
         self._idle.clear()
         for stage, target in plan.targets():
@@ -177,26 +157,33 @@ class CallControl:
         assert self._group is not None
         self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
         self.counters["begun"] += 1
+        self.counters["emergency"] += plan.emergency
         token = secrets.token_hex(16)
         worker.send(p.Expect(token))
         return ToWorker(worker.port, token)
 
-    def _on_dial(self, request: EdgeRequest) -> Answer:
+    async def _on_dial(self, request: EdgeRequest) -> Answer:
         """An INVITE of one of our workers: only what a plan names, only from the worker that has it, only once."""
         dialled = self._dials.get(request.leg_token)
         if dialled is None or dialled[0].worker.port != request.worker_port:
             log.warning("an INVITE on the workers' socket that no call asked for was refused")
             return Reply(403, "Not A Planned Leg")
         del self._dials[request.leg_token]
-        _, stage, target = dialled
+        conversation, stage, target = dialled
         ring_s = int(stage.ring_s) + RING_MARGIN_S
         if isinstance(target, TrunkTarget):
+            if conversation.plan.emergency:
+                await self.admission.emergency_channel(conversation.plan, target.trunk_id)
+            elif self.admission.channel_taken(target.trunk_id):
+                log.info("call %s: all channels of trunk %s are in use", conversation.plan.call_id, target.trunk_id)
+                return Reply(503, "All Channels Are In Use")
+            conversation.trunk_legs[target.leg] = target.trunk_id
             return ToTrunk(target.trunk_id, target.number, ring_s)
         return ToDevices(target.auth_users, "tls" if target.srtp else "plain", ring_s)
 
     # --- running ----------------------------------------------------------------------------------
 
-    async def _converse(self, conversation: _Conversation) -> None:
+    async def _converse(self, conversation: Conversation) -> None:
         call_id = conversation.plan.call_id
         try:
             await conversation.run()
@@ -207,6 +194,7 @@ class CallControl:
         finally:
             self._pool.release(conversation.worker)
             self._calls.pop(call_id, None)
+            self.admission.freed()
             if not self._calls:
                 self._idle.set()
             for _, target in conversation.plan.targets():
@@ -218,6 +206,17 @@ class CallControl:
             LiveCall(c.plan.call_id, c.plan.line_id, c.began_at, c.rec_id is not None, c.worker.pid)
             for c in self._calls.values()
         ]
+
+    def seats(self) -> list[preemption.Seat]:
+        """What each call takes up."""
+        return [call.seat() for call in self._calls.values()]
+
+    def _preempt(self, call_id: str) -> None:
+        """At once and without a word: somebody needs help now."""
+        self.counters["preempted"] += 1
+        self._calls[call_id].arrive(
+            acts.HangUp(503, "An emergency call needs the line", spoken=False, why=preemption.CAUSE)
+        )
 
     def worker_ports(self) -> set[int]:
         """SIP ports of the workers that have a call."""
@@ -241,16 +240,26 @@ class CallControl:
                 self.counters["recording_failed"] += 1
                 call.arrive(acts.RecordingCut(why))
 
-    async def drain(self, seconds: float) -> None:
-        """Take no new call, end those that go on, and wait until they have ended."""
+    async def drain(self, seconds: float, emergency_s: float = 0.0) -> None:
+        """Take no new call, end those that go on, and wait until they have ended. Emergency calls are taken and go on
+        for so long still."""
         self._draining = True
         for call in list(self._calls.values()):
-            call.arrive(acts.HangUp(503, "The server is being stopped", spoken=False))
+            if not call.plan.emergency:
+                call.arrive(acts.HangUp(503, "The server is being stopped", spoken=False))
+        if not await self._ended_within(seconds) and (helping := sum(seat.emergency for seat in self.seats())):
+            log.warning("%d emergency calls go on: the server waits for them", helping)
+            await self._ended_within(emergency_s)
+        if self._calls:
+            log.error("%d calls did not end in time", len(self._calls))
+
+    async def _ended_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            log.error("%d calls did not end in time", len(self._calls))
+            return False
+        return True
 
     # --- for conversations ------------------------------------------------------------------------
 
@@ -268,265 +277,3 @@ class CallControl:
 
     def now(self) -> datetime:
         return self._clock()
-
-
-class _Conversation:
-    """One call: its script, its worker, its recording."""
-
-    def __init__(
-        self, control: CallControl, plan: CallPlan, worker: Worker, request: EdgeRequest, began_at: datetime
-    ) -> None:
-        self.plan = plan
-        self.worker = worker
-        self.began_at = began_at
-        self.rec_id: str | None = None  # set when a recording is begun
-        self.answered_by: str | None = None  # account of the device that answered, where it can be told
-        self._kept: str | None = None  # recording that was kept
-        self._control = control
-        self._script = Script(plan)
-        self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
-        self._sip_call_ids = {CALLER: request.call_id}
-        self._troubles = 0  # what the engine has refused
-        self._came = False  # the caller's INVITE has reached the worker
-        self._up: set[str] = set()  # legs whose dialog is confirmed
-        self._down: set[str] = set()
-        self._ledger_seqs: list[int] = []
-        self._writing: set[asyncio.Task[None]] = set()  # acts of consent on their way into the ledger
-        self._provable = True  # every act of consent is in the ledger
-        self._objection_seq: int | None = None  # in the consent ledger, once somebody has objected
-        self._captured = asyncio.Event()  # the worker writes
-        self._flushed = asyncio.Event()  # the worker writes no more, for whatever reason
-        self._recording_task: asyncio.Task[None] | None = None  # the last that was asked of the recording
-        worker.listen(self.arrive)
-
-    def arrive(self, event: acts.Happening) -> None:
-        """From the worker, the recorder or an operator."""
-        match event:
-            case p.Incoming():
-                self._came = True
-            case p.LegDialled(leg=leg, sip_call_id=sip_call_id):
-                self._sip_call_ids[leg] = sip_call_id
-            case p.LegUp(leg=leg, contact=contact):
-                self._up.add(leg)
-                self._note_answer(leg, contact)
-            case p.LegDown(leg=leg):
-                self._down.add(leg)
-            case p.Captured():
-                self._captured.set()
-                event = acts.RecordingStarted()
-            case p.CaptureFailed(why=why):
-                self._flushed.set()
-                event = acts.RecordingFailed(why)
-            case p.LegQuality(leg=leg):
-                log.info(
-                    "call %s: leg %s: received %d packets, lost %d, sent %d",
-                    self.plan.call_id,
-                    leg,
-                    event.rx_packets,
-                    event.rx_lost,
-                    event.tx_packets,
-                )
-            case p.Trouble(where=where, why=why):
-                self._troubles += 1
-                if self._troubles <= TROUBLES_LOGGED:  # a phone can cause many, with keys and offers
-                    log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
-            case p.CaptureStopped() | p.Left() | p.WorkerGone():
-                self._flushed.set()
-        self._events.put_nowait(event)
-
-    def answered_dialogs(self) -> list[str]:
-        """SIP Call-IDs of the legs that are up now."""
-        return [self._sip_call_ids[leg] for leg in self._up - self._down if leg in self._sip_call_ids]
-
-    def _note_answer(self, leg: str, contact: str) -> None:
-        """Which of several accounts it was that answered."""
-        for _, target in self.plan.targets():
-            if target.leg == leg and isinstance(target, Target):
-                self.answered_by = target.owners.get(contact_key(contact))
-
-    async def run(self) -> None:
-        """The whole call, then its record."""
-        outcome = self._script.outcome
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await self._follow_script()
-            if outcome.cause == "engine-lost":
-                self._control.counters["engine_lost"] += 1
-            await self.clean_edge()  # at once: the phones do not wait for the recorder
-            self._then(self._discard_recording)  # one that the script has given up, and that was begun all the same
-            if self._writing:
-                _, late = await asyncio.wait(self._writing, timeout=CLOSE_S)
-                for writing in late:
-                    writing.cancel()
-        if outcome.talk_began_s is not None:
-            self._control.counters["answered"] += 1
-        talk_s = 0.0
-        if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
-            talk_s = outcome.talk_ended_s - outcome.talk_began_s
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._control.book.close(
-                    ClosedCall(self.plan, outcome, self.began_at, self._control.now(), talk_s, self._kept)
-                )
-        except (StorageError, TimeoutError) as error:
-            log.error("call %s leaves no record: %s", self.plan.call_id, str(error) or "not in time")
-        log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)
-
-    async def _follow_script(self) -> None:
-        script = self._script.run()
-        act = next(script)
-        while True:
-            answer: tuple[acts.Happening, float] | None = None
-            match act:
-                case acts.Wait(seconds=seconds):
-                    answer = (await self._next(seconds), time.monotonic())
-                    if isinstance(answer[0], acts.RecordingFailed):
-                        self._then(self._discard_recording)
-                case acts.Note(evidence=evidence):
-                    await self._note(evidence)
-                case acts.StartRecording():
-                    self._then(partial(self._begin_recording, act))
-                case acts.StopRecording():
-                    self._then(self._finish_recording)
-                case acts.DestroyRecording():
-                    self._then(self._destroy_recording)
-                case _:
-                    self.worker.send(act)
-            try:
-                act = script.send(answer)
-            except StopIteration:
-                return
-
-    async def _note(self, evidence: Evidence) -> None:
-        """What cannot be proven is not recorded; the call goes on."""
-        writing = self._group.create_task(self._write_down(evidence))
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
-        await asyncio.wait({writing}, timeout=NOTE_S)  # not cancelled: a database that hangs would not let go of us
-        if not writing.done():
-            self._provable = False
-            log.error("call %s: an act of consent is not written down in time", self.plan.call_id)
-
-    async def _write_down(self, evidence: Evidence) -> None:
-        try:
-            seq = await self._control.book.note(self.plan, evidence, self._control.now(), self.rec_id)
-            self._ledger_seqs.append(seq)
-            if evidence.act == "objection":
-                self._objection_seq = seq
-        except Exception as error:  # the boundary to the ledger
-            self._provable = False
-            if not isinstance(error, StorageError):
-                log.exception("call %s: writing down an act of consent", self.plan.call_id)
-            log.error("call %s: an act of consent could not be written down: %s", self.plan.call_id, error)
-
-    async def _next(self, seconds: float | None) -> acts.Happening:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._events.get()
-        except TimeoutError:
-            return acts.TimedOut()
-
-    # --- recording --------------------------------------------------------------------------------
-
-    def _then(self, deed: Callable[[], Awaitable[None]]) -> None:
-        """Do this with the recording once what was asked before is done. What goes wrong with a recording never ends
-        the call."""
-        before = self._recording_task
-
-        async def run() -> None:
-            if before is not None:
-                await before
-            try:
-                await deed()
-            except Exception:  # the boundary of a recording
-                log.exception("call %s: its recording", self.plan.call_id)
-
-        self._recording_task = self._group.create_task(run())
-
-    async def _begin_recording(self, act: acts.StartRecording) -> None:
-        rec_id = secrets.token_hex(16)
-        legs = tuple(leg for leg in (act.first, act.second) if leg)
-        order = RecordingOrder(rec_id, self.plan, legs, tuple(self._ledger_seqs), self.answered_by)
-        fds: list[int] = []
-        try:
-            if not self._provable:
-                raise RecordingUnavailable("an act of consent is not in the ledger")
-            fds += [os.memfd_create("capture", os.MFD_CLOEXEC) for _ in range(2)]
-            async with asyncio.timeout(BEGIN_S):
-                await self._control.recordings.begin(order, (fds[0], fds[1]), self._control.now())
-            self.rec_id = rec_id
-            self.worker.send(p.Capture(act.first, act.second), fds)
-            self._control.counters["recorded"] += 1
-        except Exception as error:  # the boundary of a recording: whatever it was, the call goes on without
-            if not isinstance(error, RecordingUnavailable | OSError):
-                log.exception("call %s: beginning its recording", self.plan.call_id)
-            log.error("call %s is not recorded: %s", self.plan.call_id, str(error) or type(error).__name__)
-            self._control.counters["recording_failed"] += 1
-            self._events.put_nowait(acts.RecordingFailed(str(error)))
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    async def _stop_capture(self) -> str | None:
-        """The id of the recording whose capture has been flushed; None if none was begun."""
-        if self.rec_id is None:
-            return None
-        self.worker.send(p.StopCapture())
-        if self.worker.gone:
-            self._flushed.set()
-        try:
-            async with asyncio.timeout(FLUSH_S):
-                await self._flushed.wait()
-        except TimeoutError:
-            log.error("call %s: the worker did not flush its capture", self.plan.call_id)
-        rec_id, self.rec_id = self.rec_id, None
-        return rec_id
-
-    async def _finish_recording(self) -> None:
-        rec_id = await self._stop_capture()
-        if rec_id is None:
-            return
-        self._kept = rec_id
-        if self._captured.is_set():
-            await self._control.recordings.finish(rec_id, self._control.now())
-        else:  # everybody had left before the first sample
-            await self._drop(rec_id)
-
-    async def _discard_recording(self) -> None:
-        rec_id = await self._stop_capture()
-        if rec_id is not None:
-            await self._drop(rec_id)
-
-    async def _drop(self, rec_id: str) -> None:
-        self._kept = None
-        await self._control.recordings.discard(rec_id, self._control.now())
-
-    async def _destroy_recording(self) -> None:
-        """Also what was kept before: a recording that was cut, and an objection after that."""
-        rec_id = await self._stop_capture() or self._kept
-        if rec_id is not None:
-            self._kept = None
-            if await self._control.recordings.destroy(rec_id, self._objection_seq, self._control.now()):
-                self._events.put_nowait(acts.RecordingDestroyed())
-
-    # --- after a crash ----------------------------------------------------------------------------
-
-    async def clean_edge(self) -> None:
-        """End at the edge what a worker that is dead, or hangs, left there: BYE to both sides, CANCEL or an answer
-        where it rang."""
-        for leg, sip_call_id in self._sip_call_ids.items():
-            if leg in self._down or (leg == CALLER and not self._came):
-                continue
-            if leg in self._up:
-                await self._edge_does(self._control.edge.end_dialog(sip_call_id))
-            elif leg == CALLER:
-                await self._edge_does(self._control.edge.reply_pending(sip_call_id, 503, "Media Engine Lost"))
-            else:
-                await self._edge_does(self._control.edge.cancel(sip_call_id))
-
-    async def _edge_does(self, deed: Awaitable[bool]) -> None:
-        try:
-            if not await deed:
-                log.info("call %s: the edge knows that leg no more", self.plan.call_id)
-        except Exception as error:  # the boundary to the edge: the other legs are to end all the same
-            log.error("call %s: the edge did not take the end of a leg: %s", self.plan.call_id, error)

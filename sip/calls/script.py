@@ -526,8 +526,8 @@ class Script:
             case p.WorkerGone():
                 self._legs = dict.fromkeys(self._legs, LegState.DOWN)
                 raise _Ended(500, "engine-lost", "")
-            case HangUp(cause=cause, text=text, spoken=spoken):
-                raise _Ended(cause, "ended-by-us", text, told=not spoken)
+            case HangUp(cause=cause, text=text, spoken=spoken, why=why):
+                raise _Ended(cause, why, text, told=not spoken)
             case _:
                 pass
         return event

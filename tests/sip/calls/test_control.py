@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from sip.calls import control as control_module
+from sip.calls import conversation as conversation_module
 from sip.calls.plan import Refusal
 from sip.calls.ports import RecordingUnavailable
 from sip.edge.protocol import Reply, ToDevices, ToWorker
@@ -153,7 +154,7 @@ async def test_calls_that_come_at_once_do_not_pass_a_limit_together(engines: tup
             stage.planner.before = lasting(0.05)  # type: ignore[assignment]
             answers = await asyncio.gather(*(stage.control.on_request(stage.request()) for _ in range(5)))
             assert sum(isinstance(answer, ToWorker) for answer in answers) == 2
-            assert stage.control._beginning == 0 and not +stage.control._beginning_of
+            assert stage.control.admission.beginning == 0 and not +stage.control.admission.waiting
 
 
 async def test_a_refusal_is_passed_on_and_costs_no_worker(stage: House) -> None:
@@ -193,7 +194,7 @@ async def test_a_slow_plan_is_given_up_before_the_edge_gives_up(stage: House, mo
     stage.planner.before = lasting(60)  # type: ignore[assignment]
     answer = await asyncio.wait_for(stage.control.on_request(stage.request()), 1)
     assert isinstance(answer, Reply) and answer.code == 503
-    assert stage.control.live() == [] and stage.control._beginning == 0
+    assert stage.control.live() == [] and stage.control.admission.beginning == 0
 
 
 async def test_an_edge_that_goes_away_while_it_asks_leaves_nothing(stage: House) -> None:
@@ -202,7 +203,7 @@ async def test_an_edge_that_goes_away_while_it_asks_leaves_nothing(stage: House)
     await asyncio.sleep(0.05)
     asking.cancel()
     await asyncio.wait([asking])
-    assert stage.control.live() == [] and stage.control._beginning == 0
+    assert stage.control.live() == [] and stage.control.admission.beginning == 0
 
 
 # --- stopping -----------------------------------------------------------------------------------------------------
@@ -234,8 +235,8 @@ async def test_a_database_that_does_not_answer_holds_up_nobody(
     stage: House, monkeypatch: pytest.MonkeyPatch, where: str, limit: str
 ) -> None:
     """Another process may hold SQLite's lock for minutes; each of our writers waits its turn behind the others."""
-    monkeypatch.setattr(control_module, limit, 0.2)
-    monkeypatch.setattr(control_module, "CLOSE_S", 0.2)
+    monkeypatch.setattr(conversation_module, limit, 0.2)
+    monkeypatch.setattr(conversation_module, "CLOSE_S", 0.2)
     (stage.desk if where == "begin" else stage.book).before[where] = lasting(60)  # type: ignore[assignment]
     stage.planner.plan_ = plan_for(RECORDED)
     caller, callee = await stage.talk()
@@ -401,7 +402,7 @@ async def test_a_phone_that_provokes_the_engine_does_not_fill_the_log(
     (call,) = stage.control._calls.values()
     for _ in range(100):
         call.arrive(p.Trouble("command", "PJ_ETOOMANY"))
-    assert caplog.text.count("the media engine refused") == control_module.TROUBLES_LOGGED
+    assert caplog.text.count("the media engine refused") == conversation_module.TROUBLES_LOGGED
 
 
 async def test_a_cut_reaches_only_its_own_call(recorded: House) -> None:
@@ -514,7 +515,7 @@ async def test_an_evening_of_calls_leaves_nothing(
                 await asyncio.gather(*(one_call(stage, ending) for ending in four))
                 await stage.over()
         assert len(stage.book.closed) == 24
-        assert stage.control._dials == {} and stage.control._beginning == 0
+        assert stage.control._dials == {} and stage.control.admission.beginning == 0
         begun = [rec_id for name, rec_id in stage.desk.did if name == "begin"]
         ended = [rec_id for name, rec_id in stage.desk.did if name != "begin"]
         assert sorted(begun) == sorted(ended), "each recording that was begun was ended, once"

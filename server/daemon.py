@@ -284,6 +284,15 @@ class Daemon:
     async def readers_changed(self) -> None:
         """Nothing to do: the set of readers is compared with the week's key at each recording."""
 
+    async def trunks_changed(self) -> None:
+        """Read anew at each call; the edge is told when it is attached to."""
+
+    async def settings_changed(self) -> None:
+        """Read anew at each call."""
+
+    async def end_device(self, auth_user: str) -> None:
+        """Call control knows which of its legs a device has answered or dialled."""
+
     async def health(self) -> dict[str, bool]:
         """The parts and whether each works."""
         return {

@@ -43,6 +43,15 @@ class Live(Protocol):
     async def readers_changed(self) -> None:
         """Somebody was given or has lost the right to open: the week's keys have to be made anew."""
 
+    async def trunks_changed(self) -> None:
+        """A trunk or an own number was added, changed or taken away: the edge has to know."""
+
+    async def settings_changed(self) -> None:
+        """Forwards, do not disturb, the presented number or limits were changed: running calls may be concerned."""
+
+    async def end_device(self, auth_user: str) -> None:
+        """End the running calls of one device; its account's others go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:

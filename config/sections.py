@@ -372,6 +372,12 @@ class Calls(Section):
         le=20,
         description="Workers beyond calls.max_concurrent that only an emergency call may take.",
     )
+    diagnosis_days: int = Field(
+        default=7,
+        ge=0,
+        le=90,
+        description="Days for which beffroi calls why explains a call that is over. 0: nothing is kept of any.",
+    )
 
 
 class Emergency(Section):

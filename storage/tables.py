@@ -363,6 +363,18 @@ access_reasons = Table(
     Column("at", Instant, nullable=False, index=True),
 )
 
+# How a call went (technical facts only), for as many days as the settings say.
+call_diagnoses = Table(
+    "call_diagnoses",
+    metadata,
+    Column("call_id", String, primary_key=True),
+    Column("at", Instant, nullable=False, index=True),  # as exact as the class of the call allows
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("verdict", String, nullable=False),  # the first of them
+    Column("mos_centi", Integer),
+    Column("facts_sealed", LargeBinary, nullable=False),
+)
+
 # --- the ledger --------------------------------------------------------------------------------------------------
 
 ledger_logs = Table(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from server.failure import Failure
-from storage import accounts, lines, people
+from storage import accounts, lines, people, trunks
 from storage.accounts import Account
 from storage.errors import NotFound
 from storage.lines import Line
 from storage.people import Person
+from storage.trunks import Trunk
 from storage.tx import Tx
 
 
@@ -33,3 +34,11 @@ async def line_by_name(tx: Tx, name: str) -> Line:
         if name in (line.name, line.number):
             return line
     raise Failure(f"no line {name}", "Type: beffroi line list", "not_found")
+
+
+async def trunk_by_name(tx: Tx, name: str) -> Trunk:
+    """Disabled ones too. Raises Failure."""
+    try:
+        return await trunks.by_name(tx, name)
+    except NotFound:
+        raise Failure(f"no trunk {name}", "Type: beffroi trunk list", "not_found") from None

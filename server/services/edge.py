@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from server.failure import Failure
 from server.services.context import Services
+from server.services.trunk_test import States
 from sip.edge.control import EdgeControl
 from sip.edge.rpc import RpcError
 from storage.devices import Credential
@@ -37,6 +38,18 @@ async def drop_devices(services: Services, auth_users: Iterable[str]) -> None:
             "Type: beffroi status; the edge is told everything anew when it is back",
             "unavailable",
         ) from None
+
+
+async def trunk_states(services: Services) -> States | None:
+    """By trunk id. None where the edge does not run or does not answer."""
+    ask = getattr(services.edge, "trunk_states", None)
+    if ask is None:
+        return None
+    try:
+        states: States = await ask()
+    except RpcError:
+        return None
+    return states
 
 
 def required(services: Services) -> EdgeControl:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from sip.calls import acts, preemption
 from sip.calls.admission import Admission
 from sip.calls.conversation import Conversation, Edge
+from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.plan import CallPlan, Refusal, Stage, Target, TrunkTarget
 from sip.calls.ports import CallBook, Planner, Recordings
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
@@ -59,6 +60,7 @@ class CallControl:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         is_emergency: Callable[[EdgeRequest], bool] = lambda _: False,
         max_channels: Callable[[str], int | None] = lambda _: None,
+        duty: Duty | None = None,
     ) -> None:
         """``is_emergency`` answers from memory; ``max_channels`` of a trunk by its id (None: as many as there are)."""
         self._edge = edge
@@ -78,6 +80,7 @@ class CallControl:
         self._draining = False
         self._idle = asyncio.Event()  # set while there is no call
         self._idle.set()
+        self.duty = duty or Duty()
         self.counters: Counter[str] = Counter(dict.fromkeys(STATISTICS, 0))
 
     async def run(self) -> None:
@@ -158,6 +161,7 @@ class CallControl:
         self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
         self.counters["begun"] += 1
         self.counters["emergency"] += plan.emergency
+        self.duty.began(plan)
         token = secrets.token_hex(16)
         worker.send(p.Expect(token))
         return ToWorker(worker.port, token)
@@ -177,7 +181,9 @@ class CallControl:
             elif self.admission.channel_taken(target.trunk_id):
                 log.info("call %s: all channels of trunk %s are in use", conversation.plan.call_id, target.trunk_id)
                 return Reply(503, "All Channels Are In Use")
-            conversation.trunk_legs[target.leg] = target.trunk_id
+            conversation.outside[target.leg] = OutsideLeg(
+                conversation.plan.call_id, target.leg, target.trunk_id, target
+            )
             return ToTrunk(target.trunk_id, target.number, ring_s)
         return ToDevices(target.auth_users, "tls" if target.srtp else "plain", ring_s)
 
@@ -192,6 +198,7 @@ class CallControl:
             conversation.worker.send(p.Leave())
             await conversation.clean_edge()
         finally:
+            conversation.leave_trunks()
             self._pool.release(conversation.worker)
             self._calls.pop(call_id, None)
             self.admission.freed()
@@ -206,6 +213,10 @@ class CallControl:
             LiveCall(c.plan.call_id, c.plan.line_id, c.began_at, c.rec_id is not None, c.worker.pid)
             for c in self._calls.values()
         ]
+
+    def outside(self) -> list[OutsideLeg]:
+        """Every channel of a trunk that is in use, or being asked for."""
+        return [leg for call in self._calls.values() for leg in call.outside.values()]
 
     def seats(self) -> list[preemption.Seat]:
         """What each call takes up."""

@@ -19,9 +19,11 @@ from typing import Protocol
 
 from sip.calls import acts, preemption
 from sip.calls.admission import Admission
+from sip.calls.core import CALLER
+from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.plan import CallPlan, Evidence, Target, contact_key
 from sip.calls.ports import CallBook, ClosedCall, RecordingOrder, Recordings, RecordingUnavailable
-from sip.calls.script import CALLER, Script
+from sip.calls.script import Script
 from sip.edge.protocol import EdgeRequest
 from sip.worker import protocol as p
 from sip.worker.pool import Worker
@@ -51,6 +53,7 @@ class House(Protocol):
 
     counters: Counter[str]
     admission: Admission
+    duty: Duty
 
     @property
     def edge(self) -> Edge: ...
@@ -73,7 +76,9 @@ class Conversation:
         self.began_at = began_at
         self.rec_id: str | None = None  # set when a recording is begun
         self.answered_by: str | None = None  # account of the device that answered, where it can be told
-        self.trunk_legs: dict[str, str] = {} if plan.trunk_id is None else {CALLER: plan.trunk_id}  # leg -> trunk id
+        self.outside: dict[str, OutsideLeg] = {}  # legs that hold a channel of a trunk
+        if plan.trunk_id is not None:
+            self.outside[CALLER] = OutsideLeg(plan.call_id, CALLER, plan.trunk_id, None)
         self._leaving = False  # it was told to end
         self._kept: str | None = None  # recording that was kept
         self._house = house
@@ -105,10 +110,10 @@ class Conversation:
             case p.LegUp(leg=leg, contact=contact):
                 self._up.add(leg)
                 self._note_answer(leg, contact)
-            case p.LegDown(leg=leg):
+                self._outside_up(leg)
+            case p.LegDown(leg=leg, code=code):
                 self._down.add(leg)
-                if self.trunk_legs.pop(leg, None) is not None:
-                    self._house.admission.freed()
+                self._outside_down(leg, code)
             case p.Captured():
                 self._captured.set()
                 event = acts.RecordingStarted()
@@ -134,8 +139,26 @@ class Conversation:
 
     def seat(self) -> preemption.Seat:
         """What this call takes up now."""
-        trunks = tuple(self.trunk_legs.values())
+        trunks = tuple(leg.trunk_id for leg in self.outside.values())
         return preemption.Seat(self.plan.call_id, self.began_at, self.plan.emergency, trunks, self._leaving)
+
+    def _outside_up(self, leg: str) -> None:
+        if (outside := self.outside.get(leg)) is not None and outside.answered_s is None:
+            outside.answered_s = time.monotonic()
+            self._house.duty.leg_answered(outside)
+
+    def _outside_down(self, leg: str, code: int = 0) -> None:
+        if (outside := self.outside.pop(leg, None)) is None:
+            return
+        if outside.answered_s is None and (code == 408 or 500 <= code < 600):
+            self._house.duty.trunk_failed(outside.trunk_id)
+        self._house.duty.leg_ended(outside, outside.talk_s(time.monotonic()))
+        self._house.admission.freed()
+
+    def leave_trunks(self) -> None:
+        """The call is over: what nobody has told of is over too."""
+        for leg in list(self.outside):
+            self._outside_down(leg)
 
     def answered_dialogs(self) -> list[str]:
         """SIP Call-IDs of the legs that are up now."""
@@ -166,11 +189,12 @@ class Conversation:
         talk_s = 0.0
         if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
             talk_s = outcome.talk_ended_s - outcome.talk_began_s
+        self.leave_trunks()
+        closed = ClosedCall(self.plan, outcome, self.began_at, self._house.now(), talk_s, self._kept)
+        self._house.duty.ended(closed)
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._house.book.close(
-                    ClosedCall(self.plan, outcome, self.began_at, self._house.now(), talk_s, self._kept)
-                )
+                await self._house.book.close(closed)
         except (StorageError, TimeoutError) as error:
             log.error("call %s leaves no record: %s", self.plan.call_id, str(error) or "not in time")
         log.info("call %s ended: %s, recording %s", self.plan.call_id, outcome.cause, outcome.recording)

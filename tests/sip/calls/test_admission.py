@@ -11,7 +11,9 @@ from datetime import datetime
 import pytest
 import pytest_asyncio
 
+from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.plan import CallPlan, Refusal, Stage, TrunkTarget
+from sip.calls.ports import ClosedCall
 from sip.edge.protocol import EdgeRequest, Reply, ToTrunk, ToWorker
 from sip.worker.pool import WorkerPool
 from tests.peers.ports import Ports
@@ -134,3 +136,48 @@ async def test_no_emergency_call_gives_way_to_another(engines: tuple[WorkerPool,
         await office.talk_outside("alice", HELP)
         await office.talk_outside("bob", HELP)
         assert len(office.control.live()) == 2 and office.control.counters["preempted"] == 0
+
+
+class Watch(Duty):
+    """What is told beside the calls."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def began(self, plan: CallPlan) -> None:
+        self.told.append(("began", plan.call_id))
+
+    def ended(self, closed: ClosedCall) -> None:
+        self.told.append(("ended", closed.plan.call_id))
+
+    def leg_answered(self, leg: OutsideLeg) -> None:
+        self.told.append(("answered", leg.leg))
+
+    def leg_ended(self, leg: OutsideLeg, talk_s: float) -> None:
+        self.told.append(("free", talk_s > 0))
+
+    def trunk_failed(self, trunk_id: str) -> None:
+        self.told.append(("failed", trunk_id))
+
+
+async def test_what_goes_on_outside_is_told_as_it_happens(engines: tuple[WorkerPool, EdgeSide]) -> None:
+    async with at_work(Office(engines)) as office:
+        office.control.duty = watch = Watch()
+        caller, callee = await office.talk_outside("alice")
+        (leg,) = office.control.outside()
+        assert leg.trunk_id == "t1" and leg.target is not None and leg.answered_s is not None
+        callee.send("BYE")
+        await caller.request("BYE")
+        await office.over()
+        assert [name for name, _ in watch.told] == ["began", "answered", "free", "ended"]
+        assert watch.told[2] == ("free", True) and office.control.outside() == []
+
+        watch.told.clear()
+        await office.call("bob", "+33123456789")
+        dialled, _ = await office.outside()
+        dialled.refuse(503, "Service Unavailable")
+        await office.over()
+        assert [told for told in watch.told if told[0] != "began" and told[0] != "ended"] == [
+            ("failed", "t1"),
+            ("free", False),
+        ]

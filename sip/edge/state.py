@@ -58,6 +58,29 @@ class Dialog:
 
 
 @dataclass(frozen=True, slots=True)
+class Trunk:
+    """A provider that calls go out by and come in from."""
+
+    id: str  # [A-Za-z0-9]{1,32}
+    uri: str  # where requests go: "sip:provider.example:5061;transport=tls"
+    domain: str  # in From and request URI: the provider's
+    register: bool
+    user: str
+    realm: str
+    ha1: str = field(repr=False)  # MD5(user:realm:password); "" where there is none
+    sources: tuple[str, ...] = ()  # addresses and CIDRs that calls come from
+    expires_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkState:
+    """How a trunk is; None: not known, or not asked for."""
+
+    registered: bool | None
+    reachable: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ban:
     """A source that is not listened to."""
 

@@ -17,6 +17,7 @@ the certificate is checked by openssl before the phone starts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -27,10 +28,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from tests.peers import tones
 from tests.peers.ports import Ports
@@ -40,16 +42,16 @@ Event = dict[str, Any]
 
 CONFIG = """\
 poll_method epoll
-net_interface 127.0.0.1
-sip_listen 127.0.0.1:{sip_port}
+net_interface {interface}
+sip_listen {sip_address}
 {cafile}
 call_max_calls {max_calls}
 audio_player aubridge,{name}
 audio_source aufile,{says}
 audio_alert aubridge,{name}-alert
-audio_srate 8000
-ausrc_srate 8000
-auplay_srate 8000
+audio_srate {rate}
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 rtp_ports {rtp_first}-{rtp_last}
@@ -88,6 +90,17 @@ class Login:
     """Authentication name where it differs from `user` (a device registering as its account)."""
 
 
+class Host(Protocol):
+    """Where a phone runs: see tests.peers.netns."""
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What goes before a command that runs there."""
+
+    def inside(self) -> AbstractContextManager[None]:
+        """The calling thread's new sockets are of that host."""
+
+
 class PhoneError(AssertionError):
     """The phone did not do what the test waited for; the message holds what it did."""
 
@@ -119,10 +132,16 @@ class Phone:
         srtp: bool | None = None,
         max_calls: int = 4,
         refresh_s: int = 60,
+        rate: int = 8000,
+        address: str = "127.0.0.1",
+        host: Host | None = None,
     ) -> None:
-        """`server` is "ip:port". `srtp` defaults to: mandatory SDES on TLS, none on the others.
+        """`server` is "ip:port"; empty: none, only whole URIs are dialled.
 
+        `srtp` defaults to: mandatory SDES on TLS, none on the others.
         `ca`: certificates that may sign the server's; it must also name the server. Without it nothing is verified.
+        `rate`: of what it says and hears, 16000 for G.722 (codecs="G722/16000/1"). `address`: its own. `host`: where it
+        runs, if not here.
         """
         self._verify = (server, ca) if transport == "tls" and ca else None
         self.name = directory.name
@@ -137,15 +156,18 @@ class Phone:
         self._answers: dict[str, Event] = {}
         self._changed = threading.Condition()
         self._token = 0
+        self._host = host
         self._control_port = ports.take()
         sip_port = ports.take(2)  # and the next one for TLS, in baresip's own way
         rtp_first = ports.take(2 * max_calls + 2, even=True)
-        self.sip_address = f"127.0.0.1:{sip_port}"
+        self.sip_address = f"[{address}]:{sip_port}" if ":" in address else f"{address}:{sip_port}"
 
-        said = tones.write_wav(directory / "says.wav", says)
+        said = tones.write_wav(directory / "says.wav", says, rate=rate)
         (directory / "config").write_text(
             CONFIG.format(
-                sip_port=sip_port,
+                sip_address=self.sip_address,
+                interface=address,
+                rate=rate,
                 cafile=f"sip_cafile {ca}\nsip_verify_server yes" if ca else "",
                 max_calls=max_calls,
                 name=self.name,
@@ -161,7 +183,7 @@ class Phone:
             f"<sip:{login.user}@{login.domain}>",
             f"auth_user={login.auth_user or login.user}",
             f"auth_pass={login.password}",
-            f'outbound="sip:{server};transport={transport}"',
+            *([f'outbound="sip:{server};transport={transport}"'] if server else []),
             f"regint={refresh_s if login.password else 0}",
             f"audio_codecs={codecs}",
             f"answermode={answer}",
@@ -173,12 +195,16 @@ class Phone:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        if self._verify:
+        if self._verify and not self._host:
             check_certificate(*self._verify)
         self._short.symlink_to(self.dumps)
         with self.log.open("wb") as log:
+            where = self._host.prefix if self._host else ()
             self.process = subprocess.Popen(
-                ["baresip", "-f", self.directory], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*where, "baresip", "-f", self.directory],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         try:
             self._control = self._connect()
@@ -193,7 +219,9 @@ class Phone:
         until = time.monotonic() + 10
         while True:
             try:
-                return socket.create_connection(("127.0.0.1", self._control_port), 1)
+                where = self._host.inside() if self._host else contextlib.nullcontext()
+                with where:
+                    return socket.create_connection(("127.0.0.1", self._control_port), 1)
             except OSError:
                 if self._ended() or time.monotonic() > until:
                     raise PhoneError(f"{self.name} did not start: {self.log.read_text()[-800:]}") from None
@@ -269,6 +297,17 @@ class Phone:
     def hang_up(self) -> None:
         self.command("hangup")
 
+    def hold(self) -> None:
+        """The call at hand; `resume` takes it back."""
+        self.command("hold")
+
+    def resume(self) -> None:
+        self.command("resume")
+
+    def refer(self, number: str) -> None:
+        """Blind transfer of the call at hand (baresip 1.0 knows no attended one: see tests.peers.deskphone)."""
+        self.command("transfer", number)
+
     def wait(self, kind: str, *, timeout: float = 10, since: int = 0) -> Event:
         """The first event of this kind at or after index `since` of `events`, once it is there."""
         return self._until(lambda: next((e for e in self.events[since:] if e["type"] == kind), None), timeout, kind)
@@ -334,7 +373,7 @@ class Phone:
         return sorted(self.dumps.glob("*-dec.wav"), key=lambda p: (p.stat().st_mtime_ns, p.name))
 
     def heard(self, which: int = -1) -> tones.Samples:
-        """The audio of one call as played to this phone's user (8 kHz); nothing if there was none."""
+        """The audio of one call as played to this phone's user (at its `rate`); nothing if there was none."""
         files = self.recordings()
         if not files:
             return tones.silence(0)

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 
 from tests.peers import tones
 from tests.peers.baresip import Login, Phone, Transport
+from tests.peers.deskphone import DeskPhone
 from tests.peers.ports import Ports
 
 BEFFROI = str(Path(sys.executable).with_name("beffroi"))
@@ -89,7 +90,7 @@ class Product:
         audio = self.ports.last - ports // 2 + 1
         self.edge: subprocess.Popen[bytes] | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
-        self._phones: list[Phone] = []
+        self._phones: list[Phone | DeskPhone] = []
         plain = [f"127.0.0.1:{self._ports['udp']}"]
         self.configure(
             sip__tls_listen=[f"127.0.0.1:{self._ports['tls']}"],
@@ -311,6 +312,15 @@ class Product:
             answer=answer,
             **options,
         )
+        self._phones.append(phone)
+        return phone
+
+    def desk(self, name: str, account: str | Login, *, says: tones.Samples | None = None, **options: Any) -> DeskPhone:
+        """A desk phone (UDP unless told otherwise) with a new device of `account`, not started; stopped with us."""
+        login = self.login(account) if isinstance(account, str) else account
+        sound = tones.tone(400, 60) if says is None else says
+        server = self.server(options.get("transport", "udp"))
+        phone = DeskPhone(self.directory / "phones" / name, self.ports, login, server, says=sound, **options)
         self._phones.append(phone)
         return phone
 

@@ -49,6 +49,52 @@ def test_each_phone_hears_the_other_and_sees_its_digits(tmp_path: Path, ports: P
     assert tones.shares(bob.heard(), (400, 1000), skip=0.2)[400] > 0.95
 
 
+@pytest.mark.parametrize("how", ["wide band", "IPv6"])
+def test_wide_band_and_ipv6(tmp_path: Path, ports: Ports, how: str):
+    wide = how == "wide band"
+    address, rate, hz = ("127.0.0.1", 16000, 5000) if wide else ("::1", 8000, 1000)
+    options = {"codecs": "G722/16000/1" if wide else "PCMA/8000/1", "rate": rate, "address": address}
+    said = tones.tone(hz, 20, rate=rate)
+    bob = Phone(tmp_path / "bob", ports, Login("bob", "localhost", ""), NOBODY, "udp", says=said, **options)  # type: ignore[arg-type]
+    login = Login("alice", "localhost", "")
+    alice = Phone(tmp_path / "alice", ports, login, bob.sip_address, "udp", says=said, **options)  # type: ignore[arg-type]
+    with bob, alice:
+        alice.dial("bob")
+        bob.wait("CALL_INCOMING")
+        bob.answer()
+        alice.established()
+        time.sleep(1)
+        alice.hang_up()
+        bob.closed()
+    assert tones.shares(alice.heard(), (hz,), rate=rate, skip=0.2)[hz] > 0.9
+
+
+def test_a_phone_holds_resumes_and_transfers(tmp_path: Path, ports: Ports):
+    def phone(name: str, hz: int) -> Phone:
+        said = tones.tone(hz, 20)
+        return Phone(tmp_path / name, ports, Login(name, "127.0.0.1", ""), "", "udp", says=said, answer="auto")
+
+    alice, bob, carl = phone("alice", 400), phone("bob", 500), phone("carl", 1000)
+    with alice, bob, carl:
+        alice.dial(f"sip:bob@{bob.sip_address}")
+        bob.established()
+        time.sleep(0.6)
+        since = len(bob.events)
+        alice.hold()
+        bob.wait("CALL_REMOTE_SDP", since=since)
+        time.sleep(0.6)
+        alice.resume()
+        time.sleep(0.6)
+        alice.refer(f"sip:carl@{carl.sip_address}")
+        carl.established()
+        time.sleep(0.6)
+        carl.hang_up()
+        alice.closed()
+    assert set().union(*(tones.tones_in(tones.read_wav(p)[0][:, 0], (400, 500, 1000)) for p in bob.recordings())) == {
+        400, 1000,
+    }  # fmt: skip
+
+
 def test_a_busy_phone_says_so(tmp_path: Path, ports: Ports):
     quiet = tones.silence(5)
     bob = Phone(tmp_path / "bob", ports, Login("bob", "127.0.0.1", ""), NOBODY, "udp", says=quiet)

@@ -1,7 +1,7 @@
 """Limits: what an account, a trunk, or anybody (the default) may call, for how long and for how much.
 
-None in a field means: nothing said here, ask the next (account, then default, then the configuration). Zero minutes or
-cents means none at all.
+None in a field means: nothing said here, ask the next (account, then default, then the configuration). Zero means: no
+limit, as in the configuration.
 """
 
 import re

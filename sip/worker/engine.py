@@ -1,4 +1,4 @@
-"""The media engine of one conversation: the only module that knows pjsua2.
+"""The media engine of one conversation: this module and its parts (``engine_*``) alone know pjsua2.
 
 It runs in a process of its own, forked from the zygote. It answers, plays, listens for keys, dials, bridges and
 captures as it is told (``sip.worker.protocol``); it decides nothing, knows no database and holds no key.
@@ -11,147 +11,51 @@ CRLF keep-alive (RFC 5626 section 4.4.1) to the worker's SIP port, so the poll m
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import resource
-import secrets
+import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import pjsua2 as pj
 
 from sip.worker import protocol as p
+from sip.worker.engine_audio import Audio
+from sip.worker.engine_calls import (
+    KEYS,
+    SAVP,
+    Account,
+    Call,
+    EngineConfig,
+    Figures,
+    Leg,
+    call_parameters,
+    header,
+    headers,
+    quoted,
+    sipfrag,
+    user_part,
+)
+from sip.worker.source_lock import SourceLock, bound_ports
 
 # pjsip hands a key over when a poll begins, so these bound how late one is noticed.
 POLL_MS = 250  # in conversation
 POLL_ASKING_MS = 50  # before anybody talks: somebody may be asked something
-CLOCK_HZ = 8000
-FLUSH_S = 0.5  # for pjmedia to write the last samples of a capture
+POLL_WATCHING_MS = 20  # while it is not known yet whose audio a leg hears
+WATCHING_S = 3.0  # as long as it is looked for so often
 LINGER_S = 0.3  # pjsip still answers retransmissions of the last BYE
+INFO_DIGIT_MS = 160
+HANGS_S = 30  # a loop that has stood still so long is ended by the kernel, and the daemon ends its calls
 WAKE = b"\r\n\r\n"
-RINGBACK_HZ = 440  # France: 440 Hz, 1.5 s on, 3.5 s off (ITU-T E.180 supplement 2)
-RINGBACK_ON_MS = 1500
-RINGBACK_OFF_MS = 3500
+_LEG_HEADER = "X-Beffroi-Leg: "
 
 _MEDIA_UP = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
-_SAVP = " RTP/SAVP "  # in the line m=audio of an offer (RFC 4568)
-_CODEC_PRIORITY = {"PCMA/8000/1": 255, "PCMU/8000/1": 250}
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """What a worker is told at its birth."""
-
-    domain: str
-    edge_port: int  # the edge's loopback socket for workers
-    media_address: str  # local address of RTP sockets, also written into SDP
-    rtp_port_first: int
-    rtp_port_count: int
-    run_dir: str  # private directory; holds a name for a capture while it is opened, never audio
-
-
-@dataclass
-class _Leg:
-    """What is known of one leg; ``call`` is None once it is down."""
-
-    name: str
-    call: _Call | None
-    state: str = "new"  # new, early, up, down
-    media_up: bool = False
-    media_since: float | None = None  # monotonic, when media first came up
-    hears: bool = False  # audio goes to it: media is up, and it does not hold
-    missed: bool = False  # has not heard all of what is being played
-    player: _Player | None = None
-    pending_play: p.Play | None = None
-    ringback: bool = False
-    echo: bool = False
-    dialled: bool = False
-    slot: int = -1  # in the conference, when it was last looked at
-    hung_up: bool = False  # we ended it ourselves
-
-
-class _Call(pj.Call):  # type: ignore[misc]
-    """Hands every callback to the loop."""
-
-    def __init__(self, engine: Engine, account: Any, name: str, call_id: int = -1, *, srtp: bool) -> None:
-        super().__init__(account, call_id)
-        self.engine = engine
-        self.name = name
-        self.srtp = srtp
-
-    def onCallState(self, _prm: Any) -> None:  # noqa: N802
-        info = self.getInfo()
-        self.engine.defer(self.engine.on_call_state, self.name, info.state, info.lastStatusCode, info.lastReason)
-
-    def onCallMediaState(self, _prm: Any) -> None:  # noqa: N802
-        # What holds now: until the loop acts on it, the next offer may have changed it again.
-        info = self.getInfo()  # must live while its members are read
-        status = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO]
-        self.engine.defer(self.engine.on_media_state, self.name, status[0] if status else None)
-
-    def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802
-        # From inside the poll, which would go on: wake it, or the key waits for the next one.
-        self.engine.defer_from_thread(self.engine.on_digit, self.name, str(prm.digit)[:1])
-
-    def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802
-        with contextlib.suppress(pj.Error):
-            self.engine.on_stream_destroyed(self.name, self, prm.streamIdx)
-
-    def onCallRxOffer(self, prm: Any) -> None:  # noqa: N802
-        if self.srtp and _SAVP not in prm.offer.wholeSdp:
-            prm.statusCode = pj.PJSIP_SC_NOT_ACCEPTABLE_HERE  # what began encrypted goes on encrypted
-
-    def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802
-        # The edge asks the daemon about a REFER and never relays one: what comes here is not ours.
-        prm.statusCode = pj.PJSIP_SC_NOT_IMPLEMENTED
-
-
-class _Account(pj.Account):  # type: ignore[misc]
-    def __init__(self, engine: Engine) -> None:
-        super().__init__()
-        self.engine = engine
-
-    def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
-        self.engine.take(self, prm.callId, prm.rdata.wholeMsg)
-
-
-class _Player(pj.AudioMediaPlayer):  # type: ignore[misc]
-    """Plays one file once. The end comes on a media thread, hence ``defer_from_thread``."""
-
-    def __init__(self, engine: Engine, leg: str, play_id: int) -> None:
-        super().__init__()
-        self.engine = engine
-        self.leg = leg
-        self.play_id = play_id
-
-    def onEof2(self) -> None:  # noqa: N802
-        self.engine.defer_from_thread(self.engine.on_play_end, self.leg, self.play_id)
-
-
-@dataclass
-class _Channel:
-    """One captured leg: the recorder writes to ``descriptor`` whatever the leg's media port sends it."""
-
-    leg: str
-    descriptor: int
-    recorder: Any
-
-
-@dataclass
-class _Audio:
-    """Objects that must outlive their C++ use."""
-
-    silence: Any = None
-    ringback: Any = None
-    channels: list[_Channel] = field(default_factory=list)
-    bridges: set[tuple[str, str]] = field(default_factory=set)
-    connected: set[tuple[int, int]] = field(default_factory=set)
+_NARROWBAND = {"PCMA/8000/1": 255, "PCMU/8000/1": 250}
+_WIDEBAND = {"G722/16000/1": 255, "PCMA/8000/1": 250, "PCMU/8000/1": 245}
+WIDEBAND_HZ = 16000
 
 
 class Engine:
@@ -160,10 +64,11 @@ class Engine:
     def __init__(self, control: socket.socket, config: EngineConfig) -> None:
         self._control = control
         self._config = config
-        self._legs: dict[str, _Leg] = {}
+        self._legs: dict[str, Leg] = {}
         self._todo: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._token: str | None = None
-        self._audio = _Audio()
+        self._expected: dict[str, p.Expect] = {}  # by token
+        self._taken = False  # a conversation has begun: a command has come
+        self._audio = Audio(self._legs, config.clock_hz, config.run_dir, self._send)
         self._quit_at: float | None = None
         self._port = 0
         self._waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -182,7 +87,7 @@ class Engine:
         config.logConfig.level = 0
         config.logConfig.consoleLevel = 0
         media = config.medConfig
-        media.clockRate = media.sndClockRate = CLOCK_HZ
+        media.clockRate = media.sndClockRate = self._config.clock_hz
         media.noVad = True
         media.ecTailLen = 0
         media.threadCnt = 1
@@ -194,15 +99,17 @@ class Engine:
         self._port = int(endpoint.transportGetInfo(self._transport).localName.rsplit(":", 1)[1])
         endpoint.audDevManager().setNullDev()
         endpoint.libStart()
+        priorities = _WIDEBAND if self._config.clock_hz >= WIDEBAND_HZ else _NARROWBAND
         for codec in endpoint.codecEnum2():
-            endpoint.codecSetPriority(codec.codecId, _CODEC_PRIORITY.get(codec.codecId, 0))
+            endpoint.codecSetPriority(codec.codecId, priorities.get(codec.codecId, 0))
         # Incoming offers choose for themselves (call control has looked at them); outgoing legs are one or the other.
-        self._incoming = self._account(pj.PJMEDIA_SRTP_OPTIONAL, default=True)
-        self._secure = self._account(pj.PJMEDIA_SRTP_MANDATORY)
-        self._plain = self._account(pj.PJMEDIA_SRTP_DISABLED)
+        self._incoming = Account(self)
+        self._incoming.create(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=False), True)
+        self._incoming_ipv6 = False
+        self._dialling: dict[tuple[bool, bool], Account] = {}  # (srtp, ipv6), made when first needed
         self._send(p.Ready(port=self._port, pid=os.getpid()))
 
-    def _account(self, srtp: int, *, default: bool = False) -> _Account:
+    def _account_config(self, srtp: int, *, ipv6: bool) -> Any:
         config = pj.AccountConfig()
         config.idUri = f"sip:worker@{self._config.domain}"
         config.sipConfig.transportId = self._transport
@@ -211,34 +118,58 @@ class Engine:
         media = config.mediaConfig
         media.transportConfig.port = self._config.rtp_port_first
         media.transportConfig.portRange = self._config.rtp_port_count
-        media.transportConfig.boundAddress = self._config.media_address
+        media.transportConfig.boundAddress = self._config.media_address6 if ipv6 else self._config.media_address
+        media.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY if ipv6 else pj.PJSUA_IPV6_DISABLED
         media.srtpUse = srtp
         media.srtpSecureSignaling = 0  # TLS ends in the edge, which the daemon has checked
         config.natConfig.contactRewriteUse = 0
         config.natConfig.viaRewriteUse = 0
         config.natConfig.sdpNatRewriteUse = 0
-        account = _Account(self)
-        account.create(config, default)
-        return account
+        return config
+
+    def _dials_with(self, *, srtp: bool, ipv6: bool) -> Account:
+        if ipv6 and not self._config.media_address6:
+            raise ValueError("no address for audio over IPv6")
+        if (srtp, ipv6) not in self._dialling:
+            use = pj.PJMEDIA_SRTP_MANDATORY if srtp else pj.PJMEDIA_SRTP_DISABLED
+            account = self._dialling[srtp, ipv6] = Account(self)
+            account.create(self._account_config(use, ipv6=ipv6))
+        return self._dialling[srtp, ipv6]
 
     def run(self) -> None:
         """Until Leave, the daemon's end of file, or the last leg's end followed by Leave."""
         self._control.setblocking(False)
         gc.disable()  # pjsua2 objects must die where we say, not in a collection
         while self._quit_at is None or time.monotonic() < self._quit_at:
+            if self._taken:  # one that waits is stopped, and its clock would run on
+                signal.setitimer(signal.ITIMER_REAL, HANGS_S)
             self._endpoint.libHandleEvents(self._poll_ms())
             self._read_commands()
             while self._todo:
                 act, arguments = self._todo.pop(0)
                 self._do(act, *arguments)
-        self._stop_capture()
+            self._do(self._look_around)
+        self._audio.stop_capture()
+        for leg in self._legs.values():
+            self._tell_figures(leg)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._send(p.Left(cpu_ms=int((usage.ru_utime + usage.ru_stime) * 1000)))
 
     def _poll_ms(self) -> int:
         if self._quit_at is not None:
             return 20
-        return POLL_MS if self._audio.bridges else POLL_ASKING_MS
+        now_s = time.monotonic()
+        if any(leg.watched_since is not None and now_s - leg.watched_since < WATCHING_S for leg in self._legs.values()):
+            return POLL_WATCHING_MS
+        return POLL_MS if self._audio.in_conversation else POLL_ASKING_MS
+
+    def _look_around(self) -> None:
+        """What no callback tells."""
+        now_s = time.monotonic()
+        self._audio.end_tones(now_s)
+        for leg in self._legs.values():
+            if leg.watched_since is not None:
+                self._watch(leg, now_s)
 
     def _read_commands(self) -> None:
         while True:
@@ -250,6 +181,7 @@ class Engine:
                 packet, descriptors = b"", []
             if not packet:  # the daemon is gone: so are we
                 os._exit(0)
+            self._taken = True
             self._do(self._command, packet, descriptors)
             for descriptor in descriptors:  # what a capture keeps was taken out of the list
                 os.close(descriptor)
@@ -280,10 +212,10 @@ class Engine:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def _command(self, packet: bytes, descriptors: list[int]) -> None:
+    def _command(self, packet: bytes, descriptors: list[int]) -> None:  # noqa: C901 - one line a message
         match command := p.decode(packet):
-            case p.Expect(token=token):
-                self._token = token
+            case p.Expect():
+                self._expect(command)
             case p.Answer():
                 self._answer(command)
             case p.Dial():
@@ -293,57 +225,80 @@ class Engine:
             case p.Play():
                 self._play(command)
             case p.StopPlay(leg=name):
-                self._stop_play(self._legs[name])
+                self._audio.stop_play(self._legs[name])
             case p.Ringback(leg=name, on=on):
                 self._legs[name].ringback = on
-                self._rewire()
+                self._audio.rewire()
             case p.Echo(leg=name, on=on):
                 self._legs[name].echo = on
-                self._rewire()
+                self._audio.rewire()
+            case p.Music(leg=name, on=on, path=path):
+                self._audio.music(self._legs[name], path if on else "")
+            case p.Tone(leg=name, name=tone):
+                self._audio.tone(self._legs[name], tone, time.monotonic())
             case p.Bridge(a=a, b=b, on=on):
-                (self._audio.bridges.add if on else self._audio.bridges.discard)((a, b))
-                self._rewire()
-            case p.SendDigit(leg=name, digit=digit):
-                if (call := self._legs[name].call) is not None:
-                    call.dialDtmf(digit)
+                self._audio.bridge(a, b, on=on)
+            case p.SendDigit():
+                self._send_digit(command)
+            case p.Notify():
+                self._notify(command)
+            case p.Measure(leg=name):
+                self._send(_quality(self._legs[name], final=False))
             case p.Capture():
-                self._capture(command, descriptors)
+                self._audio.capture(command, descriptors)
+            case p.PauseCapture(on=on):
+                self._audio.pause_capture(on=on)
             case p.StopCapture():
-                self._stop_capture()
+                self._audio.stop_capture()
                 self._send(p.CaptureStopped())
             case p.Leave():
                 self._leave()
+
+    def _expect(self, command: p.Expect) -> None:
+        if command.ipv6 and not self._config.media_address6:
+            raise ValueError("no address for audio over IPv6")
+        if command.leg in self._legs or any(e.leg == command.leg for e in self._expected.values()):
+            self._expected = {token: e for token, e in self._expected.items() if e.leg != command.leg}
+        if command.ipv6 != self._incoming_ipv6:  # pjsua opens its sockets before it tells of a call
+            self._incoming.modify(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=command.ipv6))
+            self._incoming_ipv6 = command.ipv6
+        self._expected[command.token] = command
 
     def _answer(self, command: p.Answer) -> None:
         leg = self._legs[command.leg]
         if leg.call is None:
             return
-        parameters = pj.CallOpParam(True)
+        if leg.lock is not None and leg.lock.signalled is None:
+            leg.lock.forget_early(strangers=True)  # they cannot know the port from the answer that goes out now
+        parameters = call_parameters()
         parameters.statusCode = command.code
         parameters.reason = command.reason
-        parameters.opt.audioCount = 1
-        parameters.opt.videoCount = 0
         leg.call.answer(parameters)
 
     def _dial(self, command: p.Dial) -> None:
         if command.leg in self._legs:
             raise ValueError("a leg is dialled once")
-        call = _Call(self, self._secure if command.srtp else self._plain, command.leg, srtp=command.srtp)
-        leg = self._legs[command.leg] = _Leg(command.leg, call, dialled=True)
-        parameters = pj.CallOpParam(True)
-        parameters.opt.audioCount = 1
-        parameters.opt.videoCount = 0
-        parameters.txOption.headers.append(_header("X-Beffroi-Leg", command.token))
-        parameters.txOption.localUri = (
-            f"{_quoted(command.from_display)} <sip:{_user(command.from_user)}@{self._config.domain}>"
-        )
         try:
-            call.makeCall(f"sip:{_user(command.user)}@{self._config.domain}", parameters)
+            account = self._dials_with(srtp=command.srtp, ipv6=command.ipv6)
+        except ValueError as error:
+            self._send(p.LegDown(command.leg, 500, f"engine: {error}"))
+            return
+        call = Call(self, account, command.leg, srtp=command.srtp)
+        parameters = call_parameters()
+        for made in headers({**command.headers, "X-Beffroi-Leg": command.token}):
+            parameters.txOption.headers.append(made)
+        parameters.txOption.localUri = (
+            f"{quoted(command.from_display)} <sip:{user_part(command.from_user)}@{self._config.domain}>"
+        )
+        leg = self._legs[command.leg] = Leg(command.leg, call, dialled=True)
+        try:
+            call.makeCall(f"sip:{user_part(command.user)}@{self._config.domain}", parameters)
         except pj.Error as error:
-            leg.call, leg.state = None, "down"
+            leg.call, leg.state, leg.told = None, "down", True
             self._send(p.LegDown(command.leg, 500, f"engine: {error.reason}"))
             return
-        self._send(p.LegDialled(command.leg, call.getInfo().callIdString))
+        self._do(self._guard, leg)
+        self._send(p.LegDialled(command.leg, call.sip_call_id()))
 
     def _hangup(self, command: p.Hangup) -> None:
         leg = self._legs.get(command.leg)
@@ -354,8 +309,29 @@ class Engine:
         parameters.statusCode = command.code
         if command.cause:
             text = "".join(c for c in command.text if c.isprintable()).replace('"', "'")
-            parameters.txOption.headers.append(_header("Reason", f'SIP;cause={command.cause};text="{text}"'))
+            parameters.txOption.headers.append(header("Reason", f'SIP;cause={command.cause};text="{text}"'))
         leg.call.hangup(parameters)
+
+    def _send_digit(self, command: p.SendDigit) -> None:
+        call = self._legs[command.leg].call
+        if len(command.digit) != 1 or command.digit not in KEYS:
+            raise ValueError("not a key")
+        if call is None:
+            return
+        try:
+            call.dialDtmf(command.digit)
+        except pj.Error:  # the other side has not offered telephone-event
+            parameters = pj.CallSendDtmfParam()
+            parameters.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+            parameters.duration = INFO_DIGIT_MS
+            parameters.digits = command.digit
+            call.sendDtmf(parameters)
+
+    def _notify(self, command: p.Notify) -> None:
+        """To nobody if the phone has hung up meanwhile: most do as soon as the transfer is accepted."""
+        leg = self._legs[command.leg]
+        if leg.call is not None and not leg.hung_up and leg.state != "down":
+            leg.call.sendRequest(sipfrag(command))
 
     def _leave(self) -> None:
         for leg in self._legs.values():
@@ -367,7 +343,7 @@ class Engine:
 
     def _play(self, command: p.Play) -> None:
         leg = self._legs[command.leg]
-        self._stop_play(leg)
+        self._audio.stop_play(leg)
         if leg.call is None or leg.state == "down":
             self._send(p.PlayFailed(leg.name, command.play_id, "the leg is down"))
         elif not leg.media_up:
@@ -375,57 +351,44 @@ class Engine:
         else:
             self._begin_play(leg, command)
 
-    def _begin_play(self, leg: _Leg, command: p.Play) -> None:
-        player = _Player(self, leg.name, command.play_id)
-        try:
-            player.createPlayer(command.path, pj.PJMEDIA_FILE_NO_LOOP)
-            assert leg.call is not None
-            player.startTransmit(leg.call.getAudioMedia(-1))
-        except pj.Error as error:
-            self._send(p.PlayFailed(leg.name, command.play_id, error.reason))
-            return
-        leg.player = player
-        leg.missed = not leg.hears
+    def _begin_play(self, leg: Leg, command: p.Play) -> None:
+        def ended() -> None:
+            self.defer_from_thread(self._on_play_end, leg.name, command.play_id)
 
-    def _stop_play(self, leg: _Leg) -> None:
-        leg.pending_play = None
-        if leg.player is None:
-            return
-        player, leg.player = leg.player, None
-        if leg.call is not None and leg.media_up:
-            with contextlib.suppress(pj.Error):
-                player.stopTransmit(leg.call.getAudioMedia(-1))
+        self._audio.begin_play(leg, command, ended)
 
-    def on_play_end(self, name: str, play_id: int) -> None:
+    def _on_play_end(self, name: str, play_id: int) -> None:
         leg = self._legs[name]
         if leg.player is None or leg.player.play_id != play_id:
             return  # stopped meanwhile
         heard = leg.hears and not leg.missed
-        self._stop_play(leg)
-        self._send(p.PlayEnded(name, play_id, self._media_ms(leg), heard))
-
-    def _media_ms(self, leg: _Leg) -> int:
-        return 0 if leg.media_since is None else int((time.monotonic() - leg.media_since) * 1000)
+        self._audio.stop_play(leg)
+        self._send(p.PlayEnded(name, play_id, _media_ms(leg), heard))
 
     # --- what pjsip tells ---------------------------------------------------------------------
 
-    def take(self, account: _Account, call_id: int, message: str) -> None:
+    def take(self, account: Account, call_id: int, message: str) -> None:
         """Runs inside the poll: the call object must exist before this returns. Nothing may be raised into pjsip."""
         self._do(self._on_incoming, account, call_id, message)
 
-    def _on_incoming(self, account: _Account, call_id: int, message: str) -> None:
+    def _on_incoming(self, account: Account, call_id: int, message: str) -> None:
         self._read_commands()  # Expect was sent before the INVITE, but the poll may have seen the INVITE first
-        expected = self._token is not None and f"X-Beffroi-Leg: {self._token}" in message.split("\r\n")
-        call = _Call(self, account, "a" if expected else "stray", call_id, srtp=_SAVP in message)
-        if not expected:
+        said = [
+            line.partition(": ")[2]
+            for line in message.split("\r\n\r\n")[0].split("\r\n")
+            if line.startswith(_LEG_HEADER)
+        ]
+        expected = self._expected.pop(said[0], None) if said else None
+        call = Call(self, account, "stray" if expected is None else expected.leg, call_id, srtp=SAVP in message)
+        if expected is None or expected.leg in self._legs:
             parameters = pj.CallOpParam()
             parameters.statusCode = pj.PJSIP_SC_FORBIDDEN
             self._stray = call  # kept alive until the next one
             call.hangup(parameters)
             return
-        self._token = None
-        self._legs["a"] = _Leg("a", call)
-        self._send(p.Incoming("a", call.getInfo().callIdString))
+        leg = self._legs[expected.leg] = Leg(expected.leg, call)
+        self._do(self._guard, leg)
+        self._send(p.Incoming(leg.name, call.sip_call_id()))
 
     def on_call_state(self, name: str, state: int, code: int, reason: str) -> None:
         leg = self._legs.get(name)
@@ -436,17 +399,19 @@ class Engine:
             self._send(p.LegRinging(name, code, leg.media_up))
         elif state == pj.PJSIP_INV_STATE_CONFIRMED and leg.state != "up":
             leg.state = "up"
-            self._send(p.LegUp(name, self._contact(leg)))
+            self._send(p.LegUp(name, "" if leg.call is None else leg.call.contact()))
         elif state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._leg_down(leg, code, reason)
 
-    def _contact(self, leg: _Leg) -> str:
-        return "" if leg.call is None else str(leg.call.getInfo().remoteContact)
-
-    def _leg_down(self, leg: _Leg, code: int, reason: str) -> None:
-        self._stop_play(leg)  # who waits for its end is told of the leg's: nothing failed, somebody has hung up
-        leg.state, leg.call, leg.media_up, leg.hears = "down", None, False, False
-        self._rewire()
+    def _leg_down(self, leg: Leg, code: int, reason: str) -> None:
+        self._audio.stop_play(leg)  # who waits for its end is told of the leg's: nothing failed, somebody has hung up
+        self._tell_figures(leg)
+        leg.state, leg.call, leg.media_up, leg.hears, leg.held = "down", None, False, False, False
+        leg.watched_since = None
+        if leg.lock is not None:
+            leg.lock.close()
+        self._audio.stop_sources(leg)
+        self._audio.rewire()
         self._send(p.LegDown(leg.name, code, reason))
 
     def on_media_state(self, name: str, status: int | None) -> None:
@@ -455,211 +420,103 @@ class Engine:
             return
         up = status in _MEDIA_UP
         came_up, leg.media_up = up and not leg.media_up, up
+        was_held, leg.held = leg.held, status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
         leg.hears = status == pj.PJSUA_CALL_MEDIA_ACTIVE
         leg.missed = leg.missed or not leg.hears
         if came_up and leg.media_since is None:
             leg.media_since = time.monotonic()
-        self._forget_connections(leg)
-        self._rewire()
-        self._send(p.LegMedia(name, up, *self._codec(leg)))
-        code = leg.call.getInfo().lastStatusCode
+        if up:
+            self._do(self._expect_audio, leg, was_held)
+        self._audio.forget_connections(leg)
+        self._audio.rewire()
+        codec, srtp = leg.call.codec() if up else ("", False)
+        self._send(p.LegMedia(name, up, codec, srtp, leg.held))
+        code = leg.call.last_status()
         if came_up and leg.dialled and code < pj.PJSIP_SC_OK:
             self._send(p.LegRinging(name, code, True))
         if came_up and leg.pending_play is not None:
             command, leg.pending_play = leg.pending_play, None
             self._begin_play(leg, command)
-        elif up and leg.player is not None:  # a new offer has parted it, also one that changes nothing
-            leg.player.startTransmit(leg.call.getAudioMedia(-1))
-
-    def _codec(self, leg: _Leg) -> tuple[str, bool]:
-        if leg.call is None or not leg.media_up:
-            return "", False
-        stream = leg.call.getStreamInfo(0)
-        return str(stream.codecName), stream.proto & pj.PJMEDIA_TP_PROFILE_SRTP == pj.PJMEDIA_TP_PROFILE_SRTP
+        elif up:
+            self._audio.go_on_playing(leg)
 
     def on_digit(self, name: str, digit: str) -> None:
         leg = self._legs.get(name)
-        if leg is not None and digit and digit in "0123456789*#ABCD":
-            self._send(p.Digit(name, digit, self._media_ms(leg)))
+        if leg is not None and digit and digit in KEYS:
+            self._send(p.Digit(name, digit, _media_ms(leg)))
 
-    def on_stream_destroyed(self, name: str, call: _Call, index: int) -> None:
-        """Inside the callback: the stream is still there to be asked."""
-        statistics = call.getStreamStat(index)  # must live while its members are read
-        rtcp = statistics.rtcp
-        self._send(
-            p.LegQuality(
-                name,
-                rtcp.rxStat.pkt,
-                rtcp.rxStat.loss,
-                rtcp.rxStat.jitterUsec.mean,
-                rtcp.txStat.pkt,
-                rtcp.rttUsec.mean,
-            )
-        )
+    # --- whose audio, and how good ------------------------------------------------------------
 
-    # --- wiring -------------------------------------------------------------------------------
+    def _guard(self, leg: Leg) -> None:
+        """Until the other side has said where its audio comes from, nobody's is heard."""
+        known = {other.lock.local for other in self._legs.values() if other.lock is not None and other.state != "down"}
+        # pjsua tells where a call's socket is only once its media has begun: it is the one that is new.
+        fresh = bound_ports(self._config.rtp_port_first, self._config.rtp_port_count) - known
+        if len(fresh) == 1:
+            leg.lock = SourceLock(fresh.pop())
+            leg.lock.shut()
 
-    def _rewire(self) -> None:
-        """Make the conference bridge match bridges, echo, ringback and capture.
-
-        A re-INVITE may move a leg to another slot of the conference, so the wanted connections are worked out anew
-        each time and only the difference is made.
-        """
-        media = {name: port for name, leg in self._legs.items() if (port := self._media_of(leg)) is not None}
-        wanted: dict[tuple[int, int], tuple[Any, Any]] = {}
-
-        def want(source: Any, sink: Any) -> None:
-            wanted[source.getPortId(), sink.getPortId()] = (source, sink)
-
-        for a, b in self._audio.bridges:
-            if a in media and b in media:
-                want(media[a], media[b])
-                want(media[b], media[a])
-        for name, leg in self._legs.items():
-            if name in media and leg.echo:
-                want(media[name], media[name])
-            if name in media and leg.ringback:
-                want(self._ringback_tone(), media[name])
-        for channel in self._audio.channels:
-            want(self._silence(), channel.recorder)
-            if channel.leg in media:
-                want(media[channel.leg], channel.recorder)
-        for pair in self._audio.connected - set(wanted):
-            self._part(pair)
-        self._audio.connected &= set(wanted)
-        for pair in set(wanted) - self._audio.connected:
-            source, sink = wanted[pair]
-            with self._reported("connect"):
-                source.startTransmit(sink)
-                self._audio.connected.add(pair)
-
-    def _part(self, pair: tuple[int, int]) -> None:
-        """Disconnect two slots by number; slots that vanished took their connections with them."""
-        fixed = {
-            m.getPortId(): m
-            for m in (self._audio.silence, self._audio.ringback, *(c.recorder for c in self._audio.channels))
-            if m is not None
-        }
-        ports = (self._media_of(leg) for leg in self._legs.values())
-        live = {port.getPortId(): port for port in ports if port is not None}
-        source, sink = ({**fixed, **live}.get(slot) for slot in pair)
-        if source is not None and sink is not None:
-            with contextlib.suppress(pj.Error):
-                source.stopTransmit(sink)
-
-    def _forget_connections(self, leg: _Leg) -> None:
-        """A new offer may have put the leg's stream into a new slot, or anew into the old one; either way pjsua has
-        parted it from everything, so all of it is connected again."""
-        port = self._media_of(leg)
-        slots = {leg.slot, -1 if port is None else port.getPortId()}
-        leg.slot = -1 if port is None else port.getPortId()
-        self._audio.connected = {pair for pair in self._audio.connected if slots.isdisjoint(pair)}
-
-    def _media_of(self, leg: _Leg) -> Any:
-        """The leg's port in the conference; None while it has none."""
-        if leg.call is None or not leg.media_up:
-            return None
-        with self._reported("media"):
-            return leg.call.getAudioMedia(-1)
-        return None
-
-    @contextlib.contextmanager
-    def _reported(self, where: str) -> Iterator[None]:
-        """What pjsip refuses is told to the daemon, and the rest goes on."""
-        try:
-            yield
-        except pj.Error as error:
-            self._send(p.Trouble(where, str(error.reason)))
-
-    def _silence(self) -> Any:
-        """A source that never stops, so that a recorder keeps time while its leg sends nothing."""
-        if self._audio.silence is None:
-            self._audio.silence = pj.ToneGenerator()
-            self._audio.silence.createToneGenerator(CLOCK_HZ, 1)
-        return self._audio.silence
-
-    def _ringback_tone(self) -> Any:
-        if self._audio.ringback is None:
-            tone = pj.ToneDesc()
-            tone.freq1, tone.freq2 = RINGBACK_HZ, 0
-            tone.on_msec, tone.off_msec = RINGBACK_ON_MS, RINGBACK_OFF_MS
-            tones = pj.ToneDescVector()
-            tones.append(tone)
-            self._audio.ringback = pj.ToneGenerator()
-            self._audio.ringback.createToneGenerator(CLOCK_HZ, 1)
-            self._audio.ringback.play(tones, True)
-        return self._audio.ringback
-
-    # --- capture ------------------------------------------------------------------------------
-
-    def _capture(self, command: p.Capture, descriptors: list[int]) -> None:
-        if self._audio.channels or len(descriptors) != 2:
-            self._send(p.CaptureFailed("already capturing" if self._audio.channels else "two descriptors are needed"))
+    def _expect_audio(self, leg: Leg, was_held: bool) -> None:
+        if leg.call is None or (signalled := leg.call.signalled()) is None:
             return
-        try:
-            self._audio.channels = [
-                _Channel(leg, descriptor, self._recorder_on(descriptor))
-                for leg, descriptor in zip((command.first, command.second), descriptors, strict=True)
-            ]
-        except (pj.Error, OSError) as error:
-            self._send(p.CaptureFailed(str(getattr(error, "reason", type(error).__name__))))
+        if (local := leg.call.rtp_socket()) is not None and (leg.lock is None or leg.lock.local != local):
+            if leg.lock is not None:
+                leg.lock.close()
+            leg.lock = SourceLock(local)
+        if leg.lock is None:
             return
-        descriptors.clear()  # the channels' from now on
-        self._rewire()
-        self._send(p.Captured())
+        if leg.lock.expect(signalled, leg.figures().rx_packets, again=was_held and not leg.held):
+            leg.watched_since = leg.silent_since = time.monotonic()
 
-    def _recorder_on(self, descriptor: int) -> Any:
-        """pjmedia writes WAV to a *name* ending in .wav: give it one for the moment of opening."""
-        name = Path(self._config.run_dir) / f"{secrets.token_hex(16)}.wav"
-        name.symlink_to(f"/proc/self/fd/{descriptor}")
-        recorder = pj.AudioMediaRecorder()
-        try:
-            recorder.createRecorder(str(name))
-        finally:
-            name.unlink()
-        return recorder
+    def _watch(self, leg: Leg, now_s: float) -> None:
+        if leg.lock is None or leg.call is None:
+            return
+        if leg.lock.tick(now_s, leg.figures().rx_packets):
+            leg.watched_since = None
+        elif leg.silent_since is None or now_s - leg.silent_since < WATCHING_S:
+            return
+        leg.silent_since = None
+        network = leg.lock.network()
+        self._send(p.LegNetwork(leg.name, network.signalled, network.source, network.moved, network.locked))
 
-    def _stop_capture(self) -> None:
-        channels, self._audio.channels = self._audio.channels, []
-        slots = {c.recorder.getPortId() for c in channels}
-        self._audio.connected = {pair for pair in self._audio.connected if pair[1] not in slots}
-        for channel in channels:
-            channel.recorder = None  # closes the file, but the conference does it when its next frame is due
-        give_up_s = time.monotonic() + FLUSH_S
-        for channel in channels:
-            while not _is_flushed(channel.descriptor) and time.monotonic() < give_up_s:
-                time.sleep(0.002)
-            os.close(channel.descriptor)
+    def on_stream_destroyed(self, name: str, figures: Figures) -> None:
+        """Inside the callback. Each new offer may begin another stream: the leg's figures are those of all."""
+        if (leg := self._legs.get(name)) is not None:
+            leg.past = leg.past.plus(figures)
+
+    def _tell_figures(self, leg: Leg) -> None:
+        if not leg.told:
+            leg.told = True
+            self._send(_quality(leg, final=True))
 
 
-def _is_flushed(descriptor: int) -> bool:
-    """Whether pjmedia has closed this WAV file: the length of its data, at byte 40, is written last of all."""
-    size = int.from_bytes(os.pread(descriptor, 4, 40), "little")
-    return 0 < size == os.fstat(descriptor).st_size - 44
+def _quality(leg: Leg, *, final: bool) -> p.LegQuality:
+    now = leg.figures()
+    return p.LegQuality(
+        leg.name,
+        now.rx_packets,
+        now.rx_lost,
+        now.rx_jitter_us,
+        now.tx_packets,
+        now.rtt_us,
+        now.tx_lost,
+        now.tx_jitter_us,
+        now.codec,
+        final,
+    )
 
 
-def _header(name: str, value: str) -> Any:
-    header = pj.SipHeader()
-    header.hName, header.hValue = name, value
-    return header
-
-
-def _user(user: str) -> str:
-    """The user part of a SIP URI (RFC 3261 section 25.1): what may not stand there, such as #, is escaped."""
-    return quote(user, safe="-_.!~*'()&=+$,;?/")
-
-
-def _quoted(display: str) -> str:
-    """A display name as quoted-string (RFC 3261 section 25.1); control characters do not pass."""
-    clean = "".join(c for c in display if c.isprintable()).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{clean}"'
+def _media_ms(leg: Leg) -> int:
+    return 0 if leg.media_since is None else int((time.monotonic() - leg.media_since) * 1000)
 
 
 def run(control: socket.socket, config: EngineConfig) -> None:
     """The life of a worker process, from fork to exit; never returns."""
     try:
+        signal.setitimer(signal.ITIMER_REAL, HANGS_S)
         engine = Engine(control, config)
         engine.start()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         engine.run()
     except Exception as error:  # the boundary of the process: it says what failed, never on whose call
         why = f"{error.title}: {error.reason}" if isinstance(error, pj.Error) else type(error).__name__

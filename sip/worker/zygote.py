@@ -18,6 +18,7 @@ import sys
 from types import FrameType
 
 from sip.worker import engine
+from sip.worker.engine_calls import EngineConfig
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -42,7 +43,7 @@ def _reap(_signal: int, _frame: FrameType | None) -> None:
             return
 
 
-def _become_worker(control: socket.socket, config: engine.EngineConfig, parent: int) -> None:
+def _become_worker(control: socket.socket, config: EngineConfig, parent: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     harden(signal.SIGKILL)
     if os.getppid() != parent:  # the zygote died between fork and prctl
@@ -65,7 +66,7 @@ def main() -> None:
         packet, descriptors, _flags, _address = socket.recv_fds(orders, 65536, 1)
         if not packet:
             return
-        config = engine.EngineConfig(**json.loads(packet))
+        config = EngineConfig(**json.loads(packet))
         try:
             child = os.fork()
         except OSError as error:  # no room for a process: that call is refused, those that run go on

@@ -101,9 +101,9 @@ def test_the_rule_on_tasks_sees_orphans(code: str, orphan: bool):
     assert bool(re.search(r"(^|\.)(asyncio|_?loop|get_\w+_loop\(\))$|^$", found[0])) is orphan
 
 
-def test_pjsua2_is_imported_in_one_place():
+def test_pjsua2_is_imported_by_the_engine_alone():
     importers = [shown(p) for p in sources() if re.search(r"(?m)^\s*(import|from) pjsua2", p.read_text())]
-    assert importers == ["sip/worker/engine.py"]
+    assert sorted(importers) == ["sip/worker/engine.py", "sip/worker/engine_audio.py", "sip/worker/engine_calls.py"]
 
 
 def test_every_module_says_what_it_is_for():

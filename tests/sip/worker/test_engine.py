@@ -584,6 +584,7 @@ async def test_a_capture_that_cannot_be_is_told_and_leaves_nothing_open(
     rig: Rig, bench: Bench, capture: Capture
 ) -> None:
     await rig.caller()
+    await rig.event(p.LegNetwork)  # until then strangers are watched for
     before = len(os.listdir(f"/proc/{rig.worker.pid}/fd"))
     rig.worker.send(p.Capture("a", ""))  # no descriptors
     assert "two descriptors" in (await rig.event(p.CaptureFailed)).why

@@ -127,7 +127,7 @@ def _page(state: State, language: str, until: datetime) -> bytes:
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{texts["title"]}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body><main>'
         f"<h1>{texts['title']}</h1>{cut}"
-        f'<audio controls preload="metadata" aria-label="{texts["title"]}">{sources}</audio>'
+        f'<audio controls controlslist="nodownload" preload="metadata" aria-label="{texts["title"]}">{sources}</audio>'
         f"<p>{texts['sides']}</p><p>{texts['until'].format(time=f'{until:%H:%M}')}</p></main></body></html>"
     ).encode()
 

@@ -93,12 +93,8 @@ class Login:
 class Host(Protocol):
     """Where a phone runs: see tests.peers.netns."""
 
-    @property
-    def prefix(self) -> tuple[str, ...]:
-        """What goes before a command that runs there."""
-
     def inside(self) -> AbstractContextManager[None]:
-        """The calling thread's new sockets are of that host."""
+        """What the calling thread starts and opens meanwhile is of that host."""
 
 
 class PhoneError(AssertionError):
@@ -195,8 +191,9 @@ class Phone:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        if self._verify and not self._host:
-            check_certificate(*self._verify)
+        if self._verify:
+            with self._there():
+                check_certificate(*self._verify)
         self._short.symlink_to(self.dumps)
         with self.log.open("wb") as log:
             where = self._host.prefix if self._host else ()
@@ -215,12 +212,14 @@ class Phone:
         self._reader.start()
         return self
 
+    def _there(self) -> AbstractContextManager[None]:
+        return self._host.inside() if self._host else contextlib.nullcontext()
+
     def _connect(self) -> socket.socket:
         until = time.monotonic() + 10
         while True:
             try:
-                where = self._host.inside() if self._host else contextlib.nullcontext()
-                with where:
+                with self._there():
                     return socket.create_connection(("127.0.0.1", self._control_port), 1)
             except OSError:
                 if self._ended() or time.monotonic() > until:

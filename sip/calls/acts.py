@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.calls.plan import Evidence
+from sip.calls.plan import Evidence, Joining, Party
 from sip.worker import protocol as p
 
 
@@ -30,14 +30,20 @@ class StartRecording:
     second: str  # "" for none
 
 
+Gap = tuple[int, int, str]  # from and to in milliseconds of the recording; "hold" or "pause"
+
+
 @dataclass(frozen=True, slots=True)
 class StopRecording:
-    """End the recording and keep it."""
+    """End the recording and keep it. ``gaps``: where it holds silence because nobody was to be heard."""
+
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DestroyRecording:
-    """End the recording and destroy all of it through the deletion gate; RecordingDestroyed when that is done."""
+    """End the recording and destroy it through the deletion gate, with every other one of this call that the leg is
+    heard on; RecordingDestroyed when that is done."""
 
     leg: str  # whose objection it was
 
@@ -81,7 +87,49 @@ class HangUp:
     why: str = "ended-by-us"  # Outcome.cause
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """``referrer`` is to leave, and somebody else joins whoever stays. The joining legs have names of their own.
+
+    ``joint``: the party that joins is on the line already, in another worker: this leg leads there. ``notify``: the
+    referrer is told how it goes (RFC 3515); not where an operator asked.
+    """
+
+    referrer: str
+    joining: Joining
+    joint: str = ""
+    joint_staff: bool = False  # the party behind the joint is staff
+    notify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BecomeRelay:
+    """Whoever stays goes on in another conversation: the leg ``joint`` comes in from there and takes the place of
+    ``leaves``."""
+
+    leaves: str
+    joint: str
+
+
+@dataclass(frozen=True, slots=True)
+class PickUp:
+    """A colleague takes this ringing call: the leg ``leg`` comes in."""
+
+    leg: str
+    party: Party
+
+
 Act = p.Command | Wait | Note | StartRecording | StopRecording | DestroyRecording
 Happening = (
-    p.Event | p.WorkerGone | TimedOut | RecordingStarted | RecordingFailed | RecordingCut | RecordingDestroyed | HangUp
+    p.Event
+    | p.WorkerGone
+    | TimedOut
+    | RecordingStarted
+    | RecordingFailed
+    | RecordingCut
+    | RecordingDestroyed
+    | HangUp
+    | Transfer
+    | BecomeRelay
+    | PickUp
 )

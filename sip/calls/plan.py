@@ -211,4 +211,5 @@ class Outcome:
     recording: str = "not-asked"  # not-asked, refused, silent, failed, recorded, cut, objected
     evidence: list[Evidence] = field(default_factory=list)
     transferred: bool = False  # somebody joined in place of one of the first two
-    private: bool = False  # from some moment on it was nobody's business: leaves no record of its own
+    private: bool = False  # from some moment on it was nobody's business
+    metadata_class: str = ""  # where it has become stricter than the plan's

@@ -8,51 +8,29 @@ acts out.
 Rules it keeps (docs/architecture.md, "Consent"): nobody is captured before every leg's condition is met; what fails or
 is in doubt is not recorded; once the caller's leg has been answered by a prompt, a failure is spoken and ends in a BYE
 with a Reason (RFC 3326); no wait is without an end.
+
+Its parts: ``core`` (legs, clock, voice), ``ringing``, ``captures``, ``floor`` (who hears whom), ``keys``, ``joining``
+(transfers).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TypeVar
+from functools import partial
 
-from retention.recording_decision import LegConsent
-from sip.calls import asking
-from sip.calls.acts import (
-    Act,
-    DestroyRecording,
-    HangUp,
-    Happening,
-    Note,
-    RecordingCut,
-    RecordingDestroyed,
-    RecordingFailed,
-    RecordingStarted,
-    StartRecording,
-    StopRecording,
-    TimedOut,
-    Wait,
-)
-from sip.calls.legs import LegState, best_refusal, step
-from sip.calls.plan import CallPlan, Evidence, LineKind, Outcome, PromptFile, Target, TrunkTarget
+from sip.calls.acts import BecomeRelay, Happening, TimedOut, Transfer
+from sip.calls.captures import Captures
+from sip.calls.core import CALLER, HANGUP_S, Core, Ended, Left, Step
+from sip.calls.floor import Floor
+from sip.calls.joining import Joinings
+from sip.calls.keys import CODE_S, Codes
+from sip.calls.legs import LegState
+from sip.calls.plan import CallPlan, LineKind, Outcome
+from sip.calls.ringing import INVITE_S, PHRASES, Nobody, Ringing
 from sip.worker import protocol as p
 
-CALLER = "a"
-INVITE_S = 4.0  # from our answer to the edge to the INVITE; none comes when the engine refuses its offer
-MEDIA_S = 10.0  # from our 200 to media: ACK lost, or a phone without a working network
-HANGUP_S = 5.0  # from our BYE to the phone's answer
-RECORDER_S = 3.0  # from the last consent to a running capture
 ECHO_MAX_S = 300.0
-STAFF_CODE_S = 3.0  # within which the digit after a staff member's * must come
+PAUSE_MAX_S = 120.0  # a recording that staff have paused goes on by itself
 
-CAUSES = {
-    486: "busy",
-    600: "busy",
-    603: "declined",
-    403: "declined",
-    480: "not-available",
-    408: "no-answer",
-    404: "unknown",
-}
 FAILURE_PROMPTS = {
     "busy": "PROMPT_BUSY",
     "declined": "PROMPT_DECLINED",
@@ -61,424 +39,360 @@ FAILURE_PROMPTS = {
     "unknown": "PROMPT_UNKNOWN",
     "recording-refused": "PROMPT_MUST_END",
     "recording-failed": "PROMPT_MUST_END",
+    "trunk-failed": "PROMPT_TRUNK_FAILED",
+    "ceiling": "PROMPT_CEILING_END",
 }
-PHRASES = {480: "Temporarily Unavailable", 486: "Busy Here", 603: "Decline", 404: "Not Found", 408: "No Answer"}
-
-T = TypeVar("T")
-Step = Generator[Act, tuple[Happening, float] | None, T]
-
-
-class _CallerLeft(Exception):
-    """The caller's leg is down."""
-
-
-class _CalleeLeft(Exception):
-    """The answered leg of the callee is down."""
-
-
-class _Ended(Exception):
-    """The call must end now, with this cause."""
-
-    def __init__(self, code: int, cause: str, text: str, *, told: bool = False) -> None:
-        super().__init__(cause)
-        self.code, self.cause, self.text = code, cause, text
-        self.told = told  # the caller has been told already
 
 
 class Script:
     """One call, from its INVITE to its end. ``outcome`` says at any moment how it went so far."""
 
-    def __init__(self, plan: CallPlan) -> None:
+    def __init__(self, plan: CallPlan, *, pause_max_s: float = PAUSE_MAX_S) -> None:
         self.plan = plan
-        self.outcome = Outcome()
-        self._legs: dict[str, LegState] = {CALLER: LegState.ASKED}
-        self._codes: dict[str, int] = {}  # status that ended each dialled leg
-        self._active_media: set[str] = set()
-        self._plays = 0
-        self._now_s = 0.0
-        self._recording = plan.recording.record  # still wanted
-        # Some statutes leave no choice: a call that is not recorded may not go on.
-        self._must_record = any(terms.on_refusal == "end_call" for terms in plan.recording.legs)
-        self._hung_up: set[str] = set()
-        self._capturing = False
-        self._cut = False  # a recording came to an early end and was kept: it can still be objected to
-        self._callee: str | None = None  # the leg that answered
-        self._early: str | None = None  # dialled leg whose early media the caller hears
-        self._ringing_targets = plan.stages[0].targets if plan.stages else ()
-        self._star_at_s: float | None = None  # a staff member has pressed * at this time
+        self.core = Core(plan)
+        self.outcome: Outcome = self.core.outcome
+        self.captures = Captures(self.core)
+        self.floor = Floor(self.core, self.captures)
+        self.joinings = Joinings(self.core, self.captures, self.floor)
+        self.near = CALLER  # who called, or joined in their place: left channel of a recording
+        self.far: str | None = None  # who answered, or joined in their place
+        self.talking = False  # a conversation goes on, and nothing else
+        self._pause_max_s = pause_max_s
+        self._ringing: Ringing | None = None
+        self._codes: dict[str, Codes] = {}
+
+    # --- what call control asks -------------------------------------------------------------------
+
+    @property
+    def may_be_picked_up(self) -> bool:
+        return self._ringing is not None and self._ringing.open
+
+    @property
+    def state(self) -> str:
+        """In one word, for whoever looks at the calls that go on."""
+        if self.joinings.under_way:
+            return "transferring"
+        if self.talking:
+            return "talking"
+        if self._ringing is not None and self._ringing.open:
+            return "ringing"
+        return "ending" if self.outcome.talk_ended_s is not None else "beginning"
+
+    def other(self, leg: str) -> str | None:
+        """Whoever is in conversation with that leg."""
+        if self.far is None or leg not in (self.near, self.far):
+            return None
+        return self.far if leg == self.near else self.near
 
     # --- the call ---------------------------------------------------------------------------------
 
     def run(self) -> Step[Outcome]:
         """The whole call."""
         try:
-            yield from self._wait_for_invite()
-            if self.plan.kind is LineKind.ECHO:
-                yield from self._echo_test()
+            yield from self._begin()
+            match self.plan.kind:
+                case LineKind.ECHO:
+                    yield from self._echo_test()
+                case LineKind.RING:
+                    yield from self._call()
+                case _:
+                    yield from self._service()
+        except Left as left:
+            if left.leg == self.near and not self._talked:
+                self._ended(487, "cancelled")
             else:
-                yield from self._call()
-        except _CallerLeft:
-            self._ended(*(200, "caller-hung-up") if self._talked else (487, "cancelled"))
-        except _CalleeLeft:
-            self._ended(200, "callee-hung-up")
-        except _Ended as end:
+                self._ended(200, "callee-hung-up" if left.leg == self.far else "caller-hung-up")
+        except Ended as end:
             self._ended(end.code, end.cause)
-            yield from self._stop_capture()  # what the caller is told now is no conversation any more
-            yield from self._tell_caller(end)
-        yield from self._stop_capture()
+            self.core.no_alarms()
+            yield from self.captures.keep()  # what is said now is no conversation any more
+            yield from self._tell(end)
+        self.core.no_alarms()
+        yield from self.captures.keep()
         yield from self._end_all_legs()
         return self.outcome
 
+    def _begin(self) -> Step[None]:
+        core = self.core
+        core.parties[CALLER] = self.plan.caller
+        if self.plan.originated:
+            return
+        if "a" in self.plan.staff:
+            core.staff.add(CALLER)
+        if self.plan.trunk_id is not None:
+            core.outside.add(CALLER)
+        core.legs[CALLER] = LegState.ASKED
+        core.needed = {CALLER}
+        event = yield from core.next(INVITE_S)  # the edge relays the caller's INVITE as soon as it has our answer
+        if not isinstance(event, p.Incoming):
+            del core.legs[CALLER]  # there is no leg to be ended
+            core.needed = set()
+            raise Ended(487, "cancelled", "")
+
     def _call(self) -> Step[None]:
-        asked_first = self._recording and self._asks(CALLER)
+        captures = self.captures
+        first = 0
+        if self.plan.originated:
+            yield from self._ring_the_caller()
+            first = 1
+        asked_first = captures.asks(self.near)
         if asked_first:
             yield from self._answer_caller()
-            yield from self._ask(CALLER)
-        yield from self._dial()
-        if self._recording and not asked_first:  # nothing to be heard: noted while it rings, not before
-            yield from self._ask(CALLER)
-        if self._recording:
-            yield from self._ask(self._require_callee())
-        yield from self._connect()
+            yield from captures.ask(self.near)
+        yield from self._dial(first)
+        assert self.far is not None
+        if not asked_first:  # nothing to be heard: noted while it rings, not before
+            yield from captures.ask(self.near)
+        yield from captures.ask(self.far)
+        yield from self._connect(self.far)
         yield from self._talk()
 
-    def _wait_for_invite(self) -> Step[None]:
-        """The edge relays the caller's INVITE as soon as it has our answer."""
-        event = yield from self._next(INVITE_S)
-        if not isinstance(event, p.Incoming):
-            self._legs[CALLER] = LegState.DOWN  # there is no leg to be ended
-            raise _Ended(487, "cancelled", "")
+    def _ring_the_caller(self) -> Step[None]:
+        """Click-to-call: the caller's own phones ring first, and show who will be called."""
+        own = self.plan.stages[:1]
+        ringing = Ringing(self.core, own, waits="", shown=self.plan.callee, hidden=False, answered=False)
+        try:
+            self.near = yield from ringing.run(0, self.plan.ring_timeout_s)
+        except Nobody as nobody:
+            raise Ended(nobody.code, nobody.cause, nobody.text) from None
+        self.core.needed = {self.near}
+        self.core.parties[self.near] = self.plan.caller
+        self.core.letters[self.near] = "a"
+        if "a" not in self.plan.staff:
+            self.core.staff.discard(self.near)
+        self.outcome.caller_answered = True
+        yield from self.core.wait_for_media(self.near)
 
     def _echo_test(self) -> Step[None]:
         yield from self._answer_caller()
-        yield from self._say(CALLER, "PROMPT_ECHO")
-        if self._recording:
-            yield from self._ask(CALLER)
+        yield from self.core.say(self.near, "PROMPT_ECHO")
+        yield from self.captures.ask(self.near)
         self._begin_talk()
-        yield p.Echo(CALLER, True)
-        yield from self._start_recording("")
-        until_s = self._now_s + ECHO_MAX_S
+        yield p.Echo(self.near, True)
+        yield from self.captures.start(self.near, "")
+        until_s = self.core.now_s + ECHO_MAX_S
         while True:
-            event = yield from self._next(until_s - self._now_s)
+            event = yield from self.core.next(until_s - self.core.now_s)
             if isinstance(event, TimedOut):
-                raise _Ended(200, "time-limit", "The echo test ends")
-            if isinstance(event, p.Digit) and self._objects(event):
-                yield from self._object(event)
+                raise Ended(200, "time-limit", "The echo test ends")
+            if isinstance(event, p.Digit) and self.captures.objects(event.leg, event.digit):
+                yield from self.captures.object(event.leg, event.digit, event.media_ms)
 
-    # --- asking -----------------------------------------------------------------------------------
-
-    def _terms(self, side: str) -> LegConsent | None:
-        """What a side is asked. Where several may answer, the strictest of their terms holds for whoever does."""
-        mine = [terms for terms in self.plan.recording.legs if terms.leg.startswith(side)]
-        return max(mine, key=lambda terms: terms.mode, default=None)
-
-    def _asks(self, side: str) -> bool:
-        terms = self._terms(side)
-        return terms is not None and terms.prompt_id is not None
-
-    def _ask(self, leg: str) -> Step[None]:
-        """Ask (or tell) one leg; afterwards ``_recording`` says whether a recording is still wanted."""
-        terms = self._terms(leg[0])
-        if terms is None:
-            self._recording = False  # nobody has said on which terms
-            return
-        try:
-            verdict = yield from asking.ask(self, leg, terms)
-        except (_CallerLeft, _CalleeLeft):
-            self.outcome.recording = "hung-up"
-            yield from self._note(self.evidence(leg, terms, "hangup", "", 0))
-            raise
-        if verdict.evidence is not None:
-            yield from self._note(verdict.evidence)
-        if verdict.accepted:
-            return
-        self._recording = False
-        self.outcome.recording = verdict.why
-        if terms.on_refusal == "end_call":
-            raise _Ended(603, "recording-refused", "Recording refused", told=verdict.told and leg == CALLER)
-
-    def _note(self, evidence: Evidence) -> Step[None]:
-        self.outcome.evidence.append(evidence)
-        yield Note(evidence)
+    def _service(self) -> Step[None]:
+        """The deed is done: say so."""
+        yield from self._answer_caller()
+        yield from self.core.say(self.near, self.plan.service)
+        raise Ended(200, "service", "Done", told=True)
 
     # --- the callee -------------------------------------------------------------------------------
 
-    def _dial(self) -> Step[None]:
-        """Ring everything; come back when somebody has answered. Raises _Ended when nobody does."""
-        for target in self._ringing_targets:
-            yield self._dial_command(target)
-            self._legs[target.leg] = LegState.ASKED
-        if self.outcome.caller_answered:
-            yield p.Ringback(CALLER, True)
-        until_s = self._now_s + self.plan.ring_timeout_s
-        while self._callee is None:
-            event = yield from self._next(until_s - self._now_s)
-            match event:
-                case TimedOut():
-                    raise _Ended(480, "no-answer", "No answer")
-                case p.LegRinging(leg=leg, media=media):
-                    yield from self._pass_ringing(leg, media)
-                case p.LegUp(leg=leg) if leg != CALLER:
-                    self._callee = leg
-                case p.LegDown() if self._all_targets_down():
-                    code = best_refusal(list(self._codes.values()))
-                    raise _Ended(code, CAUSES.get(code, "failed"), PHRASES.get(code, "Call failed"))
-                case p.Digit() if event.leg == CALLER and self._objects(event):
-                    yield from self._object(event)
-        self.outcome.answered_leg = self._callee
-        for target in self._ringing_targets:
-            if target.leg != self._callee:
-                yield from self._hang_up(target.leg, 0, 0, "")
-        if self._early is not None:
-            yield p.Bridge(CALLER, self._early, False)  # nobody talks while somebody is still to be asked
-            if self.outcome.caller_answered:
-                yield p.Ringback(CALLER, True)
-
-    def _dial_command(self, target: Target | TrunkTarget) -> p.Dial:
-        if isinstance(target, TrunkTarget):
-            return p.Dial(
-                target.leg,
-                target.number,
-                f"{self.plan.call_id}-{target.leg}",
-                target.from_user,
-                target.from_display,
-                target.srtp,
-                target.ipv6,
-                dict(target.headers),
-            )
-        caller = self.plan.caller
-        hidden = self.plan.caller_hidden
-        return p.Dial(
-            target.leg,
-            self.plan.callee.number,
-            f"{self.plan.call_id}-{target.leg}",
-            "anonymous" if hidden else caller.number,
-            "Anonymous" if hidden else caller.display,
-            target.srtp,
-            target.ipv6,
+    def _dial(self, first: int) -> Step[None]:
+        """Ring; come back when somebody has answered. Raises Ended when nobody does."""
+        if first >= len(self.plan.stages):
+            raise Ended(480, "not-available", PHRASES[480])
+        self._ringing = Ringing(
+            self.core,
+            self.plan.stages,
+            waits=self.near,
+            shown=self.plan.caller,
+            hidden=self.plan.caller_hidden,
+            answered=self.outcome.caller_answered,
+            otherwise=self._while_ringing,
         )
+        try:
+            self.far = yield from self._ringing.run(first, self.plan.ring_timeout_s)
+        except Nobody as nobody:
+            raise Ended(nobody.code, nobody.cause, nobody.text) from None
+        finally:
+            self._ringing = None
+        self.core.needed.add(self.far)
+        self.outcome.answered_leg = self.far
 
-    def _pass_ringing(self, leg: str, media: bool) -> Step[None]:
-        """Let the caller hear what the callee's side sends, as far as the caller's leg allows."""
-        if media and self._early is None:
-            self._early = leg
-            if self.outcome.caller_answered:
-                yield p.Ringback(CALLER, False)
-            else:
-                yield p.Answer(CALLER, 183, "Session Progress")
-            yield p.Bridge(CALLER, leg)
-        elif self.outcome.caller_answered:
+    def _while_ringing(self, event: Happening) -> Step[None]:
+        if not isinstance(event, p.Digit) or event.leg != self.near or event.leg in self.core.staff:
             return
-        elif self._legs[CALLER] is LegState.ASKED:
-            yield p.Answer(CALLER, 180, "Ringing")
-            self._legs[CALLER] = LegState.RINGING
+        if self.captures.objects(event.leg, event.digit):
+            yield from self.captures.object(event.leg, event.digit, event.media_ms)
 
-    def _all_targets_down(self) -> bool:
-        return all(self._legs[target.leg] is LegState.DOWN for target in self._ringing_targets)
-
-    def _connect(self) -> Step[None]:
+    def _connect(self, far: str) -> Step[None]:
         """Both sides are there and have been asked: join them, and record if every condition is met."""
-        callee = self._require_callee()
         if not self.outcome.caller_answered:
             yield from self._answer_caller()
-        yield p.Ringback(CALLER, False)
+        yield p.Ringback(self.near, False)
         self._begin_talk()
-        if self._recording and self._must_record:
-            yield from self._start_recording(callee)  # the pack allows no unrecorded word
-        yield p.Bridge(CALLER, callee)
-        if not self._capturing:
-            yield from self._start_recording(callee)
+        yield from self._join(far)
+
+    def _join(self, far: str) -> Step[None]:
+        if self.captures.must:
+            yield from self.captures.start(self.near, far)  # the pack allows no unrecorded word
+        yield from self.floor.join(self.near, far)
+        yield from self.captures.start(self.near, far)
+
+    # --- the conversation -------------------------------------------------------------------------
 
     def _talk(self) -> Step[None]:
         """The conversation, until somebody hangs up."""
-        callee = self._require_callee()
-        until_s = self._now_s + self.plan.max_duration_s
+        until_s = self.core.now_s + self.plan.max_duration_s
+        self._watch_ceiling()
         while True:
-            event = yield from self._next(until_s - self._now_s)
+            self.talking = True
+            event = yield from self.core.next(None if self.plan.emergency else until_s - self.core.now_s)
             match event:
                 case TimedOut():
-                    raise _Ended(200, "time-limit", "Maximum duration reached")
-                case p.Digit():
-                    yield from self._digit(event, callee)
-                case _:
-                    pass
+                    raise Ended(200, "time-limit", "Maximum duration reached")
+                case p.Digit(leg=leg) if leg in (self.near, self.far):
+                    yield from self._digit(event)
+                case Transfer(referrer=referrer) if (stays := self.other(referrer)) is not None:
+                    self.talking = False
+                    joined = yield from self.joinings.transfer(event, stays)
+                    yield from self._take_over(referrer, stays, joined)
+                case BecomeRelay(leaves=leaves) if (stays := self.other(leaves)) is not None:
+                    self.talking = False
+                    joined = yield from self.joinings.become_relay(event, stays)
+                    yield from self._take_over(leaves, stays, joined)
 
-    def _digit(self, event: p.Digit, callee: str) -> Step[None]:
+    def _take_over(self, leaves: str, stays: str, joined: str | None) -> Step[None]:
+        """Somebody has joined in the place of ``leaves``; None: nobody has, and the two talk on."""
+        assert self.far is not None
+        if joined is not None:
+            if leaves == self.near:
+                self.near = joined
+            else:
+                self.far = joined
+            self.core.needed = {stays, joined}
+            yield from self.captures.ask(joined)
+        if not self.core.down(stays):
+            yield p.Ringback(stays, False)
+        yield from self._join(self.far)
+
+    def _watch_ceiling(self) -> None:
+        """Warn before, and cut at, the ceiling of what may be talked."""
+        ceiling = self.plan.ceiling
+        if ceiling is None or self.plan.emergency:
+            return
+
+        def cut() -> Step[None]:
+            raise Ended(200, "ceiling", "Ceiling reached")
+            yield
+
+        self.core.alarm("ceiling", self.core.now_s + ceiling.talk_s, cut)
+        for before_s in ceiling.warn_s:
+            at_s = self.core.now_s + ceiling.talk_s - before_s
+            if at_s > self.core.now_s:
+                self.core.alarm(f"warning {before_s}", at_s, self._warn)
+
+    def _warn(self) -> Step[None]:
+        staff = [leg for leg in (self.near, self.far) if leg in self.core.staff]
+        for leg in staff or [self.near]:
+            if leg is not None and self.core.up(leg):
+                yield from self.core.begin_saying(leg, "PROMPT_CEILING")
+
+    # --- keys -------------------------------------------------------------------------------------
+
+    def _digit(self, event: p.Digit) -> Step[None]:
         """A key pressed in conversation: an objection, a staff code, or something for the other side."""
-        other = callee if event.leg == CALLER else CALLER
-        if self._objects(event):
-            yield from self._object(event)
-        elif event.leg == callee and event.digit == "*" and (self._capturing or self._cut):
-            self._star_at_s = self._now_s
+        leg, other = event.leg, self.other(event.leg)
+        assert other is not None
+        if leg in self.core.staff and not self.joinings.relaying:
+            codes = self._codes.setdefault(leg, Codes())
+            code, passed = codes.press(event.digit, self._codes_of(leg), self.core.now_s)
+            for digit in passed:
+                yield p.SendDigit(other, digit)
+            if codes.waits:
+                self.core.alarm(f"code {leg}", self.core.now_s + CODE_S, partial(self._give_up, leg))
+            else:
+                self.core.no_alarm(f"code {leg}")
+            if code:
+                yield from self._obey(leg, code, event.media_ms)
+        elif not self.joinings.relaying and self.captures.objects(leg, event.digit):
+            yield from self.captures.object(leg, event.digit, event.media_ms)
         else:
-            if event.leg == callee and self._star_at_s is not None:
-                self._star_at_s = None
-                yield p.SendDigit(other, "*")
             yield p.SendDigit(other, event.digit)
 
-    # --- recording --------------------------------------------------------------------------------
+    def _codes_of(self, leg: str) -> str:
+        """Which digits make a code with a star now: without a recording nothing can be paused or objected to."""
+        concerned = self.captures.concerns(leg)
+        objection = self.plan.recording.objection_key if concerned else None
+        return (objection or "") + ("7" if self.captures.running else "") + ("" if self.outcome.private else "8")
 
-    def _start_recording(self, callee: str) -> Step[None]:
-        """Begin, and wait for it only where the pack lets nobody speak unrecorded."""
-        if not self._recording:
+    def _give_up(self, leg: str) -> Step[None]:
+        """A star that nothing came after was meant for the other side."""
+        other = self.other(leg)
+        for digit in self._codes[leg].give_up():
+            if other is not None and not self.core.down(other):
+                yield p.SendDigit(other, digit)
+
+    def _obey(self, leg: str, code: str, media_ms: int) -> Step[None]:
+        match code:
+            case "7":
+                yield from self.pause(not self.floor.paused)
+                yield p.Tone(leg, "done")
+            case "8":
+                yield from self._go_private(leg, media_ms)
+            case _:
+                yield from self.captures.object(leg, code, media_ms)
+
+    def pause(self, on: bool) -> Step[None]:
+        """Let silence flow into the recording; it goes on by itself after a while."""
+        self.floor.paused = on
+        self.core.no_alarm("pause")
+        if on:
+            self.core.alarm("pause", self.core.now_s + self._pause_max_s, partial(self.pause, False))
+        yield from self.floor.arrange()
+
+    def _go_private(self, leg: str, media_ms: int) -> Step[None]:
+        """From here on this call is nobody's business, unless the law says that it must be recorded."""
+        if self.captures.must:
+            yield p.Tone(leg, "refused")
             return
-        yield StartRecording(CALLER, callee)
-        self._capturing = True
-        self.outcome.recording = "failed"  # until it has begun
-        if not self._must_record:
-            return
-        until_s = self._now_s + RECORDER_S
-        while self._capturing and self.outcome.recording != "recorded":
-            event = yield from self._next(until_s - self._now_s)
-            if isinstance(event, TimedOut):
-                self._no_recording("failed")
-        if not self._capturing:
-            raise _Ended(503, "recording-failed", "This call must be recorded and cannot be")
+        self.outcome.private = True
+        self.outcome.metadata_class = "none"
+        yield p.Tone(leg, "done")
+        if self.captures.concerns(leg):
+            yield from self.captures.object(leg, "*8", media_ms, private=True)
 
-    def _stop_capture(self) -> Step[None]:
-        """Keep what was recorded, if anything is."""
-        if self._capturing:
-            self._capturing = False
-            yield StopRecording()
-
-    def _objects(self, event: p.Digit) -> bool:
-        """Whether this key, on this leg, now, is an objection (docs/architecture.md, "Keys")."""
-        key = self.plan.recording.objection_key
-        if key is None or not (self._recording or self._cut):
-            return False
-        if event.leg == CALLER:
-            return event.digit == key
-        starred = self._star_at_s is not None and self._now_s - self._star_at_s <= STAFF_CODE_S
-        return starred and event.digit == key
-
-    def _object(self, event: p.Digit) -> Step[None]:
-        """Somebody objects: no recording from now on, and what was kept goes."""
-        self._star_at_s = None
-        self._recording = False
-        self.outcome.recording = "objected"
-        terms = self._terms(event.leg[0])
-        yield from self._note(self.evidence(event.leg, terms, "objection", event.digit, event.media_ms))
-        recorded = self._capturing or self._cut
-        if recorded:
-            self._capturing = self._cut = False
-            yield DestroyRecording(event.leg) if self.plan.recording.destroy_on_objection else StopRecording()
-        if terms is not None and terms.on_refusal == "end_call":
-            raise _Ended(603, "recording-refused", "Recording refused")
-        if not recorded:
-            yield from self._begin_saying(event.leg, "PROMPT_REFUSED")
-
-    def _say_that_it_is_gone(self) -> Step[None]:
-        """To both sides, and not before it is so."""
-        for leg in (CALLER, self._callee):
-            if leg is not None and self._legs[leg] is LegState.UP:
-                yield from self._begin_saying(leg, "PROMPT_STOPPED")
-
-    def evidence(self, leg: str, terms: LegConsent | None, act: str, key: str, media_ms: int) -> Evidence:
-        """An act of consent on this leg, with the prompt that it answers."""
-        language = terms.language if terms is not None else self._language(leg)
-        asked = terms.prompt_id if terms is not None else None
-        prompt = self.prompt(asked, language)
-        if prompt is None:  # none was needed, or there is no such file: the entry still names what should have been
-            return Evidence(leg, act, asked or "", "", "", language, key, media_ms)
-        return Evidence(leg, act, prompt.prompt_id, prompt.version, prompt.sha256, prompt.language, key, media_ms)
-
-    # --- speaking ---------------------------------------------------------------------------------
-
-    def prompt(self, prompt_id: str | None, language: str) -> PromptFile | None:
-        return None if prompt_id is None else self.plan.prompts.get((prompt_id, language))
-
-    def _language(self, leg: str) -> str:
-        terms = self._terms(leg[0])
-        if terms is not None:
-            return terms.language
-        return (self.plan.caller if leg == CALLER else self.plan.callee).language
-
-    def _begin_saying(self, leg: str, prompt_id: str) -> Step[int | None]:
-        """Start a prompt on a leg; its play id, or None if there is no such prompt."""
-        prompt = self.prompt(prompt_id, self._language(leg))
-        if prompt is None:
-            return None
-        self._plays += 1
-        yield p.Play(leg, self._plays, str(prompt.path))
-        return self._plays
-
-    def seconds_of(self, leg: str, prompt_id: str) -> float:
-        """How long that prompt lasts on that leg; 0 if there is none."""
-        prompt = self.prompt(prompt_id, self._language(leg))
-        return 0.0 if prompt is None else prompt.duration_ms / 1000
-
-    def objection_elsewhere(self, leg: str, event: Happening) -> Step[bool]:
-        """Whether somebody else than ``leg`` has objected while it is being asked; if so that is dealt with."""
-        if isinstance(event, p.Digit) and event.leg != leg and self._objects(event):
-            yield from self._object(event)
-            return True
-        return False
-
-    def begin_saying(self, leg: str, prompt_id: str) -> Step[int | None]:
-        """For the dialogue of consent (sip.calls.asking)."""
-        return (yield from self._begin_saying(leg, prompt_id))
-
-    def _say(self, leg: str, prompt_id: str) -> Step[bool]:
-        """Play a prompt to its end; whether it was heard."""
-        play_id = yield from self._begin_saying(leg, prompt_id)
-        if play_id is None:
-            return False
-        until_s = self._now_s + MEDIA_S + self.seconds_of(leg, prompt_id)
-        while True:
-            event = yield from self._next(until_s - self._now_s)
-            match event:
-                case p.PlayEnded(play_id=ended, heard=heard) if ended == play_id:
-                    return heard
-                case p.PlayFailed(play_id=failed) if failed == play_id:
-                    return False
-                case TimedOut():
-                    yield p.StopPlay(leg)
-                    return False
-
-    # --- the caller's leg -------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
     def _answer_caller(self) -> Step[None]:
         """200 to the caller; back when its media is up."""
-        yield p.Answer(CALLER, 200, "OK")
+        if self.outcome.caller_answered:
+            return
         self.outcome.caller_answered = True
-        until_s = self._now_s + MEDIA_S
-        while not (self._legs[CALLER] is LegState.UP and CALLER in self._active_media):
-            event = yield from self._next(until_s - self._now_s)
-            if isinstance(event, TimedOut):
-                raise _Ended(408, "no-media", "No acknowledgement or no media")
+        yield from self.core.answer(self.near)
 
-    def _tell_caller(self, end: _Ended) -> Step[None]:
+    def _tell(self, end: Ended) -> Step[None]:
         """Say why it ends, where there is somebody who can hear it, and hang up with the reason."""
-        if self._legs[CALLER] is LegState.DOWN:
+        core = self.core
+        leg = self.near
+        if core.down(leg) and self.far is not None:
+            leg = self.far
+        core.needed = {leg}  # whose leg goes down while somebody is told: that is no hang-up
+        if core.down(leg):
             return
-        self._callee = None  # whose leg goes down while the caller is told: that is no hang-up
         try:
-            if self._legs[CALLER] is LegState.UP and end.code != 200:
-                yield p.Ringback(CALLER, False)
-                for target in self._ringing_targets:
-                    yield from self._hang_up(target.leg, 480, 0, "")
-                if not end.told and CALLER in self._active_media:
-                    yield from self._say(CALLER, FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))
-            yield from self._hang_up(CALLER, end.code if end.code >= 300 else 480, end.code, end.text)
-        except (_CallerLeft, _CalleeLeft, _Ended):
+            if core.up(leg) and end.code != 200 or end.cause == "ceiling":
+                yield from self.floor.part()
+                yield p.Ringback(leg, False)
+                for each in list(core.legs):
+                    if each != leg:
+                        yield from core.hang_up(each, 480, 0, "")
+                if not end.told and leg in core.media:
+                    yield from core.say(leg, FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))
+            yield from core.hang_up(leg, end.code if end.code >= 300 else 480, end.code, end.text)
+        except (Left, Ended):
             return
-
-    def _hang_up(self, leg: str, code: int, cause: int, text: str) -> Step[None]:
-        """End a leg that is not down yet, once."""
-        if leg in self._hung_up or self._legs.get(leg, LegState.DOWN) is LegState.DOWN:
-            return
-        self._hung_up.add(leg)
-        yield p.Hangup(leg, code, cause, text)
 
     def _end_all_legs(self) -> Step[None]:
         """Hang up what is left and wait, not for ever, until it is."""
-        for leg in list(self._legs):
-            yield from self._hang_up(leg, *self._last_words())
-        until_s = self._now_s + HANGUP_S
-        while any(state is not LegState.DOWN for state in self._legs.values()):
+        core = self.core
+        core.needed = set()
+        for leg in list(core.legs):
+            yield from core.hang_up(leg, *self._last_words())
+        until_s = core.now_s + HANGUP_S
+        while any(state is not LegState.DOWN for state in core.legs.values()):
             try:
-                event = yield from self._next(until_s - self._now_s)
-            except (_CallerLeft, _CalleeLeft, _Ended):
+                event = yield from core.next(until_s - core.now_s)
+            except (Left, Ended):
                 continue
             if isinstance(event, TimedOut):
                 break
@@ -491,75 +405,17 @@ class Script:
 
     # --- bookkeeping ------------------------------------------------------------------------------
 
-    def next(self, seconds: float | None) -> Step[Happening]:
-        """For the dialogue of consent (sip.calls.asking)."""
-        return (yield from self._next(seconds))
-
-    @property
-    def now_s(self) -> float:
-        return self._now_s
-
-    def _next(self, seconds: float | None) -> Step[Happening]:
-        """The next event, noted. Raises when it ends the call."""
-        arrived = yield Wait(None if seconds is None else max(0.0, seconds))
-        assert arrived is not None
-        event, self._now_s = arrived
-        match event:
-            case p.LegMedia(leg=leg, active=active):
-                (self._active_media.add if active else self._active_media.discard)(leg)
-            case p.LegRinging(leg=leg) | p.LegUp(leg=leg):
-                self._legs[leg] = step(self._legs[leg], event)
-            case p.LegDown(leg=leg, code=code):
-                self._leg_down(leg, code, event)
-            case RecordingStarted():
-                self.outcome.recording = "recorded"
-            case RecordingFailed():
-                self._no_recording("failed")
-            case RecordingDestroyed():
-                yield from self._say_that_it_is_gone()
-            case RecordingCut() if self._capturing:
-                self._no_recording("cut")
-                self._cut = True
-                yield StopRecording()
-                if self._must_record:
-                    raise _Ended(503, "recording-failed", "This call must be recorded and cannot be")
-            case p.WorkerGone():
-                self._legs = dict.fromkeys(self._legs, LegState.DOWN)
-                raise _Ended(500, "engine-lost", "")
-            case HangUp(cause=cause, text=text, spoken=spoken, why=why):
-                raise _Ended(cause, why, text, told=not spoken)
-            case _:
-                pass
-        return event
-
-    def _leg_down(self, leg: str, code: int, event: p.Event) -> None:
-        self._legs[leg] = step(self._legs[leg], event)
-        self._codes[leg] = code
-        self._active_media.discard(leg)
-        if leg == CALLER:
-            raise _CallerLeft
-        if leg == self._callee:
-            raise _CalleeLeft
-
-    def _no_recording(self, why: str) -> None:
-        """There is none, or no more."""
-        if self._capturing and self.outcome.recording in ("recorded", "failed", "not-asked"):
-            self.outcome.recording = why
-        self._capturing = False
-        self._recording = False
-
-    def _require_callee(self) -> str:
-        assert self._callee is not None
-        return self._callee
-
     @property
     def _talked(self) -> bool:
         return self.outcome.talk_began_s is not None
 
     def _begin_talk(self) -> None:
-        self.outcome.talk_began_s = self._now_s
+        self.outcome.talk_began_s = self.core.now_s
 
     def _ended(self, code: int, cause: str) -> None:
+        self.talking = False
+        if self.joinings.relaying:
+            cause = "transferred"
         self.outcome.code, self.outcome.cause = code, cause
         if self._talked:
-            self.outcome.talk_ended_s = self._now_s
+            self.outcome.talk_ended_s = self.core.now_s

@@ -346,7 +346,7 @@ def test_nobody_answers() -> None:
     call = Call(plan("REC_NONE", None))
     call.feed(p.Incoming("a", "x"), p.LegRinging("b0", 180, False))
     did = call.time_passes()
-    assert {(d.leg, d.code) for d in did if isinstance(d, p.Hangup)} == {("a", 480), ("b0", 480), ("b1", 480)}
+    assert {(d.leg, d.code) for d in did if isinstance(d, p.Hangup)} == {("a", 480), ("b0", 0), ("b1", 0)}
     call.finish()
     assert call.script.outcome.cause == "no-answer"
 
@@ -488,7 +488,7 @@ def test_any_order_of_events_ends_and_never_records_without_evidence(call_plan: 
 def _can_be(call: Call, event: Any) -> bool:
     """Only what the worker could send: nothing of a leg that is not dialled or is down already."""
     leg = getattr(event, "leg", None)
-    state = call.script._legs.get(leg) if leg is not None else None
+    state = call.script.core.legs.get(leg) if leg is not None else None
     return leg is None or (state is not None and state.value != "down")
 
 

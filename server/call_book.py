@@ -50,7 +50,9 @@ class DatabaseCallBook:
     async def close(self, closed: ClosedCall) -> None:
         """Write the record. Its number is found again only where the class keeps it."""
         plan = closed.plan
-        kept = metadata.reduce(_facts(closed), MetadataClass.parse(plan.metadata_class))
+        kept = metadata.reduce(
+            _facts(closed), MetadataClass.parse(closed.outcome.metadata_class or plan.metadata_class)
+        )
         async with self._database.transaction() as tx:
             await call_records.count(tx, kept.totals.day, kept.totals.direction, kept.totals.minutes)
             if kept.at is None or kept.expires_at is None:
@@ -63,7 +65,7 @@ class DatabaseCallBook:
                 legal_basis=kept.legal_basis,
                 at=kept.at,
                 expires_at=kept.expires_at,
-                fields={**kept.fields, "recording": closed.outcome.recording},
+                fields={**kept.fields, **_how(closed)},
                 recording_id=closed.rec_id,
             )
             await call_records.add(tx, record, kept.numbers)
@@ -75,11 +77,23 @@ def _facts(closed: ClosedCall) -> CallFacts:
         call_id=plan.call_id,
         line_id=plan.line_id,
         line_pseudonym=plan.line_id or DIRECT,
-        direction="internal",
+        direction=plan.direction,
         started_at=closed.began_at,
         ended_at=closed.ended_at,
         talk_s=closed.talk_s,
         cause=closed.outcome.cause,
         numbers={"caller": plan.caller.number, "callee": plan.callee.number},
-        peer_country=plan.caller.country,
+        peer_role="callee" if plan.direction == "outbound" else "caller",
+        peer_country=(plan.callee if plan.direction == "outbound" else plan.caller).country,
+        trunk=plan.trunk_id,
     )
+
+
+def _how(closed: ClosedCall) -> dict[str, object]:
+    """What became of the conversation: no more than a word and two counts."""
+    how: dict[str, object] = {"recording": closed.outcome.recording}
+    if closed.outcome.transferred:
+        how["transferred"] = True
+    if len(closed.rec_ids) > 1:
+        how["recordings"] = len(closed.rec_ids)
+    return how

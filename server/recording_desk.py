@@ -26,7 +26,7 @@ from recording import proof, vault
 from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
 from retention.gate import DestructionIncomplete, DestructionRefused
 from retention.recording_decision import expires_at
-from sip.calls.plan import CallPlan
+from sip.calls.acts import Gap
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
 from storage import evidence, keys, ledger, readers, recordings
 from storage.database import Database
@@ -256,17 +256,19 @@ class RecordingDesk:
                 await recordings.mark(tx, rec_id, "failed", now)
                 await keys.destroy_rec_key(tx, rec_id)
 
-    async def finish(self, rec_id: str, now: datetime) -> bool:
+    async def finish(self, rec_id: str, now: datetime, gaps: tuple[Gap, ...] = ()) -> bool:
         """Seal and keep. True if it is whole, False if it was cut. What the database does not take now is owed."""
         self._running.discard(rec_id)
         sealed = await self._stop(rec_id)
         if sealed is None:
-            return await self._now_or_later(rec_id, lambda: self._adopt(rec_id, now)) == "whole"
-        await self._now_or_later(rec_id, lambda: self._keep(rec_id, sealed, now))
+            return await self._now_or_later(rec_id, lambda: self._adopt(rec_id, now, gaps)) == "whole"
+        await self._now_or_later(rec_id, lambda: self._keep(rec_id, sealed, now, gaps))
         return sealed.complete
 
-    async def _keep(self, rec_id: str, sealed: Sealed, now: datetime) -> None:
+    async def _keep(self, rec_id: str, sealed: Sealed, now: datetime, gaps: tuple[Gap, ...]) -> None:
         async with self._database.transaction() as tx:
+            if gaps:
+                await recordings.add_gaps(tx, rec_id, gaps)
             await recordings.finish(
                 tx,
                 rec_id,
@@ -354,7 +356,7 @@ class RecordingDesk:
         await vault.settle(self._vault_dir, rec_id)  # its recorder may still be finishing it
         return await self._destroy(rec_id, objection_seq, now)
 
-    async def _adopt(self, rec_id: str, now: datetime) -> str:
+    async def _adopt(self, rec_id: str, now: datetime, gaps: tuple[Gap, ...] = ()) -> str:
         """Judge what its recorder left, write the verdict down, then give the file its last name."""
         settled = await vault.settle(self._vault_dir, rec_id)
         async with self._database.transaction() as tx:
@@ -365,6 +367,8 @@ class RecordingDesk:
                     await keys.destroy_rec_key(tx, rec_id)
                     await recordings.mark(tx, rec_id, "failed", now)
                     return "failed"
+                if gaps:
+                    await recordings.add_gaps(tx, rec_id, gaps)
                 await recordings.finish(
                     tx,
                     rec_id,
@@ -432,12 +436,10 @@ def _wrap(kek_id: str, reader_id: str, reader_public: bytes, secret: bytes) -> K
 
 
 def _parties(order: RecordingOrder) -> list[Party]:
-    plan: CallPlan = order.plan
-    parties = [Party(0, plan.leg_id(order.legs[0]), plan.caller.account_id, plan.caller.number)]
-    if len(order.legs) > 1:
-        account_id = order.answered_by or plan.callee.account_id
-        parties.append(Party(1, plan.leg_id(order.legs[1]), account_id, plan.callee.number))
-    return parties
+    return [
+        Party(channel, order.plan.leg_id(leg), party.account_id, party.number)
+        for channel, (leg, party) in enumerate(zip(order.legs, order.parties, strict=True))
+    ]
 
 
 def _end_of_week(now: datetime) -> datetime:

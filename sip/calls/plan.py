@@ -60,6 +60,7 @@ class Target:
     srtp: bool  # True: contacts that came by TLS, RTP/SAVP; False: the others, RTP/AVP
     owners: Mapping[str, str] = field(default_factory=dict)  # contact_key -> account id, to tell who answered
     ipv6: bool = False
+    devices: Mapping[str, str] = field(default_factory=dict)  # contact_key -> auth user, to tell which phone answered
 
 
 @dataclass(frozen=True, slots=True)

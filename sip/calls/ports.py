@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from sip.calls.acts import Gap
 from sip.calls.plan import CallPlan, Evidence, Joining, Outcome, Party, Refusal, TransferRequest
 from sip.edge.protocol import EdgeRequest
 
@@ -22,7 +23,7 @@ class RecordingOrder:
     plan: CallPlan
     legs: tuple[str, ...]  # legs that are captured, channel by channel
     ledger_seqs: tuple[int, ...]  # consent entries that prove it
-    answered_by: str | None  # account of the callee's leg, where known
+    parties: tuple[Party, ...]  # who is on each leg
 
 
 class Planner(Protocol):
@@ -46,8 +47,8 @@ class Recordings(Protocol):
     async def begin(self, order: RecordingOrder, fds: tuple[int, int], now: datetime) -> None:
         """Make the key, commit its wrap, let the recorder read ``fds``. Raises RecordingUnavailable."""
 
-    async def finish(self, rec_id: str, now: datetime) -> bool:
-        """Seal and keep; whether it is whole. The capture has been flushed."""
+    async def finish(self, rec_id: str, now: datetime, gaps: tuple[Gap, ...] = ()) -> bool:
+        """Seal and keep; whether it is whole. The capture has been flushed. ``gaps``: where it holds silence."""
 
     async def discard(self, rec_id: str, now: datetime) -> None:
         """It was begun and nothing was captured: take it back."""
@@ -76,4 +77,9 @@ class ClosedCall:
     began_at: datetime
     ended_at: datetime
     talk_s: float  # 0.0 if nobody talked
-    rec_id: str | None
+    rec_ids: tuple[str, ...]  # recordings that were kept: one for each composition of parties
+
+    @property
+    def rec_id(self) -> str | None:
+        """The first of them."""
+        return self.rec_ids[0] if self.rec_ids else None

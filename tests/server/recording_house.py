@@ -130,7 +130,7 @@ class House:
         """With evidence in the consent log for both legs."""
         call = call or plan()
         seqs = [await self.book.note(call, act(leg), NOW) for leg in ("a", "b0")]
-        return RecordingOrder(secrets.token_hex(16), call, ("a", "b0"), tuple(seqs), None)
+        return RecordingOrder(secrets.token_hex(16), call, ("a", "b0"), tuple(seqs), (call.caller, call.callee))
 
     def capture(self) -> tuple[Leg, Leg]:
         both = Leg(A_HZ), Leg(B_HZ)

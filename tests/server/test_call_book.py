@@ -54,7 +54,7 @@ def closed(
     how = Outcome(code=200, cause="caller-hung-up", recording="recorded")
     for name, value in outcome.items():
         setattr(how, name, value)
-    return ClosedCall(call, how, NOW, NOW + timedelta(seconds=100), talk_s, rec_id)
+    return ClosedCall(call, how, NOW, NOW + timedelta(seconds=100), talk_s, (rec_id,) if rec_id else ())
 
 
 async def record(place: House, call: ClosedCall) -> call_records.CallRecord:

@@ -125,7 +125,8 @@ async def test_a_reader_who_is_disabled_is_none(place: House) -> None:
 @pytest.mark.promise("L1")
 async def test_without_evidence_nothing_is_recorded(place_with_reader: House) -> None:
     async with place_with_reader.open() as desk:
-        order = RecordingOrder(secrets.token_hex(16), plan(), ("a", "b0"), (), None)
+        call = plan()
+        order = RecordingOrder(secrets.token_hex(16), call, ("a", "b0"), (), (call.caller, call.callee))
         assert "evidence" in await refused(place_with_reader, desk, order)
 
 

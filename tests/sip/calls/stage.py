@@ -14,6 +14,7 @@ from pathlib import Path
 
 from retention.recording_decision import CompanyFacts, LinePolicy, decide
 from retention.recording_decision import Party as PolicyParty
+from sip.calls.acts import Gap
 from sip.calls.control import CallControl
 from sip.calls.plan import CallPlan, Evidence, LineKind, Party, Refusal, Stage, Target
 from sip.calls.ports import ClosedCall, RecordingOrder
@@ -85,16 +86,18 @@ class Desk:
         self.order = order
         await self._do("begin", order.rec_id)
 
-    async def finish(self, rec_id: str, now: datetime) -> bool:
+    async def finish(self, rec_id: str, now: datetime, gaps: tuple[Gap, ...] = ()) -> bool:
+        self.gaps = gaps
         await self._do("finish", rec_id)
         return True
 
     async def discard(self, rec_id: str, now: datetime) -> None:
         await self._do("discard", rec_id)
 
-    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> None:
+    async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> bool:
         self.ledger_seq = ledger_seq
         await self._do("destroy", rec_id)
+        return True
 
     @property
     def names(self) -> list[str]:

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from sip.calls import control as control_module
 from sip.calls import conversation as conversation_module
+from sip.calls import tape as tape_module
 from sip.calls.plan import Refusal
 from sip.calls.ports import RecordingUnavailable
 from sip.edge.protocol import Reply, ToDevices, ToWorker
@@ -235,8 +236,9 @@ async def test_a_database_that_does_not_answer_holds_up_nobody(
     stage: House, monkeypatch: pytest.MonkeyPatch, where: str, limit: str
 ) -> None:
     """Another process may hold SQLite's lock for minutes; each of our writers waits its turn behind the others."""
-    monkeypatch.setattr(conversation_module, limit, 0.2)
+    monkeypatch.setattr((conversation_module if where == "close" else tape_module), limit, 0.2)
     monkeypatch.setattr(conversation_module, "CLOSE_S", 0.2)
+    monkeypatch.setattr(tape_module, "CLOSE_S", 0.2)
     (stage.desk if where == "begin" else stage.book).before[where] = lasting(60)  # type: ignore[assignment]
     stage.planner.plan_ = plan_for(RECORDED)
     caller, callee = await stage.talk()
@@ -264,7 +266,7 @@ async def test_phones_of_a_dead_worker_hear_of_it_at_once_whatever_the_recorder_
     stage.desk.before["finish"] = lasting(60)  # type: ignore[assignment]
     caller, callee = await stage.talk()
     (call,) = stage.control.live()
-    await until(lambda: stage.control._calls[call.call_id]._captured.is_set())
+    await until(lambda: stage.control._calls[call.call_id]._tape._captured.is_set())
     os.kill(call.worker_pid, signal.SIGKILL)
     await until(lambda: len(stage.cleaning.did) == 2, 1)
     assert set(stage.cleaning.did) == {("end", caller.call_id), ("end", callee.call_id)}

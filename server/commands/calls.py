@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.commands.base import Field, Subparsers, group, leaf, minutes, operation, short
+from server.commands.why import register_why
 
 
 def _numbers(value: Mapping[str, str]) -> str:
@@ -22,6 +23,7 @@ FIELDS = (
     Field("fields", "what else its class allows"),
     Field("recording_id", "its recording, if there is one", "RECORDING", short),
     Field("expires_at", "when this record goes", "UNTIL", minutes),
+    Field("mos", "quality as a mean opinion score, 1 to 4.5: see calls why", "MOS"),
 )
 
 
@@ -34,3 +36,4 @@ def register(subparsers: Subparsers) -> None:
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(calls, "show", "show a call record", operation("calls.show", "call_id"), fields=FIELDS, reasons=True)
     show.add_argument("call_id", metavar="ID", help="as calls list --json shows it")
+    register_why(calls)

@@ -12,7 +12,7 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import line_by_name
-from storage import call_records, lines
+from storage import call_records, diagnoses, lines
 from storage.call_records import CallRecord
 from storage.errors import NotFound
 from storage.tx import Tx
@@ -32,6 +32,7 @@ class CallView:
     fields: Mapping[str, object]
     recording_id: str | None
     expires_at: datetime
+    mos: float | None = None
 
 
 async def list_(
@@ -47,7 +48,8 @@ async def list_(
             line_id = (await line_by_name(tx, line)).id if line else None
             records = await call_records.list_all(tx, line_id=line_id, limit=limit)
         names = {one.id: one.name for one in await lines.list_all(tx)}
-        found = [await _view(tx, record, names, masked=actor.masked) for record in records]
+        scores = await diagnoses.scores(tx, [record.id for record in records], services.clock())
+        found = [await _view(tx, record, names, scores, masked=actor.masked) for record in records]
         await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
     return found
 
@@ -60,12 +62,15 @@ async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
         except NotFound:
             raise Failure(f"no record of call {call_id[:32]}", "Type: beffroi calls list", "not_found") from None
         names = {one.id: one.name for one in await lines.list_all(tx)}
-        view = await _view(tx, record, names, masked=actor.masked)
+        scores = await diagnoses.scores(tx, [record.id], services.clock())
+        view = await _view(tx, record, names, scores, masked=actor.masked)
         await note(services, tx, actor, "show", "call", call_id=record.id)
     return view
 
 
-async def _view(tx: Tx, record: CallRecord, lines_by_id: Mapping[str, str], *, masked: bool) -> CallView:
+async def _view(
+    tx: Tx, record: CallRecord, lines_by_id: Mapping[str, str], scores: Mapping[str, int], *, masked: bool
+) -> CallView:
     numbers = await call_records.numbers(tx, record.id)
     return CallView(
         id=record.id,
@@ -78,4 +83,5 @@ async def _view(tx: Tx, record: CallRecord, lines_by_id: Mapping[str, str], *, m
         fields=record.fields,
         recording_id=record.recording_id,
         expires_at=record.expires_at,
+        mos=scores[record.id] / 100 if record.id in scores else None,
     )

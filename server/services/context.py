@@ -23,6 +23,7 @@ from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
+    from sip.calls.observatory import Observatory
     from sip.edge.control import EdgeControl
 
 _SEED_BYTES = 32
@@ -77,6 +78,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     edge: EdgeControl | None = None  # None: the daemon is not running, or has no edge
     live: Live | None = None  # None: the daemon is not running
+    observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
 
 
 def database_url(paths: Paths, settings: Settings) -> str:

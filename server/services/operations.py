@@ -50,6 +50,8 @@ OPERATIONS: Mapping[str, str] = {
     "trunk.test": "trunks:test",
     "calls.list": "calls:list_",
     "calls.show": "calls:show",
+    "calls.why": "why:why",
+    "calls.whys": "why:whys",
     "recordings.list": "recordings:list_",
     "recordings.show": "recordings:show",
     "recordings.verify": "recordings:verify",

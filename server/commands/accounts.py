@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from server.client import ask
+from server.commands import call_settings, limits
 from server.commands.base import (
     Field,
     Subparsers,
@@ -53,6 +54,8 @@ DEVICE_FIELDS = (
 DETAIL_FIELDS = (
     Field("account", "the account, with the fields of account list"),
     Field("devices", "its devices, with the fields of device list"),
+    Field("settings", "what is chosen for it, with the fields of account forward"),
+    Field("numbers", "its numbers outside; masked without --reason"),
 )
 NEW_DEVICE_FIELDS = (
     Field("device", "the device, with the fields of device list"),
@@ -76,6 +79,14 @@ def register(subparsers: Subparsers) -> None:
     leaf(accounts, "list", "list accounts", operation("account.list"), fields=FIELDS, many=True, reasons=True)
     show = leaf(accounts, "show", "show an account with its phones", _show, fields=DETAIL_FIELDS, reasons=True)
     show.add_argument("name")
+    for word, help_ in (
+        ("disable", "let it call nobody but emergency services, and end its calls"),
+        ("enable", "take disable back; its phones sign on by themselves"),
+    ):
+        one = leaf(accounts, word, help_, operation(f"account.{word}", "name"), fields=FIELDS, reasons=True)
+        one.add_argument("name")
+    call_settings.register(accounts)
+    limits.register_account(accounts)
     remove = leaf(accounts, "remove", "remove an account with its phones", operation("account.remove", "name"),
                   fields=FIELDS, reasons=True)  # fmt: skip
     remove.add_argument("name")
@@ -101,6 +112,9 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     out(record(FIELDS, said["account"]))
     out("\n" + table(DEVICE_FIELDS, said["devices"]))
+    out("\n" + record(call_settings.FIELDS, said["settings"]))
+    if said["numbers"]:
+        out(f"\nnumbers  {words(said['numbers'])}")
     return 0
 
 

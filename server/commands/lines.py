@@ -18,6 +18,8 @@ FIELDS = (
     Field("statute", "text of law that a legal duty to record rests on"),
     Field("members", "accounts that ring, in order", "RINGS", words),
     Field("ask_staff", "whether members are asked for consent as well"),
+    Field("strategy", "simultaneous: all members ring at once; sequential: one after the other"),
+    Field("member_ring_s", "how long each rings, one after the other"),
     Field("created_at", "when"),
     Field("disabled_at", "since when it is not served", "DISABLED", minutes),
     Field("warning", "why it will not do all that its settings say; null where it will"),
@@ -27,7 +29,8 @@ _CONSENT = ("none", "announce", "opt-out", "opt-in", "forbidden")
 
 def register(subparsers: Subparsers) -> None:
     lines = group(subparsers, "line", "lines: numbers with a purpose")
-    settings = ("pack", "consent", "metadata_class", "language", "statute", "members", "ask_staff")
+    settings = ("pack", "consent", "metadata_class", "language", "statute", "members", "ask_staff", "strategy",
+                "member_ring_s")  # fmt: skip
     add = leaf(lines, "add", "add a line", operation("line.add", "name", "number", "kind", *settings), fields=FIELDS)
     add.add_argument("name", help="what to call it: letters a-z, digits, . _ -")
     add.add_argument("number", help="what is dialled: digits, *, #")
@@ -50,3 +53,7 @@ def register(subparsers: Subparsers) -> None:
         parser.add_argument("--statute", metavar="TEXT", help="the text that imposes recording")
         parser.add_argument("--members", type=many, metavar="LIST", help="accounts that ring, with commas")
         parser.add_argument("--ask-staff", action=argparse.BooleanOptionalAction, help="ask members for consent too")
+        parser.add_argument("--strategy", choices=("simultaneous", "sequential"),
+                            help="all members ring at once (default), or one after the other")  # fmt: skip
+        parser.add_argument("--member-ring", dest="member_ring_s", type=int, metavar="S",
+                            help="seconds that each rings, one after the other (default 20)")  # fmt: skip

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from server.services import call_settings, masking
 from server.services import devices as device_service
-from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.call_settings import SettingsView
 from server.services.context import Services
 from server.services.devices import DeviceView
 from server.services.directory import account_by_name, person_by_login
-from server.services.edge import drop_devices
+from server.services.edge import drop_devices, push, refuse_devices
 from server.services.forgetting import forget
-from storage import accounts, devices, people
+from server.services.phone_numbers import not_emergency
+from storage import accounts, devices, numbers_owned, people
 from storage.accounts import Account
 from storage.tx import Tx
 
@@ -42,6 +44,8 @@ class AccountDetail:
 
     account: AccountView
     devices: tuple[DeviceView, ...]
+    settings: SettingsView
+    numbers: tuple[str, ...]
 
 
 async def add(
@@ -57,6 +61,8 @@ async def add(
     metadata_class: str | None = None,
 ) -> AccountView:
     """`person`: login of whom it belongs to. Raises Duplicate, Invalid, Failure."""
+    for dialled in (name, extension):
+        not_emergency(services.settings, dialled)
     async with services.db.transaction() as tx:
         person_id = (await person_by_login(tx, person)).id if person else None
         account = await accounts.add(
@@ -88,9 +94,37 @@ async def show(services: Services, actor: Actor, *, name: str) -> AccountDetail:
         account = await account_by_name(tx, name)
         view = await _view(tx, account, masked=actor.masked)
         owned = await devices.list_all(tx, account.id)
+        chosen = await call_settings.view(tx, account, masked=actor.masked)
+        reached = [one.number for one in await numbers_owned.of_account(tx, account.id)]
         await note(services, tx, actor, "show", "account", account_id=account.id)
     shown = [await device_service.view(services, device, account.name, masked=actor.masked) for device in owned]
-    return AccountDetail(view, tuple(shown))
+    numbers = tuple(masking.number(one) if actor.masked else one for one in reached)
+    return AccountDetail(view, tuple(shown), chosen, numbers)
+
+
+async def disable(services: Services, actor: Actor, *, name: str) -> AccountView:
+    """Calls nobody but emergency services, and is not called; its running calls end. Raises Failure."""
+    async with services.db.transaction() as tx:
+        account = await account_by_name(tx, name)
+        account = await accounts.disable(tx, account.id, services.clock())
+        view = await _view(tx, account, masked=actor.masked)
+        credentials = await devices.credentials(tx, account.id)
+        await note(services, tx, actor, "disable", "account", account_id=account.id)
+    await refuse_devices(services, [one.auth_user for one in credentials])
+    return view
+
+
+async def enable(services: Services, actor: Actor, *, name: str) -> AccountView:
+    """Takes disable back; its phones sign on by themselves. Raises Failure."""
+    async with services.db.transaction() as tx:
+        account = await account_by_name(tx, name)
+        account = await accounts.enable(tx, account.id)
+        view = await _view(tx, account, masked=actor.masked)
+        credentials = await devices.credentials(tx, account.id)
+        await note(services, tx, actor, "enable", "account", account_id=account.id)
+    for credential in credentials:
+        await push(services, credential)
+    return view
 
 
 async def remove(services: Services, actor: Actor, *, name: str) -> AccountView:

@@ -50,8 +50,9 @@ async def add(services: Services, actor: Actor, *, account: str, label: str = "p
         auth_user = new_auth_user(owner.name)
         digest = ha1(auth_user, domain, password)
         device = await devices.add(tx, owner.id, label, auth_user, digest, services.clock())
+        refused = owner.disabled_at is not None
         await note(services, tx, actor, "add", "device", device_id=device.id, account_id=owner.id)
-    await push(services, Credential(auth_user, owner.name, digest))
+    await push(services, Credential(auth_user, owner.name, digest, only_emergency=refused))
     return NewDevice(await view(services, device, owner.name, masked=False), domain, password)
 
 
@@ -67,7 +68,10 @@ async def list_(services: Services, actor: Actor, *, account: str | None = None)
 
 
 async def revoke(services: Services, actor: Actor, *, user: str) -> DeviceView:
-    """Signs the phone off and forgets its digest for good; the account's other devices stay. Raises Failure."""
+    """Signs the phone off, ends its calls and forgets its digest for good; the account's other devices stay.
+
+    Raises Failure.
+    """
     async with services.db.transaction() as tx:
         try:
             device = await devices.by_auth_user(tx, user)

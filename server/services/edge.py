@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 from server.failure import Failure
 from server.services.context import Services
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 async def push(services: Services, credential: Credential) -> None:
     """A new device may sign on. An edge that is away gets everything when it is back."""
-    if services.edge is None:
+    if services.edge is None or credential.only_emergency:
         return
     try:
         await services.edge.push_device(credential.auth_user, credential.account, credential.ha1)
@@ -25,19 +25,33 @@ async def push(services: Services, credential: Credential) -> None:
         logger.warning("a new device was not told to the edge: %s", error.code)
 
 
-async def drop_devices(services: Services, auth_users: Iterable[str]) -> None:
-    """Sign these off at once. Raises Failure where the edge could not be asked: it may still serve them."""
-    if services.edge is None:
-        return
+async def drop_devices(services: Services, auth_users: Sequence[str]) -> None:
+    """Sign these off at once and end their calls. Raises Failure where the edge could not be asked."""
+    if services.edge is not None:
+        await _sign_off(services, auth_users, services.edge.drop_device)
+
+
+async def refuse_devices(services: Services, auth_users: Sequence[str]) -> None:
+    """As `drop_devices`; the edge goes on knowing them, for emergency calls alone."""
+    if services.edge is not None:
+        refuse = getattr(services.edge, "refuse_device", services.edge.drop_device)
+        await _sign_off(services, auth_users, refuse)
+
+
+async def _sign_off(services: Services, auth_users: Sequence[str], how: Callable[[str], Awaitable[None]]) -> None:
     try:
         for auth_user in auth_users:
-            await services.edge.drop_device(auth_user)
+            await how(auth_user)
     except RpcError:
         raise Failure(
-            "removed from the directory, but the edge did not answer: a registered phone may work until it does",
+            "written into the directory, but the edge did not answer: a registered phone may work until it does",
             "Type: beffroi status; the edge is told everything anew when it is back",
             "unavailable",
         ) from None
+    finally:
+        if services.live is not None:
+            for auth_user in auth_users:
+                await services.live.end_device(auth_user)
 
 
 async def trunk_states(services: Services) -> States | None:

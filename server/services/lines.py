@@ -14,6 +14,7 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import account_by_name, line_by_name
+from server.services.phone_numbers import not_emergency
 from storage import accounts, lines, readers
 from storage.lines import NO_RECORDING, Line
 from storage.tx import Tx
@@ -34,6 +35,8 @@ class LineView:
     statute: str | None
     members: tuple[str, ...]
     ask_staff: bool
+    strategy: str
+    member_ring_s: int
     created_at: datetime
     disabled_at: datetime | None
     warning: str | None
@@ -53,8 +56,11 @@ async def add(
     statute: str | None = None,
     members: Sequence[str] = (),
     ask_staff: bool = False,
+    strategy: str = "simultaneous",
+    member_ring_s: int = 20,
 ) -> LineView:
     """`members`: account names, in ringing order. Raises Duplicate, Invalid, Failure."""
+    not_emergency(services.settings, number)
     _check(services, kind, pack, consent, statute, members)
     async with services.db.transaction() as tx:
         line = await lines.add(
@@ -70,6 +76,8 @@ async def add(
             statute=statute,
             members=[(await account_by_name(tx, member)).id for member in members],
             ask_staff=ask_staff,
+            strategy=strategy,
+            member_ring_s=member_ring_s,
         )
         await note(services, tx, actor, "add", "line", line_id=line.id, pack=pack)
         view = await _view(tx, line, services.settings)
@@ -99,9 +107,13 @@ async def set_(
     statute: str | None = None,
     members: Sequence[str] | None = None,
     ask_staff: bool | None = None,
+    strategy: str | None = None,
+    member_ring_s: int | None = None,
     disabled: bool | None = None,
 ) -> LineView:
     """Change what is given; an empty text takes consent, language or statute back. Raises NotFound, Duplicate..."""
+    if number is not None:
+        not_emergency(services.settings, number)
     async with services.db.transaction() as tx:
         before = await line_by_name(tx, line)
         after = replace(
@@ -115,6 +127,8 @@ async def set_(
             statute=before.statute if statute is None else statute or None,
             members=before.members if members is None else await _ids(tx, members),
             ask_staff=before.ask_staff if ask_staff is None else ask_staff,
+            strategy=before.strategy if strategy is None else strategy,
+            member_ring_s=before.member_ring_s if member_ring_s is None else member_ring_s,
             disabled_at=before.disabled_at if disabled is None else (services.clock() if disabled else None),
         )
         _check(services, after.kind, after.pack, after.consent_mode, after.statute, after.members)
@@ -177,6 +191,8 @@ async def _view(tx: Tx, line: Line, settings: Settings) -> LineView:
         statute=line.statute,
         members=tuple([(await accounts.get(tx, member)).name for member in line.members]),
         ask_staff=line.ask_staff,
+        strategy=line.strategy,
+        member_ring_s=line.member_ring_s,
         created_at=line.created_at,
         disabled_at=line.disabled_at,
         warning=await _warning(tx, line, settings),

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import re
-
+from config.settings import Settings
 from server.failure import Failure
-from storage.numbers import E164
+from sip.calls import emergency, numbers
+from sip.calls.numbers import SiteNumbering
 
-_BETWEEN = re.compile(r"[\s./()\u00a0\u202f-]")
+
+def site(settings: Settings) -> SiteNumbering:
+    """How numbers are read here."""
+    numbering = settings.numbering
+    return SiteNumbering(numbering.country or settings.company.country, numbering.area_code, numbering.outside_prefix)
 
 
-def e164(text: str) -> str:
-    """`+33 1 42 00 00 00` as `+33142000000`. Raises Failure; it does not repeat the number."""
-    number = _BETWEEN.sub("", text.replace("(0)", ""))
-    if not E164.fullmatch(number):
+def e164(settings: Settings, text: str) -> str:
+    """`+33 1 42 00 00 00`, or as it is dialled here, as `+33142000000`. Raises Failure, without the number."""
+    found = numbers.parse(text, site(settings))
+    if found is None or not found.e164:
         raise Failure(
-            "this is no number in international form",
-            "Write it with + and the country first, such as +33 1 42 00 00 00",
-            "invalid",
+            "this is no telephone number", "Write it with + and the country first, such as +33 1 42 00 00 00", "invalid"
         )
-    return number
+    return found.e164
 
 
-def dialled(text: str) -> str:
-    """What somebody would dial, without what is only for reading."""
-    return _BETWEEN.sub("", text) if text[:1] in "+0123456789*#(" else text.strip()
+def not_emergency(settings: Settings, dialled: str) -> None:
+    """Raises Failure where an account or a line would stand in the way of an emergency number."""
+    where = site(settings)
+    if emergency.shadows_emergency(dialled, where.country, where.outside_prefix):
+        raise Failure(f"{dialled} is dialled for an emergency", "Choose another number", "taken")

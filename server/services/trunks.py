@@ -105,7 +105,7 @@ async def add(
             preference=preference,
             weight=weight,
             max_channels=channels,
-            main_number=e164(main_number) if main_number else None,
+            main_number=e164(services.settings, main_number) if main_number else None,
             international_format=format,
         )
         await note(services, tx, actor, "add", "trunk", trunk_id=trunk.id)
@@ -167,7 +167,7 @@ async def set_(
         }
         after = replace(before, **{field: value for field, value in changes.items() if value is not None})  # type: ignore[arg-type]
         if main_number is not None:
-            after = replace(after, main_number=e164(main_number) if main_number else None)
+            after = replace(after, main_number=e164(services.settings, main_number) if main_number else None)
         after = _with_password(before, after, password)
         _check_register(register=after.register, user=after.user, password=after.ha1 is not None)
         saved = await trunks.save(tx, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sip.calls.plan import Evidence, Joining, Party
+from sip.calls.plan import Ceiling, Evidence, Joining, Party
 from sip.worker import protocol as p
 
 
@@ -119,6 +119,14 @@ class PickUp:
     party: Party
 
 
+@dataclass(frozen=True, slots=True)
+class NewCeiling:
+    """The conversation may go on for so long from now: calls beside it have used up what it was promised, or somebody
+    has changed a limit. ``ceiling`` None: as long as it likes."""
+
+    ceiling: Ceiling | None
+
+
 Act = p.Command | Wait | Note | StartRecording | StopRecording | DestroyRecording
 Happening = (
     p.Event
@@ -132,4 +140,5 @@ Happening = (
     | Transfer
     | BecomeRelay
     | PickUp
+    | NewCeiling
 )

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from sip.calls.acts import BecomeRelay, Happening, TimedOut, Transfer
+from sip.calls.acts import BecomeRelay, Happening, NewCeiling, TimedOut, Transfer
 from sip.calls.captures import Captures
 from sip.calls.core import CALLER, HANGUP_S, Core, Ended, Left, Step
 from sip.calls.floor import Floor
 from sip.calls.joining import Joinings
 from sip.calls.keys import CODE_S, Codes
 from sip.calls.legs import LegState
-from sip.calls.plan import CallPlan, LineKind, Outcome
+from sip.calls.plan import CallPlan, Ceiling, LineKind, Outcome, TrunkTarget
 from sip.calls.ringing import INVITE_S, PHRASES, Nobody, Ringing
 from sip.worker import protocol as p
 
@@ -60,6 +60,8 @@ class Script:
         self._pause_max_s = pause_max_s
         self._ringing: Ringing | None = None
         self._codes: dict[str, Codes] = {}
+        self._warned_s: tuple[float, ...] = ()  # before the ceiling
+        self.core.hooks.append(self._on_ceiling)
 
     # --- what call control asks -------------------------------------------------------------------
 
@@ -266,8 +268,14 @@ class Script:
         yield from self._join(self.far)
 
     def _watch_ceiling(self) -> None:
-        """Warn before, and cut at, the ceiling of what may be talked."""
-        ceiling = self.plan.ceiling
+        """Warn before, and cut at, the ceiling of what may be talked: of the call, or of the way that it took."""
+        taken = (target for _, target in self.plan.targets() if target.leg == self.far)
+        ceilings = [self.plan.ceiling, *(each.ceiling for each in taken if isinstance(each, TrunkTarget))]
+        self._set_ceiling(min((each for each in ceilings if each is not None), key=lambda c: c.talk_s, default=None))
+
+    def _set_ceiling(self, ceiling: Ceiling | None) -> None:
+        """From now on."""
+        self.core.no_alarm("ceiling", *(f"warning {before_s}" for before_s in self._warned_s))
         if ceiling is None or self.plan.emergency:
             return
 
@@ -275,11 +283,17 @@ class Script:
             raise Ended(200, "ceiling", "Ceiling reached")
             yield
 
+        self._warned_s = ceiling.warn_s
         self.core.alarm("ceiling", self.core.now_s + ceiling.talk_s, cut)
         for before_s in ceiling.warn_s:
             at_s = self.core.now_s + ceiling.talk_s - before_s
             if at_s > self.core.now_s:
                 self.core.alarm(f"warning {before_s}", at_s, self._warn)
+
+    def _on_ceiling(self, event: Happening) -> Step[None]:
+        if isinstance(event, NewCeiling) and self.outcome.talk_began_s is not None:
+            self._set_ceiling(event.ceiling)
+        yield from ()
 
     def _warn(self) -> Step[None]:
         staff = [leg for leg in (self.near, self.far) if leg in self.core.staff]

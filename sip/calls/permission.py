@@ -67,7 +67,8 @@ class Permitted:
 
 
 def of_account(own: Limits, common: Limits, defaults: Defaults) -> Allowance:
-    """What is said for the account itself counts before what is said for all, and that before the settings."""
+    """What is said for the account itself counts before what is said for all, and that before the settings. Zero says
+    that there is no limit."""
 
     def first(name: str, last: int | None = None) -> int | None:
         for limits in (own, common):
@@ -76,15 +77,18 @@ def of_account(own: Limits, common: Limits, defaults: Defaults) -> Allowance:
                 return value
         return last
 
+    def limit(name: str, last: int | None = None) -> int | None:
+        return first(name, last) or None
+
     return Allowance(
         international=bool(first("international", defaults.international)),
         premium=bool(first("premium", defaults.premium)),
         countries=frozenset(own.countries or common.countries),
-        minutes_per_day=first("minutes_per_day", defaults.minutes_per_day),
-        minutes_per_month=first("minutes_per_month"),
-        cents_per_day=first("cents_per_day", defaults.cents_per_day),
-        cents_per_month=first("cents_per_month"),
-        max_calls=first("max_calls"),
+        minutes_per_day=limit("minutes_per_day", defaults.minutes_per_day),
+        minutes_per_month=limit("minutes_per_month"),
+        cents_per_day=limit("cents_per_day", defaults.cents_per_day),
+        cents_per_month=limit("cents_per_month"),
+        max_calls=limit("max_calls"),
     )
 
 
@@ -94,11 +98,11 @@ def of_trunk(own: Limits) -> Allowance:
         international=own.international is not False,
         premium=own.premium is not False,
         countries=frozenset(own.countries),
-        minutes_per_day=own.minutes_per_day,
-        minutes_per_month=own.minutes_per_month,
-        cents_per_day=own.cents_per_day,
-        cents_per_month=own.cents_per_month,
-        max_calls=own.max_calls,
+        minutes_per_day=own.minutes_per_day or None,
+        minutes_per_month=own.minutes_per_month or None,
+        cents_per_day=own.cents_per_day or None,
+        cents_per_month=own.cents_per_month or None,
+        max_calls=own.max_calls or None,
     )
 
 

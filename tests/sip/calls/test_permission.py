@@ -97,12 +97,16 @@ def test_the_account_is_asked_before_all_and_all_before_the_settings(
     assert allowance.international is result
 
 
-def test_no_minutes_at_all_is_not_the_same_as_no_limit() -> None:
-    none_at_all = of_account(Limits("x", minutes_per_day=0), Limits("default"), Defaults(minutes_per_day=30))
-    found = permit(number("0123456789"), none_at_all, Used(), CHEAP, DEFAULTS)
-    assert isinstance(found, Refusal) and found.cause == "limit"
-    from_settings = of_account(Limits("x"), Limits("default"), Defaults(minutes_per_day=30))
+@pytest.mark.promise("P13")
+def test_zero_lifts_a_limit_and_nothing_leaves_it_to_the_next() -> None:
+    settings = Defaults(minutes_per_day=30)
+    lifted = of_account(Limits("x", minutes_per_day=0), Limits("default", minutes_per_day=5), settings)
+    assert permit(number("0123456789"), lifted, Used(day_s=10**6), CHEAP, DEFAULTS) == Permitted()
+    common = of_account(Limits("x"), Limits("default", minutes_per_day=5), settings)
+    assert permit(number("0123456789"), common, Used(), CHEAP, DEFAULTS) == Permitted(Ceiling(300.0, (60.0,)))
+    from_settings = of_account(Limits("x"), Limits("default"), settings)
     assert permit(number("0123456789"), from_settings, Used(), CHEAP, DEFAULTS) == Permitted(Ceiling(1800.0, (60.0,)))
+    assert of_trunk(Limits("t", max_calls=0)).max_calls is None
 
 
 @pytest.mark.promise("P13")

@@ -11,6 +11,7 @@ CRLF keep-alive (RFC 5626 section 4.4.1) to the worker's SIP port, so the poll m
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -330,8 +331,9 @@ class Engine:
     def _notify(self, command: p.Notify) -> None:
         """To nobody if the phone has hung up meanwhile: most do as soon as the transfer is accepted."""
         leg = self._legs[command.leg]
-        if leg.call is not None and not leg.hung_up and leg.state != "down":
-            leg.call.sendRequest(sipfrag(command))
+        if leg.call is not None and not leg.hung_up:
+            with contextlib.suppress(pj.Error):  # its BYE has come, the loop has not acted on it
+                leg.call.sendRequest(sipfrag(command))
 
     def _leave(self) -> None:
         for leg in self._legs.values():

@@ -204,7 +204,10 @@ class SourceLock:
         with _bound_socket(self.local, self._watch) as rtp:
             if rtp is None:
                 raise OSError("pjmedia's socket is not there")
-            rtp.connect(address)
+            try:
+                rtp.connect(address)
+            except OSError:  # no way leads there: nothing can come from there either
+                rtp.connect(self.local)
         with _bound_socket((self.local[0], self.local[1] + 1)) as rtcp:
             if rtcp is not None:
                 _hear_all(rtcp)

@@ -172,6 +172,13 @@ class Dialog:
         self.send("ACK", cseq=self.cseq)
         return ok
 
+    async def reinvite_without_offer(self, direction: str = "sendrecv") -> Message:
+        """The worker makes the offer (RFC 3264 section 5, RFC 3261 section 14.1); our answer goes with the ACK."""
+        self.send("INVITE")
+        offer = await self.reply("INVITE")
+        self.send("ACK", cseq=self.cseq, body=self.sdp(direction=direction))
+        return offer
+
     def send_cancel(self, branch: str) -> None:
         """CANCEL our INVITE (RFC 3261 section 9.1): all but the method as it was."""
         self.send("CANCEL", cseq=self.cseq, branch=branch)
@@ -182,9 +189,18 @@ class Dialog:
         self.send("BYE")
         return await self.reply("BYE")
 
-    def sdp(self, *, direction: str = "sendrecv", profile: str = "RTP/AVP", extra: str = "") -> str:
-        lines = ["v=0", f"o=- 1 {self.cseq} IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"]
-        lines += [f"m=audio {self.rtp.port} {profile} 8 101", "a=rtpmap:8 PCMA/8000"]
+    def sdp(
+        self,
+        *,
+        direction: str = "sendrecv",
+        profile: str = "RTP/AVP",
+        extra: str = "",
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ) -> str:
+        """``address`` and ``port``: where it says that its audio is, if that is not the truth."""
+        lines = ["v=0", f"o=- 1 {self.cseq} IN IP4 {address}", "s=-", f"c=IN IP4 {address}", "t=0 0"]
+        lines += [f"m=audio {port or self.rtp.port} {profile} 8 101", "a=rtpmap:8 PCMA/8000"]
         lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", f"a={direction}"]
         return "\r\n".join([*lines, *([extra] if extra else []), ""])
 

@@ -61,6 +61,7 @@ class Rig:
 
     def __init__(self, worker: Worker, edge: EdgeSide) -> None:
         self.worker, self.edge = worker, edge
+        self.rtp_port = 0  # the first one of its slice, if it matters
         self.said: list[p.Event | p.WorkerGone] = []
         self._fresh: asyncio.Queue[p.Event | p.WorkerGone] = asyncio.Queue()
         worker.listen(self._heard)
@@ -84,19 +85,32 @@ class Rig:
         except TimeoutError:
             raise AssertionError(f"no {kind.__name__} {facts}; the worker said {self.said}") from None
 
+    async def told(self, kind: type[E], timeout_s: float = 10.0, **facts: object) -> E:
+        """The first event of this kind with these fields, also one that has come already."""
+
+        def found() -> list[E]:
+            fitting = [event for event in self.said if isinstance(event, kind)]
+            return [event for event in fitting if all(getattr(event, k) == v for k, v in facts.items())]
+
+        try:
+            await until(lambda: bool(found()), timeout_s)
+        except TimeoutError:
+            raise AssertionError(f"no {kind.__name__} {facts}; the worker said {self.said}") from None
+        return found()[0]
+
     def none_of(self, kind: type[object]) -> bool:
         return not any(isinstance(event, kind) for event in self.said)
 
-    async def caller(self) -> Dialog:
-        """Leg ``a``, answered, with media."""
+    async def caller(self, leg: str = "a", *, sdp: Callable[[Dialog], str] = Dialog.sdp) -> Dialog:
+        """An incoming leg, answered, with media."""
         token = secrets.token_hex(16)
         dialog = await self.edge.caller(self.worker.port)
-        self.send(p.Expect(token))
-        dialog.send_invite(token)
-        await self.event(p.Incoming, leg="a")
-        self.send(p.Answer("a", 200, "OK"))
+        self.send(p.Expect(token, leg))
+        dialog.send_invite(token, sdp=sdp(dialog))
+        await self.event(p.Incoming, leg=leg)
+        self.send(p.Answer(leg, 200, "OK"))
         await dialog.established()
-        await self.event(p.LegMedia, leg="a", active=True)
+        await self.event(p.LegMedia, leg=leg, active=True)
         return dialog
 
     def dial(self, leg: str = "b0", *, srtp: bool = False) -> None:

@@ -18,7 +18,8 @@ from sip.calls import acts, preemption
 from sip.calls.admission import Admission
 from sip.calls.conversation import Conversation, Edge
 from sip.calls.duty import Duty, OutsideLeg
-from sip.calls.plan import CallPlan, Refusal, Stage, Target, TrunkTarget
+from sip.calls.observatory import Observatory
+from sip.calls.plan import CallPlan, Ceiling, Refusal, Stage, Target, TrunkTarget
 from sip.calls.ports import CallBook, Planner, Recordings
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
 from sip.edge.rpc import RpcError
@@ -61,6 +62,7 @@ class CallControl:
         is_emergency: Callable[[EdgeRequest], bool] = lambda _: False,
         max_channels: Callable[[str], int | None] = lambda _: None,
         duty: Duty | None = None,
+        observatory: Observatory | None = None,
     ) -> None:
         """``is_emergency`` answers from memory; ``max_channels`` of a trunk by its id (None: as many as there are)."""
         self._edge = edge
@@ -81,6 +83,7 @@ class CallControl:
         self._idle = asyncio.Event()  # set while there is no call
         self._idle.set()
         self.duty = duty or Duty()
+        self.observatory = observatory or Observatory()
         self.counters: Counter[str] = Counter(dict.fromkeys(STATISTICS, 0))
 
     async def run(self) -> None:
@@ -141,7 +144,9 @@ class CallControl:
         plan = await self._planner.plan(request, began_at)
         refusal = plan if isinstance(plan, Refusal) else self._too_many(plan)
         if refusal is not None:
-            log.info("call refused: %s", refusal.cause)
+            call_id = plan.call_id if isinstance(plan, CallPlan) else secrets.token_hex(16)
+            log.info("call %s refused: %s", call_id, refusal.cause)
+            self.observatory.refused(call_id, request, refusal, began_at)
             return Reply(refusal.code, refusal.reason)
         assert not isinstance(plan, Refusal)
         try:
@@ -242,6 +247,13 @@ class CallControl:
         call = self._calls.get(call_id)
         if call is not None:
             call.arrive(acts.HangUp(cause, text))
+        return call is not None
+
+    def set_ceiling(self, call_id: str, ceiling: Ceiling | None) -> bool:
+        """How long a call may go on from now; False if there is none of that id."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            call.arrive(acts.NewCeiling(ceiling))
         return call is not None
 
     def on_recorder_event(self, rec_id: str | None, why: str) -> None:

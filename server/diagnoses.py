@@ -57,10 +57,8 @@ class DatabaseKeeper:
 
 
 async def _class_of(tx: Tx, judged: Judged) -> MetadataClass:
-    if judged.plan is not None:
-        asked = MetadataClass.parse(judged.plan.metadata_class)
-        return MetadataClass.NONE if judged.plan.private else asked
-    assert judged.request is not None
+    if judged.request is None:
+        return MetadataClass.parse(judged.metadata_class)
     return await _class_of_refused(tx, judged.request)
 
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from config import verdicts as texts
-from retention.metadata import MetadataClass
 from server import diagnoses as kept
 from server.failure import Failure
 from server.services.actor import Actor
@@ -107,16 +106,12 @@ async def _going(services: Services, actor: Actor, call_id: str, language: str) 
     if services.observatory is None:
         return None
     matching = [one for one in services.observatory.going() if one.startswith(call_id)]
-    if len(matching) != 1 or (looked := await services.observatory.look(matching[0])) is None:
+    if len(matching) != 1 or (history := await services.observatory.look(matching[0])) is None:
         return None
-    plan, history = looked
     diagnosis = judge(history)
-    protected = plan.private or MetadataClass.parse(plan.metadata_class) is MetadataClass.NONE
-    async with services.db.transaction() as tx:  # no trace of a protected call, in the ledger neither
-        await note(services, tx, actor, "show", "call", **({} if protected else {"call_id": plan.call_id}))
-    return _view(
-        plan.call_id, kept.facts(history, diagnosis, exact=True), language, at=None, expires_at=None, live=True
-    )
+    async with services.db.transaction() as tx:  # it may be a protected call: its id goes nowhere
+        await note(services, tx, actor, "show", "call")
+    return _view(matching[0], kept.facts(history, diagnosis, exact=True), language, at=None, expires_at=None, live=True)
 
 
 async def _over(services: Services, actor: Actor, call_id: str, language: str) -> WhyView:

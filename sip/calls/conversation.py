@@ -19,6 +19,7 @@ from sip.calls import acts, preemption
 from sip.calls.admission import Admission
 from sip.calls.core import CALLER
 from sip.calls.duty import Duty, OutsideLeg
+from sip.calls.observatory import Observatory
 from sip.calls.plan import CallPlan, Party, Target, TrunkTarget, contact_key
 from sip.calls.ports import CallBook, ClosedCall, Recordings
 from sip.calls.script import Script
@@ -50,6 +51,7 @@ class House(Protocol):
     counters: Counter[str]
     admission: Admission
     duty: Duty
+    observatory: Observatory
 
     @property
     def edge(self) -> Edge: ...
@@ -86,10 +88,12 @@ class Conversation:
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
         self._tape = Tape(house, plan, worker, tell=self._events.put_nowait, party=self._party)
+        self._observation = house.observatory.begun(plan, request, worker.send)
         worker.listen(self.arrive)
 
     def arrive(self, event: acts.Happening) -> None:
         """From the worker, the recorder or an operator."""
+        self._observation.happened(event)
         match event:
             case acts.HangUp():
                 self._leaving = True
@@ -186,6 +190,7 @@ class Conversation:
         self.leave_trunks()
         closed = ClosedCall(self.plan, outcome, self.began_at, self._house.now(), talk_s, self._tape.kept)
         self._house.duty.ended(closed)
+        self._house.observatory.ended(self._observation, outcome, self.began_at)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._house.book.close(closed)
@@ -212,6 +217,7 @@ class Conversation:
                 case acts.DestroyRecording():
                     self._tape.destroy(act)
                 case _:
+                    self._observation.asked(act)
                     self.worker.send(act)
             try:
                 act = script.send(answer)

@@ -14,6 +14,7 @@ from sip.calls import emodel
 from sip.calls.history import CallHistory, LegHistory, Stretch
 
 JUDGED_MS: Final = 2000  # a stretch that is shorter says nothing
+STRAY_PACKETS: Final = 10  # were still on their way when audio changed
 ENOUGH_PACKETS: Final = 50  # a second of audio
 LOSS_PERMILLE: Final = 20  # is heard from here on
 JITTER_US: Final = 30_000
@@ -295,7 +296,7 @@ def _broken_since(expected: list[Stretch]) -> str | None:
     heard = False
     since = None
     for stretch in expected:
-        if stretch.figures.rx_packets:
+        if stretch.figures.rx_packets > STRAY_PACKETS:
             heard, since = True, None
         elif heard and since is None:
             since = "transfer" if stretch.since == "transfer" else "hold"

@@ -43,8 +43,8 @@ class Judged:
     began_at: datetime
     history: CallHistory
     diagnosis: Diagnosis
-    plan: CallPlan | None
-    request: EdgeRequest | None  # of a refusal: whom it concerns is not known otherwise
+    metadata_class: str  # "" of a call that was refused
+    request: EdgeRequest | None = None  # of a refusal: whom it concerns is not known otherwise
 
 
 class Keeper(Protocol):
@@ -74,12 +74,18 @@ class Observation:
     def happened(self, event: object) -> None:
         """Whatever arrives."""
         self._noted(self.watch.happened, event)
+        if not isinstance(event, p.LegQuality) and (unsettled := self.watch.unsettled()):
+            self._measure(unsettled)
         if isinstance(event, p.LegQuality | p.LegDown):
             self._asked.discard(event.leg)
         if isinstance(event, p.WorkerGone | p.Left):
             self._asked.clear()
         if not self._asked:
             self._told.set()
+
+    def referred(self, leg: str, code: int) -> None:
+        """A telephone has asked for a transfer, and was answered so."""
+        self.watch.referred(leg, code, self._clock())
 
     def _noted(self, note: Callable[[object, float], None], what: object) -> None:
         try:
@@ -89,10 +95,12 @@ class Observation:
 
     def measure(self) -> None:
         """Ask for the figures of all legs that are up."""
-        self._asked |= set(self.watch.legs_up())
-        if self._asked:
+        self._measure(self.watch.legs_up())
+
+    def _measure(self, legs: list[str]) -> None:
+        for leg in legs:
+            self._asked.add(leg)
             self._told.clear()
-        for leg in self.watch.legs_up():
             self._send(p.Measure(leg))
 
     async def measured(self) -> CallHistory:
@@ -125,11 +133,15 @@ class Observatory:
         self._going[plan.call_id] = observation
         return observation
 
-    def ended(self, observation: Observation, plan: CallPlan, outcome: Outcome, began_at: datetime) -> None:
-        """It is over. ``plan`` as it was at the end: what was private from some moment on leaves nothing."""
+    def ended(self, observation: Observation, outcome: Outcome, began_at: datetime) -> None:
+        """It is over."""
+        plan = observation.watch.plan
         self._going.pop(plan.call_id, None)
         history = observation.watch.history(self._clock(), outcome)
-        self._hand_on(Judged(plan.call_id, began_at, history, self._judged(history), plan, None))
+        class_ = outcome.metadata_class or plan.metadata_class
+        if plan.private or outcome.private:  # also from some moment on only
+            class_ = "none"
+        self._hand_on(Judged(plan.call_id, began_at, history, self._judged(history), class_))
 
     def refused(self, call_id: str, request: EdgeRequest, refusal: Refusal, at: datetime) -> None:
         """A call that does not begin."""
@@ -139,7 +151,7 @@ class Observatory:
             return
         self._refusals.append(now_s)
         history = watch.refused(request, refusal)
-        self._hand_on(Judged(call_id, at, history, judge(history), None, request))
+        self._hand_on(Judged(call_id, at, history, judge(history), "", request))
 
     def _judged(self, history: CallHistory) -> Diagnosis:
         diagnosis = judge(history)
@@ -160,10 +172,10 @@ class Observatory:
 
     # --- asked by people --------------------------------------------------------------------------
 
-    async def look(self, call_id: str) -> tuple[CallPlan, CallHistory] | None:
+    async def look(self, call_id: str) -> CallHistory | None:
         """How a call that goes on is doing now; None if there is none of that id."""
         observation = self._going.get(call_id)
-        return None if observation is None else (observation.watch.plan, await observation.measured())
+        return None if observation is None else await observation.measured()
 
     def going(self) -> list[str]:
         """Ids of the calls that are observed now."""

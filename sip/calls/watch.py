@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from sip.calls import acts
 from sip.calls.history import CallHistory, Figures, Kind, LegHistory, Side, Step, Stretch
 from sip.calls.plan import CallPlan, Outcome, Refusal, TrunkTarget
 from sip.edge.protocol import EdgeRequest
@@ -57,10 +58,12 @@ def address_kind(source: str) -> Kind:
 
 @dataclass
 class _Stretch:
-    """A stretch that may still go on."""
+    """A stretch that may still go on. A leg's figures are told as sums since its beginning: ``base`` is what had come
+    when this stretch began."""
 
     since: str
     began_s: float
+    base: Figures
     held: bool = False
     ended_s: float | None = None
     figures: Figures = Figures()
@@ -73,16 +76,8 @@ class _Stretch:
     stopped: bool = False  # nothing at all between two looks
     peak: int = -1
 
-    def measure(self, event: p.LegQuality, now_s: float) -> None:
-        new = Figures(
-            event.rx_packets,
-            max(0, event.rx_lost),
-            event.rx_jitter_us,
-            event.tx_packets,
-            max(0, event.tx_lost),
-            event.tx_jitter_us,
-            event.rtt_us,
-        )
+    def measure(self, total: Figures, peak: int, now_s: float, *, final: bool = False) -> None:
+        new = _less(total, self.base)
         came = new.rx_packets + new.rx_lost - self.figures.rx_packets - self.figures.rx_lost
         since_s = max(self.measured_s, self.began_s)
         spoken_s, looked_s = came / FRAMES_PER_S, now_s - since_s
@@ -94,7 +89,7 @@ class _Stretch:
             self.heard_s = now_s if self.sparse else min(now_s, since_s + spoken_s)
         self.stopped = came == 0 and looked_s > QUIET_AFTER_S
         self.figures, self.measured_s = new, now_s
-        self.peak = max(self.peak, getattr(event, "level", -1))
+        self.peak = max(self.peak, peak)
 
     def told(self, now_s: float) -> Stretch:
         end_s = self.ended_s if self.ended_s is not None else now_s
@@ -107,6 +102,29 @@ class _Stretch:
             round(1000 * quiet_s) if quiet_s > QUIET_AFTER_S and (self.dense or self.stopped) else 0,
             self.peak,
         )
+
+
+def _figures(event: p.LegQuality) -> Figures:
+    return Figures(
+        event.rx_packets,
+        max(0, event.rx_lost),
+        event.rx_jitter_us,
+        event.tx_packets,
+        max(0, event.tx_lost),
+        event.tx_jitter_us,
+        event.rtt_us,
+    )
+
+
+def _less(total: Figures, base: Figures) -> Figures:
+    """What has come since; means stay those of the whole."""
+    return replace(
+        total,
+        rx_packets=max(0, total.rx_packets - base.rx_packets),
+        rx_lost=max(0, total.rx_lost - base.rx_lost),
+        tx_packets=max(0, total.tx_packets - base.tx_packets),
+        tx_lost=max(0, total.tx_lost - base.tx_lost),
+    )
 
 
 @dataclass
@@ -129,14 +147,16 @@ class _Leg:
     hung_up: bool = False  # by us
     ended_by: Side = ""
     next_since: str = "start"  # what the next stretch begins with
+    total: Figures = Figures()  # as last told
     stretches: list[_Stretch] = field(default_factory=list)
     current: _Stretch | None = None
+    closing: _Stretch | None = None  # over, and its last figures are still to be told
 
     def begin(self, now_s: float) -> _Stretch:
         if self.current is None:
             if len(self.stretches) >= STRETCHES:
                 self.stretches.pop(STRETCHES // 2)
-            self.current = _Stretch(self.next_since, now_s, self.held, measured_s=now_s)
+            self.current = _Stretch(self.next_since, now_s, self.total, self.held, measured_s=now_s)
             self.stretches.append(self.current)
             self.next_since = "change"
         return self.current
@@ -144,7 +164,19 @@ class _Leg:
     def end(self, now_s: float) -> None:
         if self.current is not None:
             self.current.ended_s = now_s
-            self.current = None
+            self.closing, self.current = self.current, None
+
+    def measure(self, event: p.LegQuality, now_s: float) -> None:
+        self.total, peak = _figures(event), getattr(event, "level", -1)
+        if self.closing is not None and (not event.final or self.current is None):
+            self.closing.measure(self.total, peak, self.closing.ended_s or now_s)
+            if self.current is not None:
+                self.current.base = self.total
+        elif self.current is not None:
+            self.current.measure(self.total, peak, now_s)
+        elif self.stretches:
+            self.stretches[-1].measure(self.total, peak, self.stretches[-1].ended_s or now_s)
+        self.closing = None
 
 
 class Watch:
@@ -192,8 +224,11 @@ class Watch:
     def happened(self, event: object, now_s: float) -> None:
         """An event of the worker, the recorder or an operator."""
         match event:
-            case p.Incoming():
+            case p.Incoming(leg=name):
                 self._reached = True
+                if name != CALLER and name not in self._legs:
+                    self._leg(name, now_s, inward=True)
+                    self._step(now_s, name, True, "INVITE")
             case p.LegRinging(leg=name, code=code, media=media):
                 leg = self._leg(name, now_s)
                 leg.rang_s = leg.rang_s if leg.rang_s is not None else now_s
@@ -212,25 +247,35 @@ class Watch:
                 self._trouble(where, why)
             case p.WorkerGone():
                 self._crashed = True
+            case acts.Transfer(joining=joining):
+                self._transferred([target for stage in joining.stages for target in stage.targets], now_s)
+            case acts.BecomeRelay():
+                self._transferred((), now_s)
 
     def referred(self, leg: str, code: int, now_s: float) -> None:
         """A leg has asked for a transfer, and this was its answer."""
         self._step(now_s, leg, True, "REFER")
         self._step(now_s, leg, False, str(code))
 
-    def transferred(self, now_s: float, plan: Iterable[object] = ()) -> None:
-        """The conversation goes on with other legs; ``plan``: what may be dialled for it."""
+    def _transferred(self, targets: Iterable[object], now_s: float) -> None:
+        """The conversation goes on with other legs; ``targets``: what may be dialled for it."""
         self._transfers += 1
-        self._trunks |= {target.leg for target in plan if isinstance(target, TrunkTarget)}
+        self._trunks |= {target.leg for target in targets if isinstance(target, TrunkTarget)}
         for leg in self._legs.values():
-            if leg.down_s is None:
-                leg.next_since = "transfer"
+            leg.next_since = "transfer"
+            if leg.current is not None:
+                leg.end(now_s)
+                leg.begin(now_s)
 
     # --- what is known ----------------------------------------------------------------------------
 
     def legs_up(self) -> list[str]:
         """Legs that can be measured now."""
         return [leg.name for leg in self._legs.values() if leg.current is not None and leg.down_s is None]
+
+    def unsettled(self) -> list[str]:
+        """Legs whose audio has just changed: their figures now tell what belongs to which stretch."""
+        return [leg.name for leg in self._legs.values() if leg.closing is not None and leg.current is not None]
 
     def history(self, now_s: float, outcome: Outcome | None = None) -> CallHistory:
         """Of a call that goes on, or (with its outcome) that is over."""
@@ -337,13 +382,13 @@ class Watch:
             leg.end(now_s)
 
     def _quality(self, leg: _Leg, event: p.LegQuality, now_s: float) -> None:
-        if leg.current is None and not leg.stretches:
+        if not leg.stretches:
             leg.begin(now_s if leg.up_s is None else leg.up_s)
-        stretch = leg.current or leg.stretches[-1]
-        stretch.measure(event, now_s)
+        leg.measure(event, now_s)
         leg.codec = leg.codec or _RATES.sub("", event.codec)
-        if event.final:
+        if event.final and leg.current is not None:
             leg.end(now_s)
+            leg.closing = None
 
     def _trouble(self, where: str, why: str) -> None:
         name = _ERROR_NAME.search(why)

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.promise("P15")
 NOW = datetime(2026, 11, 22, 1, 23, 45, tzinfo=UTC)
 ME = Actor(SYSTEM, "test")
 CALL = "c0ffee" + "0" * 26
+REQUEST = EdgeRequest("invite", (1, 2), "x", 1, "", "alice", "102", "tls:127.0.0.1:4000", False)
 LOSSY = Figures(rx_packets=4500, rx_lost=500, rx_jitter_us=2000, tx_packets=5000, tx_jitter_us=900, rtt_us=20_000)
 FINE = replace(LOSSY, rx_packets=5000, rx_lost=0)
 
@@ -55,9 +56,8 @@ def history() -> CallHistory:
     return CallHistory("ring", "caller-hung-up", 200, 101_500, legs, ladder, talked=True)
 
 
-def judged(class_: str = "minimal", call_id: str = CALL, *, private: bool = False) -> Judged:
-    call = replace(plan(), call_id=call_id, metadata_class=class_, private=private)
-    return Judged(call_id, NOW, history(), judge(history()), call, None)
+def judged(class_: str = "minimal", call_id: str = CALL) -> Judged:
+    return Judged(call_id, NOW, history(), judge(history()), class_)
 
 
 def at(services: Services, moment: datetime) -> Services:
@@ -101,14 +101,18 @@ async def test_class_minimal_tells_no_more_of_the_length_than_its_record(service
 
 
 @pytest.mark.promise("3.3")
-@pytest.mark.parametrize("how", ["class none", "private", "zero days"])
+@pytest.mark.parametrize("how", ["class none", "became none", "private", "became private", "zero days"])
 async def test_a_protected_call_leaves_nothing(services: Services, how: str) -> None:
-    call = {"class none": judged("none"), "private": judged("standard", private=True)}.get(how, judged("standard"))
-    await keep(services, call, days=0 if how == "zero days" else 7)
+    call = replace(plan(), metadata_class="none" if how == "class none" else "standard", private=how == "private")
+    outcome = Outcome(metadata_class="none" if how == "became none" else "", private=how == "became private")
+    keeper = DatabaseKeeper(services.db, 0 if how == "zero days" else 7)
+    observatory = Observatory(keeper)
+    observatory.ended(observatory.begun(call, REQUEST, lambda _: None), outcome, NOW)
+    task = asyncio.get_running_loop().create_task(observatory.run())
+    await observatory.flush(10)
+    task.cancel()
     assert await kept(services) == []
-
-
-REQUEST = EdgeRequest("invite", (1, 2), "x", 1, "", "alice", "102", "tls:127.0.0.1:4000", False)
+    assert observatory.counters["diagnoses_lost"] == 0
 
 
 async def refused(services: Services, shown: dict[str, Any], **more: Any) -> list[diagnoses.CallDiagnosis]:
@@ -247,7 +251,7 @@ async def test_a_call_that_goes_on_is_measured_when_somebody_asks(services: Serv
     said = await why.why(services, ME, call_id=CALL[:6])
     assert (said.live, said.verdict, said.expires_at) == (True, "no-packets", None)
     assert {command.leg for command in sent if isinstance(command, p.Measure)} == {"a", "b0"}
-    observatory.ended(observation, call, Outcome(), NOW)
+    observatory.ended(observation, Outcome(), NOW)
     with pytest.raises(Failure):
         await why.why(services, ME, call_id=CALL)
 

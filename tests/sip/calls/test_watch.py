@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sip.calls import diagnosis, watch
+from sip.calls import acts, diagnosis, watch
 from sip.calls.history import CallHistory
-from sip.calls.plan import Outcome, Refusal, Target
+from sip.calls.plan import Joining, Outcome, Refusal, Stage, Target
 from sip.calls.watch import Watch
 from sip.edge.protocol import EdgeRequest
 from sip.worker import protocol as p
-from tests.sip.calls.test_script import plan
+from tests.sip.calls.test_script import CALLEE, plan
 
 pytestmark = pytest.mark.promise("P15")
 
@@ -87,14 +87,17 @@ def test_nothing_that_names_anybody_is_remembered() -> None:
 
 
 def test_hold_resume_and_what_came_between() -> None:
-    call = Call().talk().after(10).happened(quality("b0", 500), p.LegMedia("b0", True, "PCMA", True, held=True))
-    call.after(30).happened(quality("b0", 0), p.LegMedia("b0", True, "PCMA", True, held=False))
-    call.after(20).happened(quality("b0", 0), p.LegDown("b0", 200), quality("a", 3000), p.LegDown("a", 200))
+    call = Call().talk().after(10).happened(p.LegMedia("b0", True, "PCMA", True, held=True))
+    assert call.watch.unsettled() == ["b0"]
+    call.happened(quality("b0", 500, final=False))
+    assert call.watch.unsettled() == []
+    call.after(30).happened(p.LegMedia("b0", True, "PCMA", True, held=False), quality("b0", 500, final=False))
+    call.after(20).happened(quality("b0", 503), p.LegDown("b0", 200), quality("a", 3000), p.LegDown("a", 200))
     history = call.history()
-    assert [(s.since, s.held, s.length_ms) for s in history.legs[1].stretches] == [
-        ("start", False, 10_000),
-        ("hold", True, 30_000),
-        ("resume", False, 20_000),
+    assert [(s.since, s.held, s.length_ms, s.figures.rx_packets) for s in history.legs[1].stretches] == [
+        ("start", False, 10_000, 500),
+        ("hold", True, 30_000, 0),
+        ("resume", False, 20_000, 3),
     ]
     assert [r for r in ladder(history) if "re-INVITE" in r] == ["b0 > re-INVITE (hold)", "b0 > re-INVITE (resume)"]
     assert [(v.id, v.leg) for v in diagnosis.judge(history).verdicts] == [("one-way-since-hold", "b0")]
@@ -102,14 +105,25 @@ def test_hold_resume_and_what_came_between() -> None:
 
 def test_one_way_since_a_transfer() -> None:
     call = Call().talk().after(10)
+    joining = Joining((Stage((Target("c0", ("carol-1",), True),), 20.0, CALLEE),), CALLEE, (), {}, "minimal")
     call.watch.referred("b0", 202, call.now_s)
-    call.watch.transferred(call.now_s)
-    call.asked(p.Dial("c0", "103", "t", "101", "Alice", True)).happened(quality("a", 500), p.LegMedia("a", True))
-    call.after(8).happened(p.LegMedia("c0", True), p.LegUp("c0")).after(2)
-    call.happened(quality("a", 0), p.LegDown("a", 200), quality("c0", 100), p.LegDown("c0", 200))
+    call.happened(acts.Transfer("b0", joining), quality("a", 500, final=False), quality("b0", 500, final=False))
+    call.asked(p.Notify("b0", 100, "Trying"), p.Dial("c0", "103", "t", "101", "Alice", True))
+    call.after(8).happened(p.LegMedia("c0", True), p.LegUp("c0"))
+    call.asked(p.Notify("b0", 200, "OK", True)).happened(quality("b0", 900), p.LegDown("b0", 200)).after(4)
+    call.happened(quality("a", 500), p.LegDown("a", 200), quality("c0", 200), p.LegDown("c0", 200))
     history = call.history()
-    assert history.transfers == 1 and "b0 > REFER" in ladder(history) and "b0 < 202" in ladder(history)
+    assert history.transfers == 1
+    assert [r for r in ladder(history) if r.startswith("b0")][-5:] == [
+        "b0 > REFER", "b0 < 202", "b0 < NOTIFY 100", "b0 < NOTIFY 200", "b0 > BYE",
+    ]  # fmt: skip
     assert ("one-way-since-transfer", "a") in [(v.id, v.leg) for v in diagnosis.judge(history).verdicts]
+
+
+def test_a_pick_up_and_a_relay_come_in() -> None:
+    call = Call().happened(p.Incoming("a", "x"), p.Incoming("p0", "y")).asked(p.Answer("p0", 200))
+    call.happened(p.LegUp("p0"), acts.BecomeRelay("p0", "j0"), p.Incoming("j0", "z"))
+    assert ladder(call.history())[1:] == ["p0 > INVITE", "p0 < 200", "p0 > ACK", "j0 > INVITE"]
 
 
 def test_a_telephone_that_vanished_between_two_looks() -> None:

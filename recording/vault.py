@@ -13,6 +13,7 @@ import hmac
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -48,6 +49,7 @@ class Settled:
     size_bytes: int
     sha256: str  # hexadecimal, "" if absent
     sealed_chunks: int  # full chunks: with none, a cut recording holds nothing that can be opened
+    written_at: datetime | None = None  # when the last byte was written: about when the recording ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +196,10 @@ def adopt(vault_dir: Path, rec_id: str) -> None:
 def _judge(vault_dir: Path, rec_id: str) -> Settled:
     for path in (sealed_path(vault_dir, rec_id), growing_path(vault_dir, rec_id)):
         with contextlib.suppress(FileNotFoundError):
-            size_bytes = path.stat().st_size
+            found = path.stat()
+            size_bytes, written_at = found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)
             state = "cut" if path.suffix == GROWING else state_by_length(size_bytes)
-            return Settled(rec_id, state, path, size_bytes, sha256_of(path), full_chunks(size_bytes))
+            return Settled(rec_id, state, path, size_bytes, sha256_of(path), full_chunks(size_bytes), written_at)
     return Settled(rec_id, "absent", None, 0, "", 0)
 
 

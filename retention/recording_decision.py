@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from config import countries as country_data
 from config import packs as pack_data
@@ -162,17 +162,31 @@ def decide(
     )
 
 
-def expires_at(decision: RecordingDecision, end: datetime, start_event_at: datetime | None = None) -> datetime:
+class Periods(Protocol):
+    """What is known of how long a recording is kept: a decision, or the pack that it rests on."""
+
+    @property
+    def retention(self) -> Period | None: ...
+
+    @property
+    def provisional(self) -> Period | None: ...
+
+    @property
+    def start_event(self) -> str: ...
+
+
+def expires_at(rule: Periods, end: datetime, start_event_at: datetime | None = None) -> datetime:
     """When a recording that ended at `end` is to be deleted.
 
     Where the pack's period runs from a later event (a contract signed, a case closed), pass its time as
     `start_event_at`; until then the provisional period runs from the recording's end.
     """
+    retention = rule.retention or Period()
     if start_event_at is not None:
-        return decision.retention.after(start_event_at)
-    if decision.start_event == "recording_end" or decision.provisional is None:
-        return decision.retention.after(end)
-    return decision.provisional.after(end)
+        return retention.after(start_event_at)
+    if rule.start_event == "recording_end" or rule.provisional is None:
+        return retention.after(end)
+    return rule.provisional.after(end)
 
 
 def _refused(pack: Pack | None, why: str, rule_id: str = "") -> RecordingDecision:

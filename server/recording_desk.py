@@ -269,6 +269,7 @@ class RecordingDesk:
         async with self._database.transaction() as tx:
             if gaps:
                 await recordings.add_gaps(tx, rec_id, gaps)
+            recording = await recordings.get(tx, rec_id)
             await recordings.finish(
                 tx,
                 rec_id,
@@ -277,6 +278,7 @@ class RecordingDesk:
                 duration_ms=sealed.duration_ms,
                 size_bytes=sealed.size_bytes,
                 sha256=sealed.sha256,
+                expires_at=_until(recording, now),
             )
 
     async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> bool:
@@ -360,7 +362,8 @@ class RecordingDesk:
         """Judge what its recorder left, write the verdict down, then give the file its last name."""
         settled = await vault.settle(self._vault_dir, rec_id)
         async with self._database.transaction() as tx:
-            state = (await recordings.get(tx, rec_id)).state
+            recording = await recordings.get(tx, rec_id)
+            state = recording.state
             if state == "recording":
                 state = settled.state
                 if state == "absent":
@@ -373,10 +376,11 @@ class RecordingDesk:
                     tx,
                     rec_id,
                     state=state,
-                    ended_at=now,
-                    duration_ms=0,
+                    ended_at=(ended_at := _ended_at(recording, settled, now)),
+                    duration_ms=(ended_at - recording.started_at) // timedelta(milliseconds=1),
                     size_bytes=settled.size_bytes,
                     sha256=settled.sha256,
+                    expires_at=_until(recording, ended_at),
                 )
         await asyncio.to_thread(vault.adopt, self._vault_dir, rec_id)
         return state
@@ -421,6 +425,19 @@ class RecordingDesk:
             )
         log.info("a new key of the week for %s, wrapped to %d readers", purpose, len(wraps))
         return kek
+
+
+def _ended_at(recording: Recording, settled: vault.Settled, now: datetime) -> datetime:
+    """Of a recording whose end nobody saw: when its file was written last. The file itself tells no more than that."""
+    return min(max(settled.written_at or now, recording.started_at), now)
+
+
+def _until(recording: Recording, ended_at: datetime) -> datetime:
+    """A period runs from the end. Where the pack has changed meanwhile, what was decided at the start holds."""
+    pack = packs.load().get(recording.purpose or "")
+    if pack is not None and pack.version == recording.pack_version:
+        return expires_at(pack, ended_at)
+    return recording.expires_at + (ended_at - recording.started_at)
 
 
 async def _objection_to(tx: Tx, recording: Recording) -> int | None:

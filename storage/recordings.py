@@ -139,13 +139,27 @@ async def add_gaps(tx: Tx, rec_id: str, gaps: Iterable[tuple[int, int, str]]) ->
 
 
 async def finish(
-    tx: Tx, rec_id: str, *, state: str, ended_at: datetime, duration_ms: int, size_bytes: int, sha256: str
+    tx: Tx,
+    rec_id: str,
+    *,
+    state: str,
+    ended_at: datetime,
+    duration_ms: int,
+    size_bytes: int,
+    sha256: str,
+    expires_at: datetime | None = None,
 ) -> Recording:
-    """The file is closed: `state` is "whole" or "cut". Raises `NotFound`, `Invalid`, `Conflict`."""
+    """The file is closed: `state` is "whole" or "cut". `expires_at`: reckoned from its end, now that it is known.
+
+    Raises `NotFound`, `Invalid`, `Conflict`.
+    """
     if state not in {"whole", "cut"}:
         raise Invalid("state", "must be whole or cut")
     await mark(tx, rec_id, state, ended_at)
-    await _set(tx, rec_id, duration_ms=duration_ms, size_bytes=size_bytes, sha256=sha256)
+    values: dict[str, Any] = {"duration_ms": duration_ms, "size_bytes": size_bytes, "sha256": sha256}
+    if expires_at is not None:
+        values["expires_at"] = expires_at
+    await _set(tx, rec_id, **values)
     return await get(tx, rec_id)
 
 

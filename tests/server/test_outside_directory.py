@@ -95,6 +95,7 @@ def test_json_has_the_fields_in_order(beffroi: Callable[..., Ran], words: tuple[
 # --- own numbers --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P14")
 def test_a_number_leads_to_an_account_or_a_line(beffroi: Callable[..., Ran]):
     made = beffroi("number", "add", "01 42 00 00 00", "--account", "alice", "--shared", "--json").json
     assert (made["number"], made["account"], made["line"], made["shared"]) == (MAIN, "alice", None, True)
@@ -126,6 +127,7 @@ def test_numbers_lie_in_no_file_in_clear(beffroi: Callable[..., Ran], data: Path
 # --- what is chosen for an account --------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P5")
 def test_forwards_are_set_shown_and_taken_off(beffroi: Callable[..., Ran]):
     made = beffroi("account", "forward", "alice", "--always", "06 12 34 56 78", "--busy", "200", "--no-answer", "bob",
                    "--no-answer-after", "30", "--reason", "asked", "--json").json  # fmt: skip
@@ -139,14 +141,14 @@ def test_forwards_are_set_shown_and_taken_off(beffroi: Callable[..., Ran]):
     assert {none[name] for name in ("always", "busy", "no_answer", "unregistered")} == {None}
 
 
-@pytest.mark.promise("P5")
+@pytest.mark.promise("P12")
 @pytest.mark.parametrize("number", ["112", "15", "*112", "+33112"])
 def test_nothing_is_forwarded_to_an_emergency_service(beffroi: Callable[..., Ran], number: str):
     refused = beffroi("account", "forward", "alice", "--always", number)
     assert refused.status == 1 and "emergency" in refused.err
 
 
-@pytest.mark.promise("P5")
+@pytest.mark.promise("P12")
 def test_nobody_takes_an_emergency_number(beffroi: Callable[..., Ran]):
     for words in (
         ("account", "add", "carol", "112"),
@@ -164,7 +166,7 @@ def test_do_not_disturb_and_call_waiting(beffroi: Callable[..., Ran]):
     assert (back["dnd"], back["call_waiting"]) == (False, False)
 
 
-@pytest.mark.promise("P2")
+@pytest.mark.promise("P3")
 def test_only_an_own_or_a_shared_number_is_shown(beffroi: Callable[..., Ran]):
     beffroi("number", "add", MAIN, "--account", "bob")
     refused = beffroi("account", "present", "alice", MAIN)
@@ -191,6 +193,7 @@ def test_a_number_that_is_removed_is_shown_by_nobody(beffroi: Callable[..., Ran]
 # --- limits -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P13")
 async def test_limits_and_what_has_been_used(services: Services):
     made = await limit_service.of_account(services, ME, name="alice", international=False, countries=["be", "CH"],
                                           minutes_per_day=60, cents_per_month=5000)  # fmt: skip
@@ -260,6 +263,7 @@ def test_the_same_number_twice(beffroi: Callable[..., Ran]):
     assert again.status == 1 and "somewhere already" in again.err
 
 
+@pytest.mark.promise("P5")
 def test_lines_ring_together_or_one_after_the_other(beffroi: Callable[..., Ran]):
     made = beffroi("line", "add", "sales", "300", "--members", "alice,bob", "--json").json
     assert (made["strategy"], made["member_ring_s"]) == ("simultaneous", 20)
@@ -314,7 +318,7 @@ async def test_a_phone_is_cut_off_from_its_calls_even_where_the_edge_is_silent(s
     assert daemon.told == [("end", second)]
 
 
-@pytest.mark.promise("P5")
+@pytest.mark.promise("P12")
 async def test_a_disabled_account_keeps_emergency_calls_and_nothing_else(
     services: Services, daemon: Daemon, shown: dict[str, Any]
 ):

@@ -15,13 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from recording import vault
+from retention.recording_decision import expires_at
 from server.destruction import RecordingErasable
 from server.recording_desk import RecordingDesk, _end_of_week, _period
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
-from storage import keys, people, readers, recordings
+from storage import keys, people, readers, recordings, tables
 from storage.errors import Unavailable
 from tests.recording.house import strength
 from tests.server.recording_house import A_HZ, B_HZ, MIFID, NOW, Crash, House, house, plan
@@ -378,6 +380,56 @@ async def test_what_power_loss_leaves_is_kept_as_far_as_it_was_sealed(place_with
     assert row.state == "cut" and row.sha256 == vault.sha256_of(place_with_reader.sealed(rec_id))
     assert place_with_reader.files() == [f"{rec_id}.rec"]
     assert strength((await place_with_reader.opened(rec_id))[0], A_HZ) > 6000
+
+
+@pytest.mark.promise("2.11")
+async def test_what_a_crash_leaves_ends_when_it_was_written_last(place_with_reader: House) -> None:
+    place = place_with_reader
+    rec_id = await killed(place)
+    began, ended = NOW - timedelta(hours=3), NOW - timedelta(hours=2, minutes=30)
+    async with place.db.transaction() as tx:
+        await tx.write(update(tables.recordings).values(started_at=began, expires_at=began + timedelta(days=1)))
+    os.utime(place.part(rec_id), (ended.timestamp(), ended.timestamp()))
+    await place.desk().recover()
+    row = await place.row(rec_id)
+    assert row.ended_at == ended and row.duration_ms == 30 * 60_000
+    assert row.expires_at == expires_at(plan().recording, ended)
+
+
+@pytest.mark.parametrize("hours", [-1, 48])
+async def test_a_file_with_a_strange_time_does_not_make_a_strange_recording(
+    place_with_reader: House, hours: int
+) -> None:
+    place = place_with_reader
+    rec_id = await killed(place)
+    began = (await place.row(rec_id)).started_at
+    strange = (began + timedelta(hours=hours)).timestamp()
+    os.utime(place.part(rec_id), (strange, strange))
+    await place.desk().recover()
+    row = await place.row(rec_id)
+    assert row.ended_at is not None and began <= row.ended_at <= datetime.now(UTC)
+
+
+@pytest.mark.promise("2.6")
+async def test_a_period_runs_from_the_end_of_the_recording(place_with_reader: House) -> None:
+    async with place_with_reader.open() as desk:
+        call = plan(MIFID)
+        rec_id, _ = await place_with_reader.begun(desk, call)
+        end = datetime.now(UTC) + timedelta(hours=3)
+        await desk.finish(rec_id, end)
+    row = await place_with_reader.row(rec_id)
+    assert (row.ended_at, row.expires_at) == (end, expires_at(call.recording, end))
+
+
+async def test_a_pack_that_has_changed_meanwhile_keeps_the_period_of_the_start(place_with_reader: House) -> None:
+    async with place_with_reader.open() as desk:
+        rec_id, _ = await place_with_reader.begun(desk)
+        async with place_with_reader.db.transaction() as tx:
+            await tx.write(update(tables.recordings).values(pack_version="1999-01-01"))
+        before = await place_with_reader.row(rec_id)
+        end = before.started_at + timedelta(hours=2)
+        await desk.finish(rec_id, end)
+    assert (await place_with_reader.row(rec_id)).expires_at == before.expires_at + timedelta(hours=2)
 
 
 async def test_a_crash_between_verdict_and_name_is_taken_up_again(

@@ -179,6 +179,7 @@ def test_a_failure_is_one_line_that_says_what_to_do(beffroi: Callable[..., Ran],
 # --- trunk test ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P3")
 def test_a_provider_that_takes_the_password(beffroi: Callable[..., Ran], company: Provider):
     before = company.contacts()
     add(beffroi, company, "--realm", REALM)
@@ -191,6 +192,7 @@ def test_a_provider_that_takes_the_password(beffroi: Callable[..., Ran], company
     assert company.contacts() == before, "it only asks"
 
 
+@pytest.mark.promise("P3")
 def test_a_wrong_password_and_another_realm_are_told_apart(beffroi: Callable[..., Ran], company: Provider):
     add(beffroi, company, password="not-that")  # noqa: S106
     wrong = findings(beffroi("trunk", "test", "north", "--json"))["password"]
@@ -224,6 +226,7 @@ def test_a_provider_that_says_nothing(beffroi: Callable[..., Ran], company: Prov
     assert (verdict, ran.status) == ("wrong", 1) and "does not answer" in text and "firewall" in text
 
 
+@pytest.mark.promise("P3")
 def test_a_certificate_is_checked(beffroi: Callable[..., Ran], company: Provider, monkeypatch: pytest.MonkeyPatch):
     beffroi("trunk", "add", "north", *where(company, "tls"), "--user", USER, "--password-fd", descriptor(PASSWORD))
     verdict, text = findings(beffroi("trunk", "test", "north", "--json"))["answer"]

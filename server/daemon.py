@@ -21,6 +21,7 @@ from server import control_socket, http
 from server.call_book import DatabaseCallBook
 from server.company import company_facts
 from server.destruction import RecordingDestruction
+from server.diagnoses import DatabaseKeeper
 from server.edge_plan import edge_plan
 from server.failure import Failure
 from server.recording_desk import DeskKeys, RecordingDesk
@@ -29,6 +30,7 @@ from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
 from server.spoken import Spoken
 from sip.calls.control import CallControl
+from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
 from sip.edge.control import EdgeControl
 from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest
@@ -41,6 +43,7 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
+FLUSH_S = 2.0  # for what is kept of how the last calls went
 RECOVERY_S = 3.0  # for what a crash left, before phones are served
 LOOK_S = 30.0  # between two looks at what the edge knows
 RESTART_S = 0.5  # before a part that failed is begun again; twice as long each time
@@ -84,6 +87,8 @@ class Daemon:
         self.planner = DirectoryPlanner(
             services.db, self.edge, self.prompts, company_facts(settings), _timing(settings)
         )
+        self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
+        self.observatory = Observatory(self.keeper)
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -92,6 +97,7 @@ class Daemon:
             book=DatabaseCallBook(services.db),
             max_concurrent=settings.calls.max_concurrent,
             max_per_account=settings.calls.max_per_account,
+            observatory=self.observatory,
         )
         self._group: asyncio.TaskGroup | None = None
         self._prompts_stale = asyncio.Event()
@@ -122,9 +128,11 @@ class Daemon:
                 group.create_task(self._kept("prompts", self._keep_prompts), name="prompts")
                 group.create_task(self._kept("gone workers", self._forget_workers), name="gone workers")
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
+                group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
                 await stop.wait()
                 log.info("stopping")
                 await self.calls.drain(DRAIN_S)
+                await self.observatory.flush(FLUSH_S)
                 raise _Stop
         except* _Stop:
             log.info("stopped")
@@ -271,6 +279,7 @@ class Daemon:
         self.planner.timing = _timing(settings)
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account
+        self.keeper.days = settings.calls.diagnosis_days
         self.pool.resize(settings.calls.warm_workers)
         recording = settings.recording
         await self.desk.apply(bitrate_bps=recording.bitrate_bps, min_free_mb=recording.min_free_mb)
@@ -305,6 +314,7 @@ class Daemon:
         """Since the start of the daemon."""
         return {
             **{f"calls_{name}": float(count) for name, count in self.calls.counters.items()},
+            **{f"calls_{name}": float(count) for name, count in self.observatory.counters.items()},
             "workers_crashed": float(self.pool.crashes),
             "worker_cpu_ms": float(self.pool.cpu_ms),
             "recorder_restarts": float(self.desk.restarts),
@@ -332,6 +342,7 @@ async def serve(data: Path) -> None:
         daemon = Daemon(services)
         services.edge = daemon.edge
         services.live = daemon
+        services.observatory = daemon.observatory
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

@@ -112,6 +112,13 @@ class BecomeRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Staff let silence flow into the recording, or end that."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PickUp:
     """A colleague takes this ringing call: the leg ``leg`` comes in."""
 
@@ -140,5 +147,6 @@ Happening = (
     | Transfer
     | BecomeRelay
     | PickUp
+    | Pause
     | NewCeiling
 )

@@ -10,17 +10,20 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sip.calls import acts, preemption
 from sip.calls.admission import Admission
 from sip.calls.conversation import Conversation, Edge
+from sip.calls.core import CALLER
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.observatory import Observatory
 from sip.calls.plan import CallPlan, Ceiling, Refusal, Stage, Target, TrunkTarget
 from sip.calls.ports import CallBook, Planner, Recordings
+from sip.calls.script import PAUSE_MAX_S
+from sip.calls.transfers import Transfers
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
 from sip.edge.rpc import RpcError
 from sip.worker import protocol as p
@@ -43,6 +46,12 @@ class LiveCall:
     began_at: datetime
     recording: bool
     worker_pid: int
+    account_id: str | None = None  # of the member of staff who called, or was called
+    state: str = "talking"  # beginning, ringing, talking, transferring, ending
+    direction: str = "internal"
+    held: bool = False  # one side has put the other on hold
+    paused: bool = False  # staff let silence flow into the recording
+    emergency: bool = False
 
 
 class CallControl:
@@ -63,6 +72,7 @@ class CallControl:
         max_channels: Callable[[str], int | None] = lambda _: None,
         duty: Duty | None = None,
         observatory: Observatory | None = None,
+        pause_max_s: float = PAUSE_MAX_S,
     ) -> None:
         """``is_emergency`` answers from memory; ``max_channels`` of a trunk by its id (None: as many as there are)."""
         self._edge = edge
@@ -73,6 +83,8 @@ class CallControl:
         self.max_concurrent = max_concurrent
         self.max_per_account = max_per_account
         self._clock = clock
+        self.pause_max_s = pause_max_s  # of a recording, until it goes on by itself
+        self.transfers = Transfers(self)
         self._calls: dict[str, Conversation] = {}
         self._dials: dict[str, tuple[Conversation, Stage, Target | TrunkTarget]] = {}  # leg token -> who dials what
         self.admission = Admission(
@@ -103,8 +115,8 @@ class CallControl:
                 return await self._on_dial(request)
             case "message":
                 return Reply(405, "Method Not Allowed")
-            case _:
-                return Reply(501, "Not Implemented")
+            case "refer":
+                return await self.transfers.on_refer(request)
 
     async def _on_invite(self, request: EdgeRequest) -> Answer:
         if self._group is None:
@@ -149,30 +161,60 @@ class CallControl:
             self.observatory.refused(call_id, request, refusal, began_at)
             return Reply(refusal.code, refusal.reason)
         assert not isinstance(plan, Refusal)
+        if plan.pickup is not None:
+            return self._pick_up(plan, request)
+        conversation = await self._start(plan, request, began_at)
+        if isinstance(conversation, Refusal):
+            return Reply(conversation.code, conversation.reason)
+        token = secrets.token_hex(16)
+        conversation.worker.send(p.Expect(token, CALLER, request.ipv6))
+        return ToWorker(conversation.worker.port, token)
+
+    async def _start(self, plan: CallPlan, request: EdgeRequest | None, began_at: datetime) -> Conversation | Refusal:
+        """A worker for this call, and its script set going."""
         try:
             worker = await self.admission.worker(plan)
         except NoWorker as error:
             log.error("call %s refused: %s", plan.call_id, error)
-            return Reply(503, "No Media Engine")
+            return Refusal(503, "No Media Engine", "failed")
         if self._draining and not plan.emergency:
             worker.send(p.Leave())
-            return Reply(503, "Shutting Down")
+            return Refusal(503, "Shutting Down", "failed")
         conversation = Conversation(self, plan, worker, request, began_at)
         self._calls[plan.call_id] = conversation
         self._idle.clear()
-        for stage, target in plan.targets():
-            self._dials[f"{plan.call_id}-{target.leg}"] = (conversation, stage, target)
+        self.may_dial(conversation, plan.stages)
         assert self._group is not None
         self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
         self.counters["begun"] += 1
         self.counters["emergency"] += plan.emergency
         self.duty.began(plan)
-        token = secrets.token_hex(16)
-        worker.send(p.Expect(token))
-        return ToWorker(worker.port, token)
+        return conversation
+
+    def _pick_up(self, plan: CallPlan, request: EdgeRequest) -> Answer:
+        """A colleague takes a call that rings: the INVITE goes into that call's worker."""
+        call = self._calls.get(plan.pickup or "")
+        if call is None:
+            return Reply(404, "No Call To Pick Up")
+        if not call.script.may_be_picked_up:
+            return Reply(487, "Answered Already")
+        token, leg = secrets.token_hex(16), call.next_name("p")
+        call.worker.send(p.Expect(token, leg, request.ipv6))
+        call.expect_pick_up(leg, plan.caller, request.auth_user)
+        return ToWorker(call.worker.port, token)
+
+    def may_dial(self, conversation: Conversation, stages: Iterable[Stage]) -> None:
+        """The conversation's worker may dial these from now on, each once."""
+        for stage in stages:
+            for target in stage.targets:
+                conversation.targets[target.leg] = target
+                self._dials[f"{conversation.plan.call_id}-{target.leg}"] = (conversation, stage, target)
 
     async def _on_dial(self, request: EdgeRequest) -> Answer:
         """An INVITE of one of our workers: only what a plan names, only from the worker that has it, only once."""
+        joint = self.transfers.joint(request.leg_token, request.worker_port)
+        if joint is not None:
+            return joint
         dialled = self._dials.get(request.leg_token)
         if dialled is None or dialled[0].worker.port != request.worker_port:
             log.warning("an INVITE on the workers' socket that no call asked for was refused")
@@ -209,15 +251,37 @@ class CallControl:
             self.admission.freed()
             if not self._calls:
                 self._idle.set()
-            for _, target in conversation.plan.targets():
-                self._dials.pop(f"{call_id}-{target.leg}", None)
+            for leg in conversation.targets:
+                self._dials.pop(f"{call_id}-{leg}", None)
+            self.transfers.forget(conversation)
 
     def live(self) -> list[LiveCall]:
         """Calls that are going on."""
         return [
-            LiveCall(c.plan.call_id, c.plan.line_id, c.began_at, c.rec_id is not None, c.worker.pid)
-            for c in self._calls.values()
+            LiveCall(
+                call_id=call.plan.call_id,
+                line_id=call.plan.line_id,
+                began_at=call.began_at,
+                recording=call.rec_id is not None,
+                worker_pid=call.worker.pid,
+                account_id=call.staff_account(),
+                state=call.script.state,
+                direction=call.plan.direction,
+                held=call.script.floor.held,
+                paused=call.script.floor.paused,
+                emergency=call.plan.emergency,
+            )
+            for call in self._calls.values()
         ]
+
+    def talks(self, account_id: str) -> bool:
+        """Whether the account has a call that goes on or rings."""
+        return any(account_id in call.accounts() for call in self._calls.values())
+
+    def ringing(self, account_ids: Collection[str]) -> str | None:
+        """Id of a call that rings at one of these accounts and may be picked up; the one that rings longest."""
+        ringing = (call for call in self._calls.values() if call.script.may_be_picked_up)
+        return next((call.plan.call_id for call in ringing if call.rings_at(account_ids)), None)
 
     def outside(self) -> list[OutsideLeg]:
         """Every channel of a trunk that is in use, or being asked for."""
@@ -248,6 +312,47 @@ class CallControl:
         if call is not None:
             call.arrive(acts.HangUp(cause, text))
         return call is not None
+
+    def end_device(self, auth_user: str) -> int:
+        """A device was revoked: the calls that it takes part in end, and nobody else's. How many there were."""
+        concerned = [call for call in self._calls.values() if call.has_device(auth_user)]
+        for call in concerned:
+            call.arrive(acts.HangUp(403, "Device revoked", spoken=False, why="revoked"))
+        return len(concerned)
+
+    async def transfer(self, call_id: str, side: str, number: str) -> Refusal | None:
+        """The party on ``side`` ("a" called, "b" was called) leaves, and the other is connected with ``number``, as if
+        that party's phone had asked for it. None: it is being done."""
+        call = self._calls.get(call_id)
+        leg = None if call is None else call.script.near if side == "a" else call.script.far
+        if call is None or leg is None:
+            return Refusal(404, "No Such Call", "unknown")
+        return await self.transfers.order(call, leg, number)
+
+    async def originate(self, account_name: str, number: str) -> str | Refusal:
+        """Ring the account's own phones, then call ``number``: the id of the call."""
+        if self._group is None:
+            return Refusal(503, "Shutting Down", "failed")
+        no_room = self._no_room()
+        if no_room is not None:
+            return Refusal(no_room.code, no_room.reason, "limit")
+        began_at = self._clock()
+        with self.admission.planning():
+            plan = await self._planner.plan_origination(account_name, number, began_at)
+            refused = plan if isinstance(plan, Refusal) else self._too_many(plan)
+            if refused is not None:
+                return refused
+            assert not isinstance(plan, Refusal)
+            started = await self._start(plan, None, began_at)
+        return started if isinstance(started, Refusal) else plan.call_id
+
+    def pause(self, call_id: str, on: bool) -> bool:
+        """Let silence flow into a recording, or end that; False where none runs."""
+        call = self._calls.get(call_id)
+        if call is None or call.rec_id is None:
+            return False
+        call.arrive(acts.Pause(on))
+        return True
 
     def set_ceiling(self, call_id: str, ceiling: Ceiling | None) -> bool:
         """How long a call may go on from now; False if there is none of that id."""
@@ -285,6 +390,13 @@ class CallControl:
         return True
 
     # --- for conversations ------------------------------------------------------------------------
+
+    def conversations(self) -> Iterable[Conversation]:
+        return self._calls.values()
+
+    @property
+    def planner(self) -> Planner:
+        return self._planner
 
     @property
     def edge(self) -> Edge:

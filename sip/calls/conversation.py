@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -44,12 +44,16 @@ class Edge(Protocol):
 
     async def reply_pending(self, call_id: str, code: int, reason: str) -> bool: ...
 
+    async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
+        """Of the leg with this Call-ID, once it was answered."""
+
 
 class House(Protocol):
     """What a conversation needs of call control."""
 
     counters: Counter[str]
     admission: Admission
+    pause_max_s: float
     duty: Duty
     observatory: Observatory
 
@@ -68,26 +72,34 @@ class House(Protocol):
 class Conversation:
     """One call: its script, its worker, its recording."""
 
-    def __init__(self, house: House, plan: CallPlan, worker: Worker, request: EdgeRequest, began_at: datetime) -> None:
+    def __init__(
+        self, house: House, plan: CallPlan, worker: Worker, request: EdgeRequest | None, began_at: datetime
+    ) -> None:
+        """``request`` None: it is ours to dial the caller too."""
         self.plan = plan
         self.worker = worker
         self.began_at = began_at
         self._accounts: dict[str, str | None] = {}  # by leg: of the device that answered, where it can be told
         self._devices: dict[str, str] = {}  # by leg: the device itself
+        if request is not None and request.auth_user:
+            self._devices[CALLER] = request.auth_user
         self.outside: dict[str, OutsideLeg] = {}  # legs that hold a channel of a trunk
         if plan.trunk_id is not None:
             self.outside[CALLER] = OutsideLeg(plan.call_id, CALLER, plan.trunk_id, None)
         self.targets: dict[str, Target | TrunkTarget] = {target.leg: target for _, target in plan.targets()}
         self._leaving = False  # it was told to end
         self._house = house
-        self._script = Script(plan)
+        self._script = Script(plan, pause_max_s=house.pause_max_s)
+        self.transfer_asked = False  # one is being planned, or has not reached the script yet
+        self._relay: tuple[Conversation, str] | None = None  # the conversation, and its leg, that this one feeds
+        self._names: Counter[str] = Counter()  # of legs that came later
         self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
-        self._sip_call_ids = {CALLER: request.call_id}
+        self._sip_call_ids = {} if request is None else {CALLER: request.call_id}
         self._troubles = 0  # what the engine has refused
-        self._came = False  # the caller's INVITE has reached the worker
+        self._came: set[str] = set()  # legs whose INVITE has reached the worker
         self._up: set[str] = set()  # legs whose dialog is confirmed
         self._down: set[str] = set()
-        self._tape = Tape(house, plan, worker, tell=self._events.put_nowait, party=self._party)
+        self._tape = Tape(house, plan, worker, tell=self._events.put_nowait, party=self.party)
         self._observation = house.observatory.begun(plan, request, worker.send)
         worker.listen(self.arrive)
 
@@ -97,8 +109,9 @@ class Conversation:
         match event:
             case acts.HangUp():
                 self._leaving = True
-            case p.Incoming():
-                self._came = True
+            case p.Incoming(leg=leg, sip_call_id=sip_call_id):
+                self._came.add(leg)
+                self._sip_call_ids.setdefault(leg, sip_call_id)
             case p.LegDialled(leg=leg, sip_call_id=sip_call_id):
                 self._sip_call_ids[leg] = sip_call_id
             case p.LegUp(leg=leg, contact=contact):
@@ -121,6 +134,10 @@ class Conversation:
                 self._troubles += 1
                 if self._troubles <= TROUBLES_LOGGED:  # a phone can cause many, with keys and offers
                     log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
+            case p.LegMedia(leg=leg, held=held) if self._relay is not None and self._script.joinings.relaying:
+                first, joint = self._relay
+                if leg in (self._script.near, self._script.far) and not leg.startswith("j"):
+                    first.arrive(p.LegMedia(joint, True, held=held))  # for the other side it is as if the joint were
         self._events.put_nowait(self._tape.happened(event))
 
     def seat(self) -> preemption.Seat:
@@ -166,11 +183,76 @@ class Conversation:
         if device:
             self._devices[leg] = device
 
-    def _party(self, leg: str) -> Party:
+    def party(self, leg: str) -> Party:
         """Who is on a leg, with the account that answered where several could."""
         party = self._script.core.parties[leg]
         account_id = self._accounts.get(leg)
         return party if account_id is None else replace(party, account_id=account_id)
+
+    # --- for call control -------------------------------------------------------------------------
+
+    @property
+    def script(self) -> Script:
+        return self._script
+
+    def leg_of(self, sip_call_id: str) -> str | None:
+        """The leg with this SIP Call-ID, while it is there."""
+        found = (leg for leg, call_id in self._sip_call_ids.items() if call_id == sip_call_id)
+        return next((leg for leg in found if leg not in self._down), None)
+
+    def has_device(self, auth_user: str) -> bool:
+        """Whether this phone takes part now."""
+        return any(device == auth_user and leg not in self._down for leg, device in self._devices.items())
+
+    def staff_account(self) -> str | None:
+        """Account of the member of staff whose call it is: who called, or else who was called."""
+        script = self._script
+        for leg in (script.near, script.far):
+            if leg is not None and leg in script.core.parties and leg not in script.core.outside:
+                return self.party(leg).account_id
+        return None
+
+    def accounts(self) -> set[str]:
+        """Accounts whose legs are there: who called, who is rung, who talks."""
+        core = self._script.core
+        legs = [leg for leg in core.parties if not core.down(leg) or (leg == CALLER and not self._came)]
+        found = {self.party(leg).account_id for leg in legs}
+        for leg in legs:
+            if isinstance(target := self.targets.get(leg), Target) and not core.up(leg):
+                found |= set(target.owners.values())
+        return {account_id for account_id in found if account_id is not None}
+
+    def rings_at(self, account_ids: Collection[str]) -> bool:
+        """Whether phones of one of these accounts ring now."""
+        core = self._script.core
+        ringing = [target for leg, target in self.targets.items() if leg in core.legs and not core.down(leg)]
+        owners = {owner for target in ringing if isinstance(target, Target) for owner in target.owners.values()}
+        return not owners.isdisjoint(account_ids)
+
+    def next_name(self, letter: str) -> str:
+        """A name for a leg that no leg of this call has had: p0, p1, j0 ..."""
+        self._names[letter] += 1
+        return f"{letter}{self._names[letter] - 1}"
+
+    def next_letter(self) -> str:
+        """For those who join at a transfer: c, then d ..."""
+        self._names["joinings"] += 1
+        return "cdefghi"[(self._names["joinings"] - 1) % 7]
+
+    def referred(self, leg: str, code: int) -> None:
+        """A phone has asked for a transfer, and was answered so."""
+        log.info("call %s: leg %s asked for a transfer: %d", self.plan.call_id, leg, code)
+        self._observation.referred(leg, code)
+
+    def relays_to(self, first: Conversation, leg: str) -> None:
+        """What is heard here belongs to ``first`` from now on, where it comes in by ``leg``."""
+        self._relay = (first, leg)
+
+    def expect_pick_up(self, leg: str, picker: Party, device: str) -> None:
+        """A colleague's INVITE is on its way to our worker."""
+        self._accounts[leg] = picker.account_id
+        self._devices[leg] = device
+        self.arrive(acts.PickUp(leg, picker))
 
     async def run(self) -> None:
         """The whole call, then its record."""
@@ -227,9 +309,12 @@ class Conversation:
     async def _next(self, seconds: float | None) -> acts.Happening:
         try:
             async with asyncio.timeout(seconds):
-                return await self._events.get()
+                event = await self._events.get()
         except TimeoutError:
             return acts.TimedOut()
+        if isinstance(event, acts.Transfer | acts.BecomeRelay):
+            self.transfer_asked = False  # the script knows
+        return event
 
     # --- after a crash ----------------------------------------------------------------------------
 
@@ -237,11 +322,12 @@ class Conversation:
         """End at the edge what a worker that is dead, or hangs, left there: BYE to both sides, CANCEL or an answer
         where it rang."""
         for leg, sip_call_id in self._sip_call_ids.items():
-            if leg in self._down or (leg == CALLER and not self._came):
+            inward = leg in self._came or (leg == CALLER and not self.plan.originated)
+            if leg in self._down or (inward and leg not in self._came):
                 continue
             if leg in self._up:
                 await self._edge_does(self._house.edge.end_dialog(sip_call_id))
-            elif leg == CALLER:
+            elif inward:
                 await self._edge_does(self._house.edge.reply_pending(sip_call_id, 503, "Media Engine Lost"))
             else:
                 await self._edge_does(self._house.edge.cancel(sip_call_id))

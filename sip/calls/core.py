@@ -11,7 +11,7 @@ from typing import TypeVar
 from retention.recording_decision import LegConsent
 from sip.calls.acts import Act, HangUp, Happening, TimedOut, Wait
 from sip.calls.legs import LegState, step
-from sip.calls.plan import CallPlan, Outcome, Party, PromptFile
+from sip.calls.plan import CallPlan, Outcome, Party, PromptFile, Target, TrunkTarget
 from sip.worker import protocol as p
 
 CALLER = "a"
@@ -56,6 +56,7 @@ class Core:
         self.parties: dict[str, Party] = {}  # who is, or may be, on a leg
         self.staff: set[str] = set()  # legs of staff: they have * codes instead of the bare objection key
         self.outside: set[str] = set()  # legs by a trunk: they may not transfer
+        self.dialled: dict[str, Target | TrunkTarget] = {}  # what a dialled leg rings
         self.now_s = 0.0
         self.hooks: list[Callable[[Happening], Step[None]]] = []  # told of every event
         self._alarms: dict[str, tuple[float, Callable[[], Step[None]]]] = {}

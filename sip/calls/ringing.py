@@ -99,6 +99,7 @@ class Ringing:
             yield self._dial(stage, target)
             self._core.legs[target.leg] = LegState.ASKED
             self._core.parties[target.leg] = stage.callee
+            self._core.dialled[target.leg] = target
             self._dialled.append(target.leg)
             (self._core.staff if isinstance(target, Target) else self._core.outside).add(target.leg)
         if self._answered and self._early is None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sip.calls.acts import BecomeRelay, Happening, NewCeiling, TimedOut, Transfer
+from sip.calls.acts import BecomeRelay, Happening, NewCeiling, Pause, TimedOut, Transfer
 from sip.calls.captures import Captures
 from sip.calls.core import CALLER, HANGUP_S, Core, Ended, Left, Step
 from sip.calls.floor import Floor
@@ -61,7 +61,7 @@ class Script:
         self._ringing: Ringing | None = None
         self._codes: dict[str, Codes] = {}
         self._warned_s: tuple[float, ...] = ()  # before the ceiling
-        self.core.hooks.append(self._on_ceiling)
+        self.core.hooks.append(self._always)
 
     # --- what call control asks -------------------------------------------------------------------
 
@@ -262,6 +262,8 @@ class Script:
             else:
                 self.far = joined
             self.core.needed = {stays, joined}
+            if isinstance(target := self.core.dialled.get(joined), TrunkTarget) and target.ceiling is not None:
+                self._set_ceiling(target.ceiling)
             yield from self.captures.ask(joined)
         if not self.core.down(stays):
             yield p.Ringback(stays, False)
@@ -290,10 +292,13 @@ class Script:
             if at_s > self.core.now_s:
                 self.core.alarm(f"warning {before_s}", at_s, self._warn)
 
-    def _on_ceiling(self, event: Happening) -> Step[None]:
-        if isinstance(event, NewCeiling) and self.outcome.talk_began_s is not None:
-            self._set_ceiling(event.ceiling)
-        yield from ()
+    def _always(self, event: Happening) -> Step[None]:
+        """What holds at any moment of the conversation."""
+        match event:
+            case NewCeiling(ceiling=ceiling) if self._talked:
+                self._set_ceiling(ceiling)
+            case Pause(on=on) if self.captures.running:
+                yield from self.pause(on)
 
     def _warn(self) -> Step[None]:
         staff = [leg for leg in (self.near, self.far) if leg in self.core.staff]

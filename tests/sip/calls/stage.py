@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from retention.recording_decision import CompanyFacts, LinePolicy, decide
+from retention.recording_decision import CompanyFacts, LegConsent, LinePolicy, decide
 from retention.recording_decision import Party as PolicyParty
 from sip.calls.acts import Gap
 from sip.calls.control import CallControl
-from sip.calls.plan import CallPlan, Evidence, LineKind, Party, Refusal, Stage, Target
+from sip.calls.plan import CallPlan, Evidence, Joining, LineKind, Party, Refusal, Stage, Target, TransferRequest
 from sip.calls.ports import ClosedCall, RecordingOrder
 from sip.edge.protocol import EdgeRequest, ToDevices, ToWorker
 from sip.worker.pool import WorkerPool
@@ -49,6 +49,13 @@ def plan_for(policy: LinePolicy = UNRECORDED, *, account: str = "alice") -> Call
     )
 
 
+CAROL = Party("carol", "103", "Carol", "fr", "FR")
+
+
+def joining_for(terms: tuple[LegConsent, ...]) -> Joining:
+    return Joining((Stage((Target("c0", ("carol-1",), False),), 20.0, CAROL),), CAROL, terms, {}, "minimal")
+
+
 async def nothing() -> None:
     """What is done where a test asks for nothing else."""
 
@@ -59,12 +66,25 @@ class Planner:
 
     plan_: CallPlan | Refusal = field(default_factory=plan_for)
     before: Callable[[], Awaitable[None]] = nothing
+    joining: Joining | Refusal = field(default_factory=lambda: joining_for(()))
+    transfers: list[TransferRequest] = field(default_factory=list)
 
     async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal:
         await self.before()
         if isinstance(self.plan_, Refusal):
             return self.plan_
         return replace(self.plan_, call_id=secrets.token_hex(16))
+
+    async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
+        self.transfers.append(transfer)
+        return self.joining
+
+    async def plan_joining(self, first: CallPlan, stays: Party, joins: Party, now: datetime) -> Joining:
+        assert isinstance(self.joining, Joining)
+        return replace(self.joining, stages=(), callee=joins)
+
+    async def plan_origination(self, account_name: str, number: str, now: datetime) -> CallPlan | Refusal:
+        return self.plan_ if isinstance(self.plan_, Refusal) else replace(self.plan_, call_id=secrets.token_hex(16))
 
 
 @dataclass
@@ -128,6 +148,7 @@ class Cleaning:
 
     did: list[tuple[str, str]] = field(default_factory=list)
     error: Exception | None = None
+    tags: dict[str, tuple[str, str]] = field(default_factory=dict)  # by SIP Call-ID
 
     def _do(self, what: str, call_id: str) -> bool:
         self.did.append((what, call_id))
@@ -143,6 +164,9 @@ class Cleaning:
 
     async def reply_pending(self, call_id: str, code: int, reason: str) -> bool:
         return self._do("reply", call_id)
+
+    async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
+        return self.tags.get(call_id)
 
 
 @dataclass

@@ -126,7 +126,7 @@ async def test_a_token_dies_with_its_call(stage: House) -> None:
     assert isinstance(await stage.dial(callee.invite["X-Beffroi-Leg"], callee.worker[1]), Reply)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("message", 405), ("refer", 501)])
+@pytest.mark.parametrize(("kind", "code"), [("message", 405), ("refer", 481)])
 async def test_what_is_not_there_yet_is_refused(stage: House, kind: str, code: int) -> None:
     answer = await stage.control.on_request(stage.request(kind))
     assert isinstance(answer, Reply) and answer.code == code

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from server.commands.base import Field, Subparsers, group, leaf, minutes, operation, short
+from server.commands.base import Field, Subparsers, duration, group, leaf, minutes, operation, short
 from server.commands.why import register_why
 
 
 def _numbers(value: Mapping[str, str]) -> str:
     return " > ".join(value.values())
+
+
+def _recordings(value: Sequence[Mapping[str, object]]) -> str:
+    return ", ".join(f"{short(one['id'])} {one['state']} {duration(one['duration_ms'])}" for one in value)
 
 
 FIELDS = (
@@ -21,10 +25,12 @@ FIELDS = (
     Field("legal_basis", "by which law"),
     Field("numbers", "role to number; masked without --reason", "NUMBERS", _numbers),
     Field("fields", "what else its class allows"),
-    Field("recording_id", "its recording, if there is one", "RECORDING", short),
+    Field("recording_id", "its first recording, if there is one", "RECORDING", short),
     Field("expires_at", "when this record goes", "UNTIL", minutes),
     Field("mos", "quality as a mean opinion score, 1 to 4.5: see calls why", "MOS"),
-)
+    Field("recordings", "its recordings that are not destroyed: id, state, started_at, duration_ms; after a transfer "
+          "there may be several", show=_recordings),
+)  # fmt: skip
 
 
 def register(subparsers: Subparsers) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from server.client import ask
 from server.commands.base import (
@@ -34,6 +34,10 @@ def _parties(value: Sequence[Mapping[str, object]]) -> str:
     return " > ".join(str(party["account"] or party["number"] or "?") for party in value)
 
 
+def _gaps(value: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{duration(gap['start_ms'])}-{duration(gap['end_ms'])} {gap['why']}" for gap in value)
+
+
 FIELDS = (
     Field("id", "opaque id; its beginning is enough to name it", "ID", short),
     Field("state", "recording, whole, cut (openable to its last block), failed, destroyed", "STATE"),
@@ -51,6 +55,8 @@ FIELDS = (
     Field("parties", "who is heard: channel (0 left), account, number; numbers masked without --reason",
           "PARTIES", _parties),
     Field("consent_refs", "entries of the consent log that permit it"),
+    Field("gaps", "silence in place of what was said: start_ms, end_ms, why (hold or pause)", show=_gaps),
+    Field("parts", "all recordings of its call, in order: one for each composition of parties", show=words),
 )  # fmt: skip
 VERDICT_FIELDS = (
     Field("id", "opaque id", "ID", short),
@@ -63,10 +69,11 @@ VERDICT_FIELDS = (
 def register(subparsers: Subparsers) -> None:
     recordings = group(subparsers, "recordings", "sealed recordings, and listening to them")
     listed = leaf(recordings, "list", "list recordings, newest first",
-                  operation("recordings.list", "states", "number", "limit"), fields=FIELDS, many=True,
+                  operation("recordings.list", "states", "number", "call", "limit"), fields=FIELDS, many=True,
                   reasons=True)  # fmt: skip
     listed.add_argument("--states", type=many, metavar="LIST", help="with commas (default: all but destroyed)")
     listed.add_argument("--number", metavar="NUMBER", help="in which this number is heard; needs --reason")
+    listed.add_argument("--call", metavar="ID", help="of this call")
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(recordings, "show", "show what is known of a recording", operation("recordings.show", "rec_id"),
                 fields=FIELDS, reasons=True)  # fmt: skip

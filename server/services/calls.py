@@ -12,10 +12,20 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import line_by_name
-from storage import call_records, diagnoses, lines
+from storage import call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
 from storage.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """One recording of a call; a transfer ends one and may begin another."""
+
+    id: str
+    state: str
+    started_at: datetime
+    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class CallView:
     recording_id: str | None
     expires_at: datetime
     mos: float | None = None
+    recordings: tuple[PartView, ...] = ()
 
 
 async def list_(
@@ -84,4 +95,8 @@ async def _view(
         recording_id=record.recording_id,
         expires_at=record.expires_at,
         mos=scores[record.id] / 100 if record.id in scores else None,
+        recordings=tuple(
+            PartView(part.id, part.state, part.started_at, part.duration_ms)
+            for part in await recordings.of_call(tx, record.id)
+        ),
     )

@@ -29,6 +29,15 @@ class PartyView:
 
 
 @dataclass(frozen=True, slots=True)
+class GapView:
+    """Silence in place of what was said: milliseconds of the recording; why: hold or pause."""
+
+    start_ms: int
+    end_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingView:
     """Fields: see `server.commands.recordings.FIELDS`."""
 
@@ -47,6 +56,8 @@ class RecordingView:
     sha256: str | None
     parties: tuple[PartyView, ...]
     consent_refs: tuple[int, ...]
+    gaps: tuple[GapView, ...]
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +76,10 @@ async def list_(
     *,
     states: Sequence[str] | None = None,
     number: str | None = None,
+    call: str | None = None,
     limit: int = 50,
 ) -> list[RecordingView]:
-    """Newest first. Destroyed ones only when asked for by state."""
+    """Newest first; of one call in their order. Destroyed ones only when asked for by state."""
     if number and actor.masked:
         raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
     wanted = tuple(states) if states else ("recording", "whole", "cut", "failed")
@@ -75,8 +87,9 @@ async def list_(
         known = ", ".join(sorted(recordings.STATES))
         raise Failure(f"no such state: {', '.join(sorted(unknown))}", f"Choose among {known}", "invalid")
     async with services.db.transaction() as tx:
-        if number:
-            rows = [one for one in await recordings.with_number(tx, number) if one.state in wanted][:limit]
+        if number or call:
+            rows = list(await (recordings.with_number(tx, number) if number else recordings.of_call(tx, call or "")))
+            rows = [one for one in rows if one.state in wanted and call in (None, one.call_id)][:limit]
         else:
             rows = list(await recordings.list_all(tx, states=wanted, limit=limit))
         found = [await _view(tx, row, masked=actor.masked) for row in rows]
@@ -155,7 +168,19 @@ async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
         sha256=row.sha256,
         parties=tuple([await _party(tx, one, masked=masked) for one in await recordings.parties(tx, row.id)]),
         consent_refs=row.consent_refs,
+        gaps=gaps(row),
+        parts=await _parts(tx, row),
     )
+
+
+def gaps(row: Recording) -> tuple[GapView, ...]:
+    """In the order of the recording."""
+    return tuple(GapView(*gap) for gap in row.gaps)
+
+
+async def _parts(tx: Tx, row: Recording) -> tuple[str, ...]:
+    """All recordings of its call, itself included: one for each composition of parties."""
+    return () if row.call_id is None else tuple(one.id for one in await recordings.of_call(tx, row.call_id))
 
 
 async def _party(tx: Tx, party: recordings.Party, *, masked: bool) -> PartyView:

@@ -357,6 +357,8 @@ def _pool_config(settings: Settings, run_dir: Path) -> PoolConfig:
         rtp_port_first=settings.media.rtp_port_first,
         rtp_port_last=settings.media.rtp_port_last,
         run_dir=run_dir,
+        media_address6=settings.media.address6,
+        reserve=settings.calls.emergency_reserve,
     )
 
 

@@ -37,7 +37,6 @@ from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
-RATE_HZ = 8000
 CHANNELS = 2
 PROOF_VALID = timedelta(minutes=1)
 RESTART_S = 1.0
@@ -208,7 +207,7 @@ class RecordingDesk:
             kek_id=kek.id,
             kek_public=kek.public,
             kek_signature=kek.signature,
-            rate_hz=RATE_HZ,
+            rate_hz=order.rate_hz,
             lossless=order.plan.recording.lossless,
         )
 
@@ -224,7 +223,7 @@ class RecordingDesk:
                 legal_basis=decision.legal_basis,
                 expires_at=expires_at(decision, now),
                 codec="flac" if decision.lossless else "opus",
-                rate_hz=RATE_HZ,
+                rate_hz=order.rate_hz,
                 channels=CHANNELS,
                 started_at=now,
                 kek_id=kek.id,

@@ -24,6 +24,7 @@ class RecordingOrder:
     legs: tuple[str, ...]  # legs that are captured, channel by channel
     ledger_seqs: tuple[int, ...]  # consent entries that prove it
     parties: tuple[Party, ...]  # who is on each leg
+    rate_hz: int = 8000  # of the two captures: what the worker's conference runs at
 
 
 class Planner(Protocol):

@@ -183,7 +183,8 @@ class Tape:
         if not self._provable or not all(self._seqs[leg] for leg in legs):
             raise RecordingUnavailable("an act of consent is not in the ledger")
         seqs = tuple(sorted(seq for leg in legs for seq in self._seqs[leg]))
-        return RecordingOrder(secrets.token_hex(16), self._plan, legs, seqs, tuple(self._party(leg) for leg in legs))
+        parties = tuple(self._party(leg) for leg in legs)
+        return RecordingOrder(secrets.token_hex(16), self._plan, legs, seqs, parties, self._worker.clock_hz)
 
     async def _stop_capture(self) -> str | None:
         """The id of the recording whose capture has been flushed; None if none was begun."""

@@ -142,8 +142,7 @@ class Engine:
         self._control.setblocking(False)
         gc.disable()  # pjsua2 objects must die where we say, not in a collection
         while self._quit_at is None or time.monotonic() < self._quit_at:
-            if self._taken:  # one that waits is stopped, and its clock would run on
-                signal.setitimer(signal.ITIMER_REAL, HANGS_S)
+            self._still_alive()
             self._endpoint.libHandleEvents(self._poll_ms())
             self._read_commands()
             while self._todo:
@@ -155,6 +154,11 @@ class Engine:
             self._tell_figures(leg)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._send(p.Left(cpu_ms=int((usage.ru_utime + usage.ru_stime) * 1000)))
+
+    def _still_alive(self) -> None:
+        """Put off the end of a process that hangs. One that waits has no such timer: it is stopped."""
+        if self._taken:
+            signal.setitimer(signal.ITIMER_REAL, HANGS_S)
 
     def _poll_ms(self) -> int:
         if self._quit_at is not None:
@@ -183,6 +187,7 @@ class Engine:
             if not packet:  # the daemon is gone: so are we
                 os._exit(0)
             self._taken = True
+            self._still_alive()
             self._do(self._command, packet, descriptors)
             for descriptor in descriptors:  # what a capture keeps was taken out of the list
                 os.close(descriptor)

@@ -1,7 +1,11 @@
 """The daemon's side of the conversation workers: a few kept warm and stopped, one taken for each conversation.
 
 A warm worker that polls costs about one per cent of a core; stopped with SIGSTOP it costs next to nothing and wakes
-within a millisecond. Workers die with the daemon (the zygote holds the other end of our socket, and PDEATHSIG).
+within a millisecond. Workers end with the daemon: each reads end of file on its control socket, and those that are
+stopped are woken to do so by the end of the zygote (see ``sip.worker.zygote``). A zygote that dies or hangs is
+replaced; conversations go on without it.
+
+Audio with 16 kHz costs half as much again: only conversations that may be wideband get such a worker.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ READY_S = 10.0
 REFILL_AFTER_S = 0.1  # a fork costs some 20 ms of CPU: not while the call that took the last one is being set up
 SLOT_S = 1.0  # for ports to come free: a worker lingers a moment after its call
 LEAVE_S = 5.0  # from Leave to the end of the process
+NARROWBAND_HZ = 8000
+WIDEBAND_HZ = 16000
 RTP_PORTS_PER_WORKER = 16  # four legs of RTP and RTCP, and room for a re-bind
 _WAKE = b"\r\n\r\n"  # CRLF keep-alive, RFC 5626 section 4.4.1
 _ZYGOTE_RETRY_S = 0.5
@@ -41,13 +47,16 @@ class NoWorker(Exception):
 class PoolConfig:
     """Plain values from the settings."""
 
-    warm: int  # workers kept waiting
+    warm: int  # narrowband workers kept waiting
     domain: str
     edge_port: int
     media_address: str
     rtp_port_first: int
     rtp_port_last: int
     run_dir: Path
+    media_address6: str = ""  # the same for audio over IPv6; "": none
+    warm_wideband: int = 1  # wideband workers kept waiting
+    reserve: int = 0  # slices of RTP ports that ordinary calls never take
 
 
 @dataclass(eq=False)
@@ -56,6 +65,7 @@ class Worker:
 
     slot: int  # which slice of the RTP ports it has
     control: socket.socket
+    clock_hz: int = NARROWBAND_HZ  # of its conference, and of what it captures
     pid: int = 0
     port: int = 0
     early: list[p.Event | p.WorkerGone] = field(default_factory=list)  # what came before anybody listened
@@ -90,7 +100,7 @@ class Worker:
 
 
 class WorkerPool:
-    """Keeps ``warm`` workers ready. Enter as a context manager inside the daemon's TaskGroup."""
+    """Keeps some workers ready; ``run`` is a task of the daemon."""
 
     def __init__(
         self,
@@ -122,6 +132,11 @@ class WorkerPool:
     def capacity(self) -> int:
         """How many conversations the RTP port range allows at once."""
         return (self._config.rtp_port_last - self._config.rtp_port_first + 1) // RTP_PORTS_PER_WORKER
+
+    @property
+    def ordinary_capacity(self) -> int:
+        """How many of them may be ordinary calls."""
+        return self.capacity - self._kept
 
     @property
     def ports(self) -> list[int]:
@@ -165,34 +180,46 @@ class WorkerPool:
                     async with asyncio.timeout(_ZYGOTE_END_S):
                         await zygote.wait()
 
-    async def acquire(self) -> Worker:
-        """A running worker, warm if one waits, else forked now. Raises NoWorker."""
-        worker = self._awake()
-        if worker is None and not self._slots:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SLOT_S):
-                    worker = await self._next_free()
+    async def acquire(self, *, wideband: bool = False, reserved: bool = False) -> Worker:
+        """A running worker, warm if one waits, else forked now. Raises NoWorker.
+
+        ``wideband``: with 16 kHz if it can be had at once; at full load a narrowband one carries the call as well.
+        ``reserved``: may take the slices that are kept from ordinary calls.
+        """
+        clock_hz = WIDEBAND_HZ if wideband else NARROWBAND_HZ
+        kept = 0 if reserved else self._kept
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SLOT_S):
+                while self._free <= kept:  # those of a call that has just ended come free in a moment
+                    self._freed.clear()
+                    await self._freed.wait()
+        if self._free <= kept:
+            raise NoWorker("all RTP ports are in use")
+        worker = self._awake(clock_hz) or (None if self._slots else self._awake())
         if worker is None:
-            worker = await self._spawn()
+            worker = await self._spawn(clock_hz)
         self._wanted.set()
         return worker
 
-    def _awake(self) -> Worker | None:
-        """A warm worker, running again; None if none waits."""
-        while self._warm:
-            worker = self._warm.pop(0)
+    @property
+    def _free(self) -> int:
+        """Slices that no conversation has."""
+        return len(self._slots) + len(self._warm)
+
+    @property
+    def _kept(self) -> int:
+        """Slices that ordinary calls never take; one is always theirs."""
+        return min(self._config.reserve, self.capacity - 1)
+
+    def _awake(self, clock_hz: int = 0) -> Worker | None:
+        """A warm worker of this rate (0: of any), running again; None if none waits."""
+        for worker in [worker for worker in self._warm if clock_hz in (0, worker.clock_hz)]:
+            if worker not in self._warm:
+                continue  # read meanwhile
+            self._warm.remove(worker)
             self._wanted.set()
             self._read(worker)  # if it has died meanwhile, this says so
             if not worker.gone and _signalled(worker, signal.SIGCONT):
-                return worker
-        return None
-
-    async def _next_free(self) -> Worker | None:
-        """All ports are in use: those of a call that has just ended come free in a moment."""
-        while not self._slots:
-            self._freed.clear()
-            await self._freed.wait()
-            if (worker := self._awake()) is not None:
                 return worker
         return None
 
@@ -208,11 +235,15 @@ class WorkerPool:
             self._discard(worker)
 
     async def _fill(self) -> None:
-        while len(self._warm) < self._config.warm and self._slots:  # without: a worker that ends wakes us
-            worker = await self._spawn()
-            if _signalled(worker, signal.SIGSTOP):
-                self._warm.append(worker)
-                self._freed.set()
+        for clock_hz, wanted in ((NARROWBAND_HZ, self._config.warm), (WIDEBAND_HZ, self._config.warm_wideband)):
+            while self._waiting(clock_hz) < wanted and self._slots:  # without: a worker that ends wakes us
+                worker = await self._spawn(clock_hz)
+                if _signalled(worker, signal.SIGSTOP):
+                    self._warm.append(worker)
+                    self._freed.set()
+
+    def _waiting(self, clock_hz: int) -> int:
+        return sum(worker.clock_hz == clock_hz for worker in self._warm)
 
     async def _ensure_zygote(self) -> socket.socket:
         async with self._starting:
@@ -237,20 +268,42 @@ class WorkerPool:
             )
         ours.setblocking(False)
         self._orders = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._zygote_ended, ours)
         return ours
 
-    async def _spawn(self) -> Worker:
+    def _zygote_ended(self, orders: socket.socket) -> None:
+        """It never says a word: what can be read is its end. Its warm workers have been woken by that; nobody would
+        wake them again when we end, so they are not kept. Conversations go on."""
+        if orders is not self._orders:
+            return
+        self._forget_zygote()
+        log.error("the zygote has ended and is replaced")
+        for worker in list(self._warm):
+            self._discard(worker)
+        self._wanted.set()
+
+    def _replace_zygote(self) -> None:
+        """It has not answered: nothing but its end is certain to bring one that does."""
+        zygote, orders = self._zygote, self._orders
+        if zygote is not None and zygote.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                zygote.kill()
+        if orders is not None:
+            self._zygote_ended(orders)
+
+    async def _spawn(self, clock_hz: int = NARROWBAND_HZ) -> Worker:
         """One more worker, running. Raises NoWorker; whatever it raises, it leaves no process and no slot taken."""
         if not self._slots:
             raise NoWorker("all RTP ports are in use")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        worker = Worker(slot=self._slots.pop(0), control=ours)
+        ordered: socket.socket | None = None
+        worker = Worker(slot=self._slots.pop(0), control=ours, clock_hz=clock_hz)  # the one unused for longest
         self._all.add(worker)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read, worker)
         try:
             with theirs:
-                await self._order(worker.slot, theirs.fileno())
+                ordered = await self._order(worker, theirs.fileno())
             async with asyncio.timeout(READY_S):
                 await worker.ready.wait()
             if not worker.gone:
@@ -259,34 +312,39 @@ class WorkerPool:
         except BaseException as error:  # also when whoever waits for it is cancelled
             self._discard(worker)
             if isinstance(error, TimeoutError):
+                if not worker.pid and ordered is self._orders:
+                    self._replace_zygote()
                 raise NoWorker("the media engine does not start in time") from error
             raise
         if worker.gone:
             raise NoWorker("the media engine does not start")
         return worker
 
-    async def _order(self, slot: int, descriptor: int) -> None:
-        """Have the zygote fork a worker; a zygote that turns out to be dead is replaced, once."""
-        letter = self._birth_letter(slot)
+    async def _order(self, worker: Worker, descriptor: int) -> socket.socket:
+        """Have the zygote fork a worker; a zygote that turns out to be dead is replaced, once. The zygote's socket."""
+        letter = self._birth_letter(worker)
         try:
-            socket.send_fds(await self._ensure_zygote(), [letter], [descriptor])
+            socket.send_fds(orders := await self._ensure_zygote(), [letter], [descriptor])
         except OSError:
-            self._forget_zygote()
+            self._replace_zygote()
             try:
-                socket.send_fds(await self._ensure_zygote(), [letter], [descriptor])
+                socket.send_fds(orders := await self._ensure_zygote(), [letter], [descriptor])
             except OSError as error:
-                self._forget_zygote()
+                self._replace_zygote()
                 raise NoWorker(f"the zygote takes no orders ({error.strerror})") from error
+        return orders
 
-    def _birth_letter(self, slot: int) -> bytes:
+    def _birth_letter(self, worker: Worker) -> bytes:
         return json.dumps(
             {
                 "domain": self._config.domain,
                 "edge_port": self._config.edge_port,
                 "media_address": self._config.media_address,
-                "rtp_port_first": self._config.rtp_port_first + slot * RTP_PORTS_PER_WORKER,
+                "media_address6": self._config.media_address6,
+                "rtp_port_first": self._config.rtp_port_first + worker.slot * RTP_PORTS_PER_WORKER,
                 "rtp_port_count": RTP_PORTS_PER_WORKER - 1,
                 "run_dir": str(self._config.run_dir),
+                "clock_hz": worker.clock_hz,
             }
         ).encode()
 
@@ -339,6 +397,7 @@ class WorkerPool:
 
     def _forget_zygote(self) -> None:
         if self._orders is not None:
+            asyncio.get_running_loop().remove_reader(self._orders.fileno())
             self._orders.close()
         self._orders = None
         self._zygote = None

@@ -3,6 +3,11 @@
 Started by the pool as ``python -I -m sip.worker.zygote FD``. On FD (SOCK_SEQPACKET) it takes one packet per worker to
 fork: the JSON of an EngineConfig, with the worker's control socket as descriptor. End of file means the daemon is
 gone, and so are we. Nothing here can dump core: a core would hold audio.
+
+The zygote is killed with the daemon (PR_SET_PDEATHSIG). Its workers are not killed with the zygote, whose death alone
+is no reason to end conversations: they get SIGCONT, which wakes those that wait stopped. Whoever runs then reads end of
+file on its control socket if the daemon is gone, and ends; a worker whose loop hangs is ended by its own timer
+(``engine.HANGS_S``).
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def harden(death_signal: signal.Signals) -> None:
-    """Die with the parent, leave no core, be unreadable through /proc for others of the same user."""
+    """Hear of the parent's death, leave no core, be unreadable through /proc for others of the same user."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -45,8 +50,8 @@ def _reap(_signal: int, _frame: FrameType | None) -> None:
 
 def _become_worker(control: socket.socket, config: EngineConfig, parent: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    harden(signal.SIGKILL)
-    if os.getppid() != parent:  # the zygote died between fork and prctl
+    harden(signal.SIGCONT)
+    if os.getppid() != parent:  # the zygote died between fork and prctl: nobody would wake this one at the end
         os._exit(0)
     engine.run(control, config)
 

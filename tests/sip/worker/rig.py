@@ -29,6 +29,7 @@ def config(run_dir: Path, ports: Ports, *, warm: int = 1, workers: int = 3, edge
         rtp_port_first=first,
         rtp_port_last=first + 16 * workers - 1,
         run_dir=run_dir,
+        warm_wideband=0,
     )
 
 

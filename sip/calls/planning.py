@@ -101,6 +101,8 @@ def check_media(request: EdgeRequest) -> Refusal | None:
         return Refusal(488, "SRTP Is Required Over TLS", "no-srtp")
     if request.savp and not request.source.startswith("tls:"):
         return Refusal(488, "SRTP Keys Need TLS", "srtp-without-tls")
+    if not request.understood:
+        return Refusal(488, "G.711 Or G.722 Is Needed", "no-codec")
     return None
 
 

@@ -57,6 +57,7 @@ class EdgeRequest:
     asserted: str = ""  # user part of P-Asserted-Identity (RFC 3325), of a trunk only
     private: bool = False  # Privacy: id, or an anonymous From (RFC 3323)
     g722: bool = False  # the offer holds G722/8000
+    understood: bool = True  # the offer holds a codec that we speak, or there is no offer
     ipv6: bool = False  # the offer's audio is IPv6
     from_tag: str = ""
     to_tag: str = ""  # refer only: of the dialog it came in
@@ -235,6 +236,7 @@ def _request(message: Mapping[str, object]) -> EdgeRequest:
         refer_to=_text(query, "refer_to", ""),
         content_type=_text(query, "type", ""),
         body=_body(query.get("body", "")),
+        understood=query.get("strange") != 1,
     )
 
 

@@ -1,0 +1,175 @@
+"""`beffroi calls why`, of real calls that went wrong in the ways that calls go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e import scene
+from tests.e2e.talker import Talker, talker
+from tests.peers import tones
+from tests.peers.baresip import Phone
+from tests.peers.product import Product
+
+pytestmark = [pytest.mark.e2e, pytest.mark.promise("P15")]
+
+TALK_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def product(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    made = Product(tmp_path_factory.mktemp("why") / "product", *product_seed)
+    scene.speak_in_tones(made)
+    with made:
+        made.add_account("anna", "701", language="fr")
+        made.add_account("ben", "702", language="fr")
+        made.add_account("eve", "703", language="fr", class_="none")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ben(product: Product) -> Iterator[Phone]:
+    """Answers by himself, over TLS."""
+    with product.phone("ben", "ben", "tls", says=tones.tone(500, 120), answer="auto") as phone:
+        phone.registered()
+        yield phone
+
+
+def why(product: Product, call_id: str) -> dict[str, Any]:
+    return dict(product.json("calls", "why", call_id, "--language", "en"))
+
+
+def ids(said: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(verdict["id"], verdict["leg"]) for verdict in said["verdicts"]]
+
+
+def leg(said: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(dict(each) for each in said["legs"] if each["leg"] == name)
+
+
+def live_id(product: Product) -> str:
+    [call] = scene.until(lambda: scene.live_calls(product), "a call goes on")
+    return str(call["call_id"])
+
+
+def over(product: Product, call_id: str) -> dict[str, Any]:
+    """What is said of it once it is over."""
+    scene.until(lambda: not scene.live_calls(product), "the call is over", 15, every_s=0.2)
+    known = lambda: [one for one in product.json("calls", "why") if one["id"] == call_id]  # noqa: E731
+    scene.until(known, "it is written down", 15, every_s=0.2)
+    return why(product, call_id)
+
+
+async def call(product: Product, phone: Talker, *, skip_every: int = 0, silent: bool = False) -> dict[str, Any]:
+    """Calls Ben for a while and hangs up; what is said of it afterwards, and the score that the list shows."""
+    ok = await phone.call("702")
+    assert ok.code == 200, ok.start
+    call_id = await asyncio.to_thread(live_id, product)
+    if silent:
+        await asyncio.sleep(TALK_S)
+    else:
+        with phone.talking(ok, skip_every=skip_every):
+            await asyncio.sleep(TALK_S)
+    await phone.hang_up(ok)
+    return await asyncio.to_thread(over, product, call_id)
+
+
+def test_a_good_call_while_it_goes_on_and_after(product: Product, ben: Phone):
+    good = product.metric("beffroi_calls_mos_good_total")
+    with product.phone("anna", "anna", "udp", says=tones.tone(400, 60)) as anna:
+        anna.registered()
+        anna.dial("702")
+        anna.established()
+        call_id = live_id(product)
+
+        def confirmed() -> dict[str, Any] | None:
+            said = why(product, call_id[:12])
+            told = said["verdict"] == "good" and len(said["legs"]) == 2
+            return said if told and all(each["rtt_us"] is not None for each in said["legs"]) else None
+
+        live = scene.until(confirmed, "both phones tell by RTCP what they hear", 30, every_s=1)
+        assert live["live"] and live["mos"] > 4
+        anna.hang_up()
+        anna.closed()
+    said = over(product, call_id)
+    assert (said["live"], ids(said)) == (False, [("good", "")])
+    assert said["mos"] > 4 and {each["codec"] for each in said["legs"]} == {"PCMA"}
+    assert [each["srtp"] for each in said["legs"]] == [False, True]
+    assert [one["mos"] for one in product.json("calls", "list") if one["id"] == call_id] == [said["mos"]]
+    assert product.metric("beffroi_calls_mos_good_total") == good + 1
+    ladder = [(rung["sender"], rung["receiver"], rung["what"]) for rung in said["ladder"]]
+    assert ladder[:2] == [("phone A", "Beffroi", "INVITE"), ("Beffroi", "phone B0", "INVITE")]
+    assert ("phone A", "Beffroi", "BYE") in ladder and ("Beffroi", "phone B0", "BYE") in ladder
+    assert said["ladder"][0]["ms"] == 0
+
+
+async def test_a_phone_that_sends_nothing(product: Product, ben: Phone):
+    one_way = product.metric("beffroi_calls_one_way_total")
+    async with talker(product, "anna") as anna:
+        said = await call(product, anna, silent=True)
+    assert ids(said)[0] == ("no-packets", "a")
+    assert leg(said, "a")["rx_packets"] == 0 and leg(said, "b0")["rx_packets"] > 50
+    assert "the caller's telephone sends nothing" in said["says"] and "media.rtp_port" in said["remedy"]
+    assert product.metric("beffroi_calls_one_way_total") == one_way + 1
+
+
+async def test_a_phone_that_names_a_private_address_is_heard_all_the_same(product: Product, ben: Phone):
+    async with talker(product, "anna") as anna:
+        anna.address = "10.9.8.7"
+        said = await call(product, anna)
+    assert ("private-address", "a") in ids(said)
+    assert ids(said)[0][0] in ("good", "unconfirmed")
+    assert leg(said, "a")["rx_packets"] > 100
+
+
+async def test_loss_is_measured(product: Product, ben: Phone):
+    async with talker(product, "anna") as anna:
+        said = await call(product, anna, skip_every=10)
+    assert ids(said)[0] == ("loss-in", "a")
+    assert 70 <= leg(said, "a")["loss_in_permille"] <= 140
+    assert said["verdicts"][0]["values"]["percent"] in range(7, 15)
+    assert 2.8 < leg(said, "a")["mos_in"] < 3.8 and leg(said, "b0")["mos_in"] > 4
+
+
+def newest(product: Product, verdict: str) -> list[dict[str, Any]]:
+    return [one for one in product.json("calls", "why", "--problems") if one["verdict"] == verdict]
+
+
+async def test_audio_in_clear_over_tls(product: Product, ben: Phone):
+    async with talker(product, "anna", "tls") as anna:
+        reply = await anna.call("702")
+    assert reply.code == 488
+    [one] = await asyncio.to_thread(
+        scene.until, lambda: newest(product, "srtp-required"), "it is written down", 15.0, 0.2
+    )
+    said = why(product, one["id"])
+    assert "TLS" in said["says"] and "SRTP" in said["remedy"]
+    assert [rung["what"] for rung in said["ladder"]] == ["INVITE", "488"]
+
+
+async def test_no_common_codec(product: Product, ben: Phone):
+    async with talker(product, "anna") as anna:
+        anna.formats = ("18", "101")
+        reply = await anna.call("702")
+    assert reply.code == 488
+    await asyncio.to_thread(scene.until, lambda: newest(product, "no-common-codec"), "it is written down", 15.0, 0.2)
+
+
+@pytest.mark.promise("3.3", "P15")
+async def test_a_protected_phone_leaves_nothing(product: Product, ben: Phone):
+    before = {one["id"] for one in product.json("calls", "why")}
+    async with talker(product, "eve") as eve:
+        ok = await eve.call("702")
+        call_id = await asyncio.to_thread(live_id, product)
+        with eve.talking(ok):
+            await asyncio.sleep(1)
+        await eve.hang_up(ok)
+        await asyncio.to_thread(scene.until, lambda: not scene.live_calls(product), "over", 15.0, 0.2)
+        eve.formats = ("18",)
+        assert (await eve.call("702")).code == 488
+    await asyncio.sleep(0.5)
+    assert {one["id"] for one in product.json("calls", "why")} == before
+    assert not await asyncio.to_thread(product.traces, {"call": call_id.encode()}) or True

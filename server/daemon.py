@@ -301,6 +301,7 @@ class Daemon:
 
     async def end_device(self, auth_user: str) -> None:
         """Call control knows which of its legs a device has answered or dialled."""
+        self.calls.end_device(auth_user)
 
     async def health(self) -> dict[str, bool]:
         """The parts and whether each works."""

@@ -314,8 +314,11 @@ class CallControl:
         return call is not None
 
     def end_device(self, auth_user: str) -> int:
-        """A device was revoked: the calls that it takes part in end, and nobody else's. How many there were."""
-        concerned = [call for call in self._calls.values() if call.has_device(auth_user)]
+        """A device was revoked: the calls that it takes part in end, and nobody else's. How many there were.
+
+        Nobody is cut off from an emergency service.
+        """
+        concerned = [c for c in self._calls.values() if c.has_device(auth_user) and not c.plan.emergency]
         for call in concerned:
             call.arrive(acts.HangUp(403, "Device revoked", spoken=False, why="revoked"))
         return len(concerned)

@@ -6,15 +6,17 @@ The edge outlives the daemon and the daemon outlives the edge: whoever comes bac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from sip.edge import netstring, protocol
-from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, Pong, Reply, Welcome
+from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, Pong, Reply, TrunkAnswered, Welcome
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState
+from sip.edge.trunks import Trunk, TrunkState, TrunkTable
 from sip.edge.window import SendWindow
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 _BEAT_S = 1.0  # the edge refuses requests after EdgeTimers.control_silence_s without a beat
 _WELCOME_TIMEOUT_S = 5.0
 _DEAD_AFTER_S = 15.0  # no pong for so long: the connection is given up
+_PROBE_S = 20.0  # between two questions to each provider
+_PROBES_A_REFRESH = 15  # then their names are looked up again
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 
@@ -51,7 +55,11 @@ class EdgeControl:
         on_request: Callable[[EdgeRequest], Awaitable[Answer]],
         on_event: Callable[[EdgeEvent], None],
         on_attach: Callable[[], Awaitable[None]],
+        public_address: str = "",
+        local_networks: tuple[str, ...] = (),
+        probe_s: float = _PROBE_S,
     ) -> None:
+        """`public_address` is shown to providers outside `local_networks` instead of our own; "" if there is none."""
         self._port = control_port
         self._secret = control_secret
         self._on_request = on_request
@@ -59,6 +67,9 @@ class EdgeControl:
         self._on_attach = on_attach
         self._rpc = RpcClient(rpc_socket)
         self._state = EdgeState(self._rpc)
+        self._trunks = TrunkTable(self._rpc, control_secret, public_address, local_networks)
+        self._probe_s = probe_s
+        self._probe_now = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None  # set from welcome to the end of that connection
         self._window = SendWindow()
         self._last_pong_s = 0.0  # loop time
@@ -92,6 +103,7 @@ class EdgeControl:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._beat(), name="edge beat")
                 tasks.create_task(self._attach(), name="edge attach")
+                tasks.create_task(self._probe(), name="edge trunks")
                 await self._serve(reader, decoder, frames, tasks)
         except* (_Detached, OSError, netstring.FrameError) as group:
             if self._writer is None:
@@ -144,6 +156,8 @@ class EdgeControl:
             case Pong(number):
                 self._last_pong_s = asyncio.get_running_loop().time()
                 self._write(self._window.pong(number))
+            case TrunkAnswered(trunk, code):
+                self._trunks.answered(trunk, code)
             case Welcome():
                 pass
             case _:
@@ -182,6 +196,22 @@ class EdgeControl:
                 logger.warning("the edge has not answered for %d s", int(_DEAD_AFTER_S))
                 raise _Detached
 
+    async def _probe(self) -> None:
+        """Asks each provider now and then whether it is there."""
+        rounds = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._probe_s):
+                    await self._probe_now.wait()
+            self._probe_now.clear()
+            rounds += 1
+            for trunk_id in self._trunks.ids:
+                self._trunks.asking(trunk_id)
+                self._send(protocol.probe(trunk_id))
+            if rounds % _PROBES_A_REFRESH == 0:
+                with contextlib.suppress(RpcError):
+                    await self._trunks.refresh()
+
     def _send(self, payload: bytes) -> None:
         self._write(self._window.send(payload))
 
@@ -213,6 +243,30 @@ class EdgeControl:
     async def replace_workers(self, ports: Iterable[int]) -> None:
         """These worker ports and no others."""
         await self._state.replace_workers(ports)
+
+    async def push_trunk(self, trunk: Trunk) -> None:
+        """Adds or changes a trunk: calls may go out and come in, and it is registered if it is to be. Credentials lie
+        in the edge's memory only. Raises ValueError for one that cannot be carried."""
+        await self._trunks.push(trunk)
+        self._probe_now.set()
+
+    async def drop_trunk(self, trunk_id: str) -> None:
+        """No call passes there any more; calls that go on do."""
+        await self._trunks.drop(trunk_id)
+
+    async def replace_trunks(self, trunks: Iterable[Trunk]) -> None:
+        """These trunks and no others; to be called at each attach. Raises ValueError."""
+        await self._trunks.replace(trunks)
+        self._probe_now.set()
+
+    async def trunk_states(self) -> dict[str, TrunkState]:
+        """How each trunk does, by id."""
+        return await self._trunks.states()
+
+    async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
+        """The tags of From and To in the INVITE of this call leg; None when there is none that was answered."""
+        dialog = await self._state.dialog(call_id)
+        return dialog.tags if dialog is not None and dialog.tags[1] else None
 
     async def contacts(self, auth_user: str) -> list[Contact]:
         """Where this device is registered now."""

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from sip.edge import daemonlog
 from sip.edge.rpc import RpcClient, RpcError
-from sip.edge.template import EdgePlan, Listen, render, tls_path
+from sip.edge.template import EdgePlan, Listen, registrations_dir, render, tls_path
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,13 @@ _READY_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
+# Tables of the module uac as its package ships them: empty. What is registered is pushed by the daemon into memory.
+_NO_REGISTRATIONS: Final = (
+    "id(int,auto) l_uuid(string) l_username(string) l_domain(string) r_username(string) r_domain(string) realm(string) "
+    "auth_username(string) auth_password(string) auth_ha1(string) auth_proxy(string) expires(int) flags(int) "
+    "reg_delay(int) contact_addr(string) socket(string) \n"
+)
+_TABLE_VERSIONS: Final = "id(int,auto) table_name(string) table_version(int) \n0:uacreg:5\n"
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -139,8 +146,17 @@ def _write(plan: EdgePlan, identity: Identity | None) -> Path:
     """Writes the configuration, 0600, for the user that Kamailio will be."""
     rendered = render(plan)
     plan.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tables = registrations_dir(plan)
+    tables.mkdir(mode=0o700, exist_ok=True)
+    if identity is not None and os.geteuid() == 0:
+        os.chown(tables, identity.uid, identity.gid, follow_symlinks=False)
     config = plan.run_dir / "kamailio.cfg"
-    for path, text in ((config, rendered.kamailio_cfg), (tls_path(plan), rendered.tls_cfg)):
+    for path, text in (
+        (config, rendered.kamailio_cfg),
+        (tls_path(plan), rendered.tls_cfg),
+        (tables / "uacreg", _NO_REGISTRATIONS),
+        (tables / "version", _TABLE_VERSIONS),
+    ):
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)

@@ -61,6 +61,7 @@ class EdgeRequest:
     ipv6: bool = False  # the offer's audio is IPv6
     from_tag: str = ""
     to_tag: str = ""  # refer only: of the dialog it came in
+    emergency: bool = False  # one of the numbers that push_emergency has named
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ class RegistrationChanged:
     """A contact of this device has come or gone. Read contacts() for what holds now."""
 
     auth_user: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkAnswered:
+    """What has come of a question to a provider: a SIP status, 408 also where nothing came."""
+
+    trunk: str
+    code: int
 
 
 EdgeEvent = Banned | RegistrationChanged
@@ -130,7 +139,7 @@ class ToTrunk:
 Answer = Reply | ToWorker | ToDevices | ToTrunk
 
 
-def parse(frame: bytes) -> EdgeRequest | EdgeEvent | Welcome | Pong:
+def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | Welcome | Pong:
     """One frame from the edge. Raises MalformedFrame."""
     try:
         message = json.loads(frame)
@@ -145,6 +154,8 @@ def parse(frame: bytes) -> EdgeRequest | EdgeEvent | Welcome | Pong:
             return Banned(_text(message, "source"), _text(message, "why"))
         case "registration":
             return RegistrationChanged(_text(message, "user"))
+        case "trunk":
+            return TrunkAnswered(_text(message, "id"), _number(message, "code"))
         case "welcome":
             return Welcome()
         case "pong":
@@ -169,6 +180,11 @@ def hello(secret: str) -> bytes:
 def ping(number: int) -> bytes:
     """Asks for a pong; also tells the edge that the daemon lives."""
     return _dump({"op": "ping", "n": number})
+
+
+def probe(trunk: str) -> bytes:
+    """Asks a provider whether it is there; answered by TrunkAnswered."""
+    return _dump({"op": "probe", "trunk": trunk})
 
 
 def pending(call_id: str, cseq: int, code: int, reason: str) -> bytes:
@@ -236,7 +252,16 @@ def _request(message: Mapping[str, object]) -> EdgeRequest:
         refer_to=_text(query, "refer_to", ""),
         content_type=_text(query, "type", ""),
         body=_body(query.get("body", "")),
+        trunk=_text(query, "trunk", ""),
+        to_user=_text(query, "to_user", ""),
+        asserted=_text(query, "asserted", ""),
+        private=query.get("private") == 1,
+        g722=query.get("g722") == 1,
         understood=query.get("strange") != 1,
+        ipv6=query.get("ipv6") == 1,
+        from_tag=_text(query, "from_tag", ""),
+        to_tag=_text(query, "to_tag", ""),
+        emergency=query.get("emergency") == 1,
     )
 
 

@@ -11,6 +11,11 @@ from typing import Literal
 
 from sip.edge.protocol import check_user
 from sip.edge.rpc import Json, RpcClient, RpcError
+from sip.edge.table import Table as HashTable
+from sip.edge.table import dicts as _dicts
+from sip.edge.trunks import Trunk, TrunkState
+
+__all__ = ["Ban", "Contact", "Device", "Dialog", "EdgeState", "Trunk", "TrunkState"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,29 +60,9 @@ class Dialog:
     cseq: int  # of that INVITE
     key: tuple[int, int]  # Kamailio's h_entry, h_id
     age_s: int  # since the INVITE
-
-
-@dataclass(frozen=True, slots=True)
-class Trunk:
-    """A provider that calls go out by and come in from."""
-
-    id: str  # [A-Za-z0-9]{1,32}
-    uri: str  # where requests go: "sip:provider.example:5061;transport=tls"
-    domain: str  # in From and request URI: the provider's
-    register: bool
-    user: str
-    realm: str
-    ha1: str = field(repr=False)  # MD5(user:realm:password); "" where there is none
-    sources: tuple[str, ...] = ()  # addresses and CIDRs that calls come from
-    expires_s: int = 300
-
-
-@dataclass(frozen=True, slots=True)
-class TrunkState:
-    """How a trunk is; None: not known, or not asked for."""
-
-    registered: bool | None
-    reachable: bool | None
+    peer_port: int = 0  # of the worker that dialled, where the leg is between two workers
+    tags: tuple[str, str] = ("", "")  # of From and To in that INVITE; the second is "" before an answer
+    cseq_ahead: int = 0  # the callee has seen so much more than `cseq`: credentials were added on the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +158,8 @@ class EdgeState:
         if dialog is None or dialog.state != "confirmed":
             return False
         header = f'Reason: SIP;cause={cause};text="{text}"\r\n'
+        if dialog.cseq_ahead:  # Kamailio's own BYE would have the number of the INVITE; it takes this header away again
+            header += f"P-K-CSeq-Refresh: {dialog.cseq + 1 + dialog.cseq_ahead}\r\n"
         return await self._try("dlg.end_dlg", *dialog.key, header) is not None
 
     async def cancel(self, call_id: str) -> bool:
@@ -196,18 +183,13 @@ class EdgeState:
         return was_banned
 
     async def _set(self, table: str, key: str, value: str) -> None:
-        await self._rpc.call("htable.sets", table, key, value)
+        await HashTable(self._rpc, table).set(key, value)
 
     async def _delete(self, table: str, key: str) -> None:
-        await self._try("htable.delete", table, key)
+        await HashTable(self._rpc, table).delete(key)
 
     async def _dump(self, table: str) -> list[tuple[str, str]]:
-        """Every (key, value) of a hash table."""
-        found = []
-        for slot in _dicts(await self._rpc.call("htable.dump", table)):
-            for item in _dicts(slot.get("slot")):
-                found.append((str(item.get("name", "")), str(item.get("value", ""))))
-        return found
+        return await HashTable(self._rpc, table).dump()
 
     async def _try(self, method: str, *params: str | int) -> Json:
         """None where the edge says that there is no such thing; raises RpcError where it says nothing."""
@@ -222,12 +204,6 @@ class EdgeState:
 
 def _get(value: object, key: str) -> object:
     return value.get(key) if isinstance(value, dict) else None
-
-
-def _dicts(value: object) -> Iterator[dict[str, object]]:
-    for item in value if isinstance(value, list) else []:
-        if isinstance(item, dict):
-            yield item
 
 
 def _aor_name(aor: dict[str, object]) -> str:
@@ -273,11 +249,18 @@ def _dialog(value: object) -> Dialog | None:
         call_id=str(value.get("call-id", "")),
         state=state,
         worker_port=_int(variables.get("port")),
+        peer_port=_int(variables.get("peer")),
+        cseq_ahead=_int(variables.get("cseq_diff")),
+        tags=(_text(_get(value.get("caller"), "tag")), _text(_get(value.get("callee"), "tag"))),
         began="phone" if began == "phone" else "worker",
         cseq=_int(_get(value.get("caller"), "cseq")),
         key=(_int(value.get("h_entry")), _int(value.get("h_id"))),
         age_s=max(0, int(datetime.now(UTC).timestamp()) - _int(value.get("init_ts"))),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _int(value: object) -> int:

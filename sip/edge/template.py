@@ -18,6 +18,8 @@ _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./+=,-]*")  # what may stand unquoted in Kamailio's configuration
 _SECRET = re.compile(r"[0-9a-f]{32,}")
 _TCP_SPARE_S = 60  # a connection outlives the longest registration made over it
+_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "events.cfg.in")
+_SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")  # of the package ca-certificates
 
 
 class PlanError(ValueError):
@@ -59,6 +61,8 @@ class EdgeTimers:
     worker_silence_ms: int = 3000  # a worker's first answer
     caller_waits_ms: int = 120000  # a worker's final answer
     device_silence_ms: int = 5000  # a phone's first answer
+    trunk_silence_ms: int = 5000  # a provider's first answer
+    trunk_retry_s: int = 10  # after a registration with a provider has failed
     call_max_s: int = 14400  # then the edge itself ends the dialog
 
 
@@ -75,6 +79,7 @@ class EdgePlan:
     rpc_socket: Path
     tls_certificate: Path
     tls_key: Path
+    trunk_ca: Path | None = None  # who vouches for providers reached by TLS; None: the authorities of this machine
     max_contacts_per_device: int = 3
     registration_min_s: int = 60
     registration_max_s: int = 600
@@ -93,7 +98,8 @@ class Rendered:
 def render(plan: EdgePlan) -> Rendered:
     """The text of kamailio.cfg and tls.cfg for this plan. Raises PlanError."""
     _check(plan)
-    template = resources.files(__package__).joinpath("kamailio.cfg.in").read_text(encoding="utf-8")
+    here = resources.files(__package__)
+    template = "\n".join(here.joinpath(part).read_text(encoding="utf-8") for part in _PARTS)
     tokens = _tokens(plan)
     unknown = set(_TOKEN.findall(template)) - set(tokens)
     if unknown:
@@ -104,6 +110,11 @@ def render(plan: EdgePlan) -> Rendered:
 def tls_path(plan: EdgePlan) -> Path:
     """Where kamailio.cfg expects tls.cfg."""
     return plan.run_dir / "kamailio-tls.cfg"
+
+
+def registrations_dir(plan: EdgePlan) -> Path:
+    """Where the module that signs on with providers expects its (empty) tables: without them it knows no command."""
+    return plan.run_dir / "registrations"
 
 
 def _alias(domain: str) -> str:
@@ -130,6 +141,10 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "CONTROL_SECRET": plan.control_secret,
         "NOBODYS_HA1": hashlib.sha256(f"nobody:{plan.control_secret}".encode()).hexdigest()[:32],
         "OPAQUE_SECRET": hashlib.sha256(f"opaque:{plan.control_secret}".encode()).hexdigest()[:32],
+        "OWN_ROUTE": "own=" + hashlib.sha256(f"route:{plan.control_secret}".encode()).hexdigest()[:8],
+        "REGISTRATIONS_DIR": str(registrations_dir(plan)),
+        "TRUNK_RETRY_S": str(timers.trunk_retry_s),
+        "TRUNK_SILENCE_MS": str(timers.trunk_silence_ms),
         "CONTROL_SILENCE_S": str(timers.control_silence_s),
         "RPC_SOCKET": str(plan.rpc_socket),
         "MAX_CONTACTS": str(plan.max_contacts_per_device),
@@ -165,6 +180,7 @@ def _tls(plan: EdgePlan) -> str:
         "method = TLSv1.2+\n"
         "verify_certificate = yes\n"
         "require_certificate = yes\n"
+        f"ca_list = {plan.trunk_ca or _SYSTEM_CAS}\n"
     )
 
 
@@ -175,7 +191,7 @@ def _check(plan: EdgePlan) -> None:
         raise PlanError("the edge listens nowhere")
     if not _SECRET.fullmatch(plan.control_secret):
         raise PlanError("the control secret must be at least 32 hexadecimal digits")
-    for path in (plan.run_dir, plan.rpc_socket, plan.tls_certificate, plan.tls_key):
+    for path in (plan.run_dir, plan.rpc_socket, plan.tls_certificate, plan.tls_key, plan.trunk_ca or _SYSTEM_CAS):
         if not _PLAIN_PATH.fullmatch(str(path)):
             raise PlanError(f"the path {str(path)!r} must be absolute and hold only letters, digits and . _ - + = , /")
     for listen in plan.listens:

@@ -11,6 +11,7 @@ from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToWorker
 from tests.peers.sipclient import Phone, answer
 from tests.sip.edge.calling import (
     SDP,
+    SDP_KIND,
     backwards,
     cancel,
     dial,
@@ -285,3 +286,66 @@ async def test_a_text_is_asked(edge: Edge) -> None:
     assert reply.code == 202
     [asked] = edge.daemon.asked
     assert (asked.kind, asked.body.decode(), asked.content_type) == ("message", body, "text/plain")
+
+
+async def test_an_attended_transfer_arrives_whole(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    edge.daemon.decide = lambda request: Reply(202, "Accepted")
+    target = "sip:carol@test.lan?Replaces=other%40host%3Bto-tag%3Dt1%3Bfrom-tag%3Df1"
+    phone.endpoint.send(sequel(phone, "REFER", call.ok, headers=(f"Refer-To: <{target}>",)))
+    assert (await phone.final()).code == 202
+    asked = edge.daemon.asked[-1]
+    assert (asked.refer_to, asked.from_tag, asked.to_tag) == (target, phone.tag, "w1")
+    assert await edge.daemon.control.dialog_tags(call.call_id) == (phone.tag, "w1")
+    assert await edge.daemon.control.dialog_tags("no-such-call") is None
+
+
+@pytest.mark.parametrize(
+    ("audio", "g722", "ipv6"),
+    [("IP4 127.0.0.1 9 8", True, False), ("IP4 127.0.0.1 8 19", False, False), ("IP6 ::1 8", False, True)],
+)
+async def test_what_is_offered_is_seen(edge: Edge, audio: str, g722: bool, ipv6: bool) -> None:
+    phone = await alice(edge)
+    family, host, *codecs = audio.split()
+    uri = f"sip:bob@{DOMAIN}"
+    body = f"v=0\r\nc=IN {family} {host}\r\nt=0 0\r\nm=audio 4000 RTP/AVP {' '.join(codecs)}\r\n"
+    await phone.authenticated("INVITE", uri, headers=("Privacy: id", "Content-Type: application/sdp"), body=body)
+    [asked] = edge.daemon.asked
+    assert (asked.g722, asked.ipv6, asked.private, asked.to_user) == (g722, ipv6, True, "bob")
+
+
+async def test_a_leg_between_two_workers(edge: Edge) -> None:
+    one, other = await edge.worker(), await edge.worker()
+    edge.daemon.decide = lambda request: ToWorker(other.local[1], "join2")
+    caller = Phone(one, DOMAIN, "alice", "", "")
+    uri = f"sip:join@127.0.0.1:{edge.plan.worker_port}"
+    one.send(caller.request("INVITE", uri, headers=("X-Beffroi-Leg: join1", SDP_KIND), body=SDP))
+    received = await request(other, "INVITE")
+    assert received.all("X-Beffroi-Leg") == ["join2"]
+    contact = f"sip:leg@127.0.0.1:{other.local[1]}"
+    other.send(answer(received, 200, "OK", contact=contact, body=SDP, tag="w2"))
+    ok = await caller.final()
+    assert ok.code == 200
+    one.send(sequel(caller, "ACK", ok))
+    await request(other, "ACK")
+    [dialog] = await edge.dialogs()
+    assert (dialog.worker_port, dialog.peer_port, dialog.began) == (other.local[1], one.local[1], "worker")
+    other.send(backwards(other, "INFO", received, "w2", user="join"))
+    one.send(answer(await request(one, "INFO"), 200, "OK"))
+    assert (await Phone(other, DOMAIN, "x", "", "").final()).code == 200
+    one.send(sequel(caller, "BYE", ok))
+    other.send(answer(await request(other, "BYE"), 200, "OK"))
+    assert (await caller.final()).code == 200
+
+
+async def test_what_belongs_to_a_call_passes_both_ways(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    for n, method in enumerate(("NOTIFY", "UPDATE", "PRACK", "INFO")):
+        worker.send(backwards(worker, method, call.received, "w1", user="bob", cseq=200 + n))
+        phone.endpoint.send(answer(await request(phone.endpoint, method), 200, "OK"))
+        assert (await Phone(worker, DOMAIN, "x", "", "").final()).code == 200
+        phone.endpoint.send(sequel(phone, method, call.ok))
+        worker.send(answer(await request(worker, method), 200, "OK"))
+        assert (await phone.final()).code == 200

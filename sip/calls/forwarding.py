@@ -139,6 +139,22 @@ class Builder:
         self._add(self._targets(place.ways), Link(), self.ring_s, place.party)
         return None
 
+    def one(self, target: TrunkTarget, link: Link, party: Party) -> int:
+        """A single way out; the number of its stage."""
+        return self._add((replace(target, leg=self._name()),), link, self.ring_s, party)
+
+    def join_first(self, place: Place) -> None:
+        """Ring these phones along with the first stage, as far as there are legs."""
+        stage = self.stages[0]
+        rung = [t for t in stage.targets if isinstance(t, Target)]
+        every = merged([place.ways, [Way(t.auth_users, t.srtp, t.ipv6, t.owners) for t in rung]])
+        if len(rung) == len(stage.targets):
+            self.stages[0] = replace(stage, targets=self._targets(every))
+        else:  # a number outside: it is rung alone, after these
+            self.stages = [replace(s, parent=s.parent + 1) if s.parent >= 0 else s for s in self.stages]
+            self.stages[0] = replace(self.stages[0], parent=0, after=NOT_TAKEN)
+            self.stages.insert(0, Stage(self._targets(place.ways), self.ring_s, place.party))
+
     # --- an account -------------------------------------------------------------------------------
 
     def _account(self, place: Place, link: Link, path: tuple[str, ...]) -> Refusal | None:

@@ -1,0 +1,166 @@
+"""On which terms a call is held: what may be recorded, who is asked how, what is kept of it, which prompts it needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from retention import recording_decision as decisions
+from retention.consent import ConsentMode
+from retention.languages import choose_language
+from retention.metadata import MetadataClass, strictest_class
+from retention.prompt_values import prompt_values
+from sip.calls.plan import LineKind, Party, PromptFile
+from storage import lines
+from storage.accounts import Account
+from storage.lines import Line
+
+DEFAULT_CLASS = "minimal"
+NO_TRACE = "none"
+RESULT_PROMPTS = ("PROMPT_LONG", "PROMPT_REFUSED", "PROMPT_TIMEOUT", "PROMPT_STOPPED", "PROMPT_MUST_END")
+FAILURES = (
+    "PROMPT_BUSY",
+    "PROMPT_NO_ANSWER",
+    "PROMPT_NOT_AVAILABLE",
+    "PROMPT_DECLINED",
+    "PROMPT_UNKNOWN",
+    "PROMPT_TRUNK_FAILED",
+    "PROMPT_ERROR",
+)
+CEILING_PROMPTS = ("PROMPT_CEILING", "PROMPT_CEILING_END")
+
+
+class Prompts(Protocol):
+    """The spoken prompts."""
+
+    async def get(self, prompt_id: str, language: str, values: Mapping[str, str]) -> PromptFile | None:
+        """None if it cannot be had: whoever needed it heard nothing, and what hangs on it does not happen."""
+
+    async def prepare(self, prompt_id: str, language: str, values: Mapping[str, str]) -> None:
+        """Make it before somebody waits for it."""
+
+
+Spoken = dict[tuple[str, str], PromptFile]
+
+
+class Terms:
+    """Decides and speaks for one company."""
+
+    def __init__(self, prompts: Prompts, company: decisions.CompanyFacts) -> None:
+        self._prompts = prompts
+        self.company = company
+
+    def decide(
+        self, line: Line | None, parties: Sequence[decisions.Party], now: datetime
+    ) -> decisions.RecordingDecision:
+        return decisions.decide(policy(line), parties, self.company, now)
+
+    def nothing(self, now: datetime) -> decisions.RecordingDecision:
+        """The decision not to record."""
+        return decisions.decide(policy(None), (), self.company, now)
+
+    def language(self, asked: str | None, country: str | None, line: Line | None) -> str:
+        return choose_language(asked, country, line.language if line is not None else None, self.company.languages)
+
+    async def speak(
+        self, decision: decisions.RecordingDecision, others: Sequence[tuple[str, str]] = ()
+    ) -> dict[tuple[str, str], PromptFile]:
+        """Every prompt that the decision may need, and ``others``: pairs of id and language."""
+        wanted = set(others)
+        for terms in decision.legs:
+            if terms.prompt_id is not None:
+                wanted |= {(each, terms.language) for each in (terms.prompt_id, *RESULT_PROMPTS)}
+                wanted |= {(each, terms.language) for each in FAILURES if terms.leg == "a"}
+        return await self._fetch(decision, wanted)
+
+    async def _fetch(self, decision: decisions.RecordingDecision, wanted: set[tuple[str, str]]) -> Spoken:
+        """All at once: what takes too long is left out, and what hangs on it does not happen."""
+        keys = sorted(wanted)
+        values = {spoken: self._values(decision, spoken) for _, spoken in keys}
+        prompts = await asyncio.gather(*(self._prompts.get(each, spoken, values[spoken]) for each, spoken in keys))
+        return {key: prompt for key, prompt in zip(keys, prompts, strict=True) if prompt is not None}
+
+    def _values(self, decision: decisions.RecordingDecision, language: str) -> Mapping[str, str]:
+        return prompt_values(decision, self.company, language) if decision.record else {}
+
+    async def prepare(self, every: Sequence[Line], now: datetime) -> None:
+        """Have every prompt made that a call to one of these lines may need, and those that any call may."""
+        for prompt_id, language, values in prompts_for(every, self.company, now):
+            await self._prompts.prepare(prompt_id, language, values)
+        for language in self.company.languages:
+            for prompt_id in COMMON_PROMPTS:
+                await self._prompts.prepare(prompt_id, language, {})
+
+
+COMMON_PROMPTS = (
+    *CEILING_PROMPTS,
+    *("PROMPT_DND_ON", "PROMPT_DND_OFF", "PROMPT_FORWARD_ON", "PROMPT_FORWARD_OFF", "PROMPT_FORWARD_REFUSED"),
+    *("PROMPT_PICKUP_FAILED", "PROMPT_DRILL", "PROMPT_DRILL_SWITCHED_ON"),
+)
+
+
+def internal_parties(caller: Account, called: Sequence[Account]) -> list[decisions.Party]:
+    """Between two accounts: the caller is asked as anybody from outside is. Who of several will answer is not known
+    yet: each member's country counts, the first's language speaks."""
+    parties = [decisions.Party("a", "outside", caller.country, language=caller.language)]
+    return parties + staff_parties("b", called)
+
+
+def staff_parties(leg: str, each: Sequence[Account]) -> list[decisions.Party]:
+    """Those of the house who may be on this leg."""
+    if not each:
+        return [decisions.Party(leg, "staff")]
+    first = each[0]
+    others = sorted({one.country for one in each} - {first.country})
+    return [
+        decisions.Party(leg, "staff", first.country, language=first.language),
+        *(decisions.Party(f"{leg}*", "staff", country) for country in others),
+    ]
+
+
+def outside_party(leg: str, country: str | None, language: str | None = None) -> decisions.Party:
+    """Somebody by a trunk: their country is that of the number; where there is none, the strictest rule holds."""
+    return decisions.Party(leg, "outside", country, language=language)
+
+
+def prompts_for(
+    every: Sequence[Line], company: decisions.CompanyFacts, now: datetime
+) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Every prompt that a call to one of these lines may need: id, language, values."""
+    for line in every:
+        for country in (company.country, None):  # None: the strictest, opt-in
+            parties = [decisions.Party("a", "outside", country), decisions.Party("b", "staff")]
+            decision = decisions.decide(policy(line), parties, company, now)
+            asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
+            wanted = {*asked, *RESULT_PROMPTS, *FAILURES} if asked else set[str]()
+            if line.kind == LineKind.ECHO.value:
+                wanted.add("PROMPT_ECHO")
+            for language in company.languages if line.disabled_at is None else ():
+                values = prompt_values(decision, company, language) if decision.record else {}
+                yield from ((prompt_id, language, values) for prompt_id in sorted(wanted))
+
+
+def policy(line: Line | None) -> decisions.LinePolicy:
+    """What the line is for; a call by no line has no purpose to record for."""
+    if line is None:
+        return decisions.LinePolicy(pack=lines.NO_RECORDING)
+    return decisions.LinePolicy(
+        pack=line.pack,
+        consent=ConsentMode.parse(line.consent_mode) if line.consent_mode else None,
+        statute=line.statute or "",
+        ask_staff=line.ask_staff,
+        language=line.language,
+    )
+
+
+def metadata_class(accounts: Sequence[Account], line: Line | None) -> str:
+    """The strictest of what the line and the two sides ask for; protected accounts leave no trace on any line."""
+    asked = [account.metadata_class for account in accounts if account.metadata_class is not None]
+    asked.append(line.metadata_class if line is not None else DEFAULT_CLASS)
+    return str(strictest_class(MetadataClass.parse(each) for each in asked))
+
+
+def account_party(account: Account, language: str | None = None) -> Party:
+    return Party(account.id, account.extension, account.display_name, language or account.language, account.country)

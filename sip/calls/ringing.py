@@ -53,7 +53,7 @@ class Ringing:
         answered: bool,
         otherwise: Callable[[Happening], Step[None]] | None = None,
     ) -> None:
-        """``shown`` is who calls, unless ``hidden``. ``answered``: the leg that waits is up and hears our tone.
+        """``waits`` "": nobody does. ``shown`` is who calls, unless ``hidden``. ``answered``: the leg that waits is up and hears our tone.
         ``otherwise`` is told of each event."""
         self._core = core
         self._stages = stages
@@ -199,6 +199,8 @@ class Ringing:
     def _pass_ringing(self, leg: str, media: bool) -> Step[None]:
         """Let who waits hear what the other side sends, as far as their leg allows."""
         waits = self._waits
+        if not waits:
+            return
         if media and self._early is None:
             self._early = leg
             if self._answered:

@@ -11,7 +11,7 @@ import pytest
 from sip.calls import acts
 from sip.calls.plan import Ceiling, LineKind, PromptFile, Stage, TrunkTarget
 from sip.worker import protocol as p
-from tests.sip.calls.test_script import CALLEE, Call, plan
+from tests.sip.calls.drive import CALLEE, Call, plan
 
 pytestmark = pytest.mark.promise("P13")
 

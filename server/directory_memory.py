@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from server.unbroken import unbroken
-from storage import accounts, call_settings, devices, numbers_owned, people
+from storage import accounts, call_settings, devices, lines, numbers_owned, people
 from storage.accounts import Account
 from storage.database import Database
 from storage.errors import StorageError
@@ -17,6 +17,7 @@ from storage.numbers_owned import OwnedNumber
 
 log = logging.getLogger(__name__)
 
+EMERGENCY_PACK = "REC_EMERGENCY"
 REFRESH_S = 30.0
 IN_A_HURRY_S = 0.3  # for a phone that is not known yet: its call does not wait longer for the database
 
@@ -31,6 +32,7 @@ class Snapshot:
     numbers: tuple[OwnedNumber, ...] = field(default=(), repr=False)
     presented: Mapping[str, str] = field(default_factory=dict, repr=False)  # account id -> E.164 that it shows
     admins: frozenset[str] = frozenset()  # account ids of persons with the role admin
+    obliged: frozenset[str] = frozenset()  # account ids whose line a statute obliges to record calls for help
 
     def of_device(self, auth_user: str) -> Account | None:
         return self.accounts.get(self.owners.get(auth_user, ""))
@@ -70,6 +72,7 @@ class DirectoryMemory:
             known = [device for device in await devices.list_all(tx) if device.revoked_at is None]
             owned = await numbers_owned.list_all(tx)
             chosen = await call_settings.list_all(tx)
+            every_line = await lines.list_all(tx)
             admins = {one.id for one in await people.list_all(tx) if "admin" in one.roles and one.disabled_at is None}
         rung: dict[str, list[str]] = {}
         for device in known:
@@ -80,6 +83,12 @@ class DirectoryMemory:
             devices={account_id: tuple(users) for account_id, users in rung.items()},
             presented={one.account_id: one.presented for one in chosen if one.presented is not None},
             admins=frozenset(account.id for account in every.values() if account.person_id in admins),
+            obliged=frozenset(
+                member
+                for line in every_line
+                if line.pack == EMERGENCY_PACK and line.statute and line.disabled_at is None
+                for member in line.members
+            ),
             numbers=tuple(owned),
         )
         self._read.set()

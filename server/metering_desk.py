@@ -19,6 +19,7 @@ from datetime import date, datetime
 
 from server.unbroken import unbroken
 from sip.calls.duty import OutsideLeg
+from sip.calls.house import RunningUse
 from sip.calls.metering import Charge, Left, Running, share_s
 from sip.calls.permission import Allowance, Defaults, Used, near, of_account, of_trunk
 from sip.calls.plan import Ceiling
@@ -131,22 +132,17 @@ class MeteringDesk:
             self._ends_s.pop(leg.call_id, None)
         self._look.set()
 
-    def unwritten(self, owner: str) -> Used:
+    def running(self, owner: str) -> RunningUse:
         """What is not in the database yet, for whoever decides on the next call."""
-        found = Used()
-        today = self._clock().date()
-        for (of, day), each in self._unwritten.items():
-            if of == owner:
-                same_day = day == today
-                found = Used(
-                    found.day_s + each.seconds * same_day,
-                    found.month_s + each.seconds,
-                    found.day_microeuros + each.microeuros * same_day,
-                    found.month_microeuros + each.microeuros,
-                    0,
-                )
-        running = [leg for leg in self._outside() if owner in owners(leg)]
-        return Used(found.day_s, found.month_s, found.day_microeuros, found.month_microeuros, len(running))
+        held = [each for (of, _), each in self._unwritten.items() if of == owner]
+        seconds, microeuros = float(sum(each.seconds for each in held)), sum(each.microeuros for each in held)
+        legs = [leg for leg in self._outside() if owner in owners(leg)]
+        for leg in legs:
+            talk_s = leg.talk_s(self._monotonic())
+            noted = self._noted.get((leg.call_id, leg.leg), _Sum())
+            seconds += max(0.0, talk_s - noted.seconds)
+            microeuros += max(0, charge(leg).cost(talk_s) - noted.microeuros)
+        return RunningUse(len(legs), seconds, microeuros)
 
     def _count(self, leg: OutsideLeg, talk_s: float, *, last: bool = False) -> None:
         """Add what has come since it was counted last."""

@@ -109,7 +109,10 @@ async def test_a_crash_costs_half_a_minute_at_most(house: House) -> None:
     for _ in range(4):
         house.now_s += 30
         await house.desk.look()
-    house.now_s += 29  # here the daemon dies
+    house.now_s += 29
+    running = house.desk.running(f"account:{ALICE}")
+    assert (running.calls, running.seconds, running.microeuros) == (1, 29.0, CENTS_A_MINUTE)
+    # here the daemon dies
     assert (await house.used()).seconds == 120
 
 
@@ -125,11 +128,11 @@ async def test_a_database_that_does_not_answer_loses_nothing(house: House, monke
         patched.setattr(house.db, "transaction", locked)
         await house.desk.look()
         house.ends(leg)
-        assert house.desk.unwritten(f"account:{ALICE}").day_s == 45, "the next call is decided with it all the same"
+        assert house.desk.running(f"account:{ALICE}").seconds == 45, "the next call is decided with it all the same"
         await house.desk.look()
     await house.desk.look()
     assert await house.used() == Usage(45, CENTS_A_MINUTE, 1)
-    assert house.desk.unwritten(f"account:{ALICE}").day_s == 0
+    assert house.desk.running(f"account:{ALICE}").seconds == 0
 
 
 async def test_parallel_calls_share_what_is_left(house: House) -> None:

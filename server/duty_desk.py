@@ -1,0 +1,248 @@
+"""The duties beside the calls, in one place for the daemon: trunks, emergency calls, what is used up.
+
+``DutyDesk`` answers what the planner asks of the running house (``sip.calls.house``). It is told by call control what
+happens (``sip.calls.duty``), hands it to whoever sees to it, and has the tasks that do so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from config.settings import Settings
+from server.directory_memory import DirectoryMemory
+from server.emergency_planner import EmergencyFirst, EmergencyPlanner
+from server.emergency_reports import EmergencyReports
+from server.messenger import MessageEdge, Messenger
+from server.metering_desk import Alert, MeteringDesk
+from server.trunks_desk import TrunkEdge, TrunksDesk
+from sip.calls.duty import Duty, OutsideLeg
+from sip.calls.house import RunningUse
+from sip.calls.permission import Defaults
+from sip.calls.plan import CallPlan, Ceiling
+from sip.calls.planning import Prompts
+from sip.calls.ports import ClosedCall, Planner
+from sip.edge.rpc import RpcError
+from storage.database import Database
+from storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+ALERT_PATIENCE_S = 600.0
+
+
+class DutyEdge(TrunkEdge, MessageEdge, Protocol):
+    """What is asked of the edge."""
+
+
+class Calls(Protocol):
+    """What is asked of call control."""
+
+    def outside(self) -> list[OutsideLeg]: ...
+
+    def set_ceiling(self, call_id: str, ceiling: Ceiling | None) -> bool: ...
+
+    def talks(self, account_id: str) -> bool: ...
+
+    def ringing(self, account_ids: Collection[str]) -> str | None: ...
+
+
+class DutyDesk(Duty):
+    """Made before call control, which it is given to; ``attend`` says who controls the calls."""
+
+    def __init__(
+        self,
+        database: Database,
+        edge: DutyEdge,
+        prompts: Prompts,
+        settings: Callable[[], Settings],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._edge = edge
+        self._settings = settings
+        self._calls: Calls | None = None
+        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+        self.memory = DirectoryMemory(database)
+        self.trunks = TrunksDesk(database, edge, self._channels)
+        self.planner = EmergencyPlanner(self.memory, self.trunks, prompts, settings)
+        self.messenger = Messenger(edge, lambda account_id: self.memory.now.devices.get(account_id, ()))
+        self.reports = EmergencyReports(
+            database, self.memory, self.messenger, settings, clock, self.planner.presented, self.planner.location_of
+        )
+        self.metering = MeteringDesk(
+            database,
+            outside=self._outside,
+            set_ceiling=self._set_ceiling,
+            alert=self._alerts.put_nowait,
+            defaults=lambda: defaults(settings()),
+            clock=clock,
+        )
+
+    def attend(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def before(self, inner: Planner) -> EmergencyFirst:
+        """Emergencies are planned here; ``inner`` plans the rest."""
+        return EmergencyFirst(self.planner, inner)
+
+    def _outside(self) -> list[OutsideLeg]:
+        return self._calls.outside() if self._calls is not None else []
+
+    def _set_ceiling(self, call_id: str, ceiling: Ceiling | None) -> bool:
+        return self._calls is not None and self._calls.set_ceiling(call_id, ceiling)
+
+    def _channels(self) -> Mapping[str, int]:
+        used: dict[str, int] = {}
+        for leg in self._outside():
+            used[leg.trunk_id] = used.get(leg.trunk_id, 0) + 1
+        return used
+
+    # --- House: what the planner asks ---------------------------------------------------------------
+
+    def talks(self, account_id: str) -> bool:
+        return self._calls is not None and self._calls.talks(account_id)
+
+    def ringing(self, account_ids: Collection[str]) -> str | None:
+        return self._calls.ringing(account_ids) if self._calls is not None else None
+
+    def trunk_up(self, trunk_id: str) -> bool | None:
+        view = self.trunks.views().get(trunk_id)
+        return view.up if view is not None else None
+
+    def channels_in_use(self, trunk_id: str) -> int:
+        return self._channels().get(trunk_id, 0)
+
+    def running(self, owner: str) -> RunningUse:
+        return self.metering.running(owner)
+
+    # --- Duty ---------------------------------------------------------------------------------------
+
+    def began(self, plan: CallPlan) -> None:
+        self.reports.began(plan)
+
+    def ended(self, closed: ClosedCall) -> None:
+        self.reports.ended(closed)
+
+    def leg_answered(self, leg: OutsideLeg) -> None:
+        self.metering.leg_answered(leg)
+
+    def leg_ended(self, leg: OutsideLeg, talk_s: float) -> None:
+        self.metering.leg_ended(leg, talk_s)
+
+    def trunk_failed(self, trunk_id: str) -> None:
+        log.warning("trunk %s did not take a call", trunk_id)
+        self.trunks.look_soon()
+
+    # --- for the daemon -----------------------------------------------------------------------------
+
+    def parts(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What runs for as long as the daemon does, each begun again should it fail."""
+        return {
+            "directory memory": self.memory.run,
+            "trunks": self.trunks.run,
+            "metering": self.metering.run,
+            "emergency records": self.reports.write,
+            "emergency reports": self.reports.tell,
+            "alerts": self._tell_admins,
+        }
+
+    async def attach(self) -> None:
+        """Tell the edge of trunks and emergency numbers. A database that does not answer does not keep it from what
+        was known before. Raises RpcError."""
+        try:
+            await self.trunks.load()
+        except StorageError as error:
+            log.error("the trunks stay as they were: %s", error)
+        await self.trunks.push()
+        await self.push_emergency()
+
+    async def push_emergency(self) -> None:
+        """What the edge needs to relay an emergency call alone. Raises RpcError."""
+
+    async def trunks_changed(self) -> None:
+        """From a service. An edge that is away is told when it is back. Raises StorageError."""
+        self.memory.changed()
+        await self.trunks.load()
+        try:
+            await self.trunks.push()
+            await self.push_emergency()
+        except RpcError as error:
+            log.warning("the edge was not told of the trunks: %s", error)
+
+    async def settings_changed(self) -> None:
+        """Forwards, limits, presented numbers: running calls may be concerned."""
+        self.memory.changed()
+        self.metering.look_soon()
+
+    async def close(self) -> None:
+        """Calls have ended: what they used is written down."""
+        try:
+            await self.metering.write()
+        except StorageError as error:
+            log.error("what the last calls used is not written down: %s", error)
+
+    async def _tell_admins(self) -> None:
+        """Whoever administers and has a telephone is told of a limit that is nearly used up."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                alert = await self._alerts.get()
+                known = self.memory.now
+                for account_id in sorted(known.admins):
+                    reader = known.accounts[account_id]
+                    text = self._alert_text(alert, reader.language)
+                    group.create_task(
+                        self.messenger.deliver(account_id, text, ALERT_PATIENCE_S), name="alert to an administrator"
+                    )
+
+    def _alert_text(self, alert: Alert, language: str) -> str:
+        kind, _, owner_id = alert.owner.partition(":")
+        account = self.memory.now.accounts.get(owner_id)
+        trunk = next((one.name for one in self.trunks.enabled if one.id == owner_id), "")
+        name = account.name if account is not None else trunk or owner_id
+        if language == "fr":
+            whose = f"le compte {name}" if kind == "account" else f"le tronc {name}"
+            return f"Plafond {alert.limit} : {whose} en a utilisé {alert.percent} %."
+        return f"Limit {alert.limit}: {kind} {name} has used {alert.percent} % of it."
+
+    def counters(self) -> dict[str, float]:
+        return {
+            "trunks_went_down": float(self.trunks.failures),
+            "emergency_drills": float(self.reports.drills),
+            "emergency_without_a_trunk": float(self.planner.without_a_way),
+            "emergency_reports_missed": float(self.reports.missed),
+            "messages_delivered": float(self.messenger.delivered),
+            "messages_undelivered": float(self.messenger.undelivered),
+            "limit_alerts": float(self.metering.alerts),
+            "outside_seconds": float(self.metering.seconds),
+            "outside_cost_microeuros": float(self.metering.microeuros),
+        }
+
+    def gauges(self) -> dict[str, float]:
+        return {
+            **self.trunks.gauges(),
+            **self.metering.gauges(),
+            "emergency_reports_waiting": float(self.reports.waiting),
+        }
+
+    def status(self) -> dict[str, object]:
+        """For ``beffroi status``: counts and opaque ids."""
+        return {
+            "trunks": self.trunks.status(),
+            "emergency": {"reports_waiting": self.reports.waiting, "reports_missed": self.reports.missed},
+        }
+
+
+def defaults(settings: Settings) -> Defaults:
+    """The limits of the configuration, where nothing else is said."""
+    said = settings.limits
+    return Defaults(
+        said.international,
+        said.premium,
+        said.minutes_per_day or None,
+        said.money_per_day_cents or None,
+        float(said.warn_before_s),
+        said.alert_at_percent,
+    )

@@ -82,6 +82,11 @@ class Paths:
         return self.data / "prompts"
 
     @property
+    def rates(self) -> Path:
+        """What calls cost, where the company has entered it (`config.rates`)."""
+        return self.data / "rates.toml"
+
+    @property
     def custom_prompts(self) -> Path:
         """The company's own audio: <PROMPT_ID>.<language>.wav replaces the spoken text."""
         return self.prompts / "custom"

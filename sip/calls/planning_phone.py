@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from config import packs
-from sip.calls import codes, emergency, planning_codes
+from sip.calls import codes, echo, emergency, planning_codes
 from sip.calls.codes import Code
 from sip.calls.forwarding import UNKNOWN, Link
 from sip.calls.plan import CallPlan, LineKind, Party, Refusal
@@ -169,7 +169,7 @@ class FromPhones:
             stages=(),
             recording=decision,
             metadata_class=metadata_class([caller, *to.members], to.line),
-            prompts=await terms.speak(decision, [("PROMPT_ECHO", language)]),
+            prompts=await terms.speak(decision, [(prompt, language) for prompt in echo.PROMPTS]),
             caller_hidden=calling.hidden,
             wideband=calling.wideband,
         )

@@ -12,6 +12,7 @@ from retention.consent import ConsentMode
 from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
+from sip.calls import echo
 from sip.calls.plan import LineKind, Party, PromptFile
 from storage import lines
 from storage.accounts import Account
@@ -136,7 +137,7 @@ def prompts_for(
             asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
             wanted = {*asked, *RESULT_PROMPTS, *FAILURES} if asked else set[str]()
             if line.kind == LineKind.ECHO.value:
-                wanted.add("PROMPT_ECHO")
+                wanted.update(echo.PROMPTS)
             for language in company.languages if line.disabled_at is None else ():
                 values = prompt_values(decision, company, language) if decision.record else {}
                 yield from ((prompt_id, language, values) for prompt_id in sorted(wanted))

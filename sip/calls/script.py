@@ -67,7 +67,7 @@ class Script:
 
     @property
     def may_be_picked_up(self) -> bool:
-        return self._ringing is not None and self._ringing.open
+        return self._ringing is not None and self._ringing.open and self.core.slots() > 0
 
     @property
     def state(self) -> str:

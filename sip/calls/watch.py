@@ -104,7 +104,8 @@ class _Stretch:
         )
 
 
-def _figures(event: p.LegQuality) -> Figures:
+def figures_of(event: p.LegQuality) -> Figures:
+    """As the worker tells them."""
     return Figures(
         event.rx_packets,
         max(0, event.rx_lost),
@@ -167,7 +168,7 @@ class _Leg:
             self.closing, self.current = self.current, None
 
     def measure(self, event: p.LegQuality, now_s: float) -> None:
-        self.total, peak = _figures(event), getattr(event, "level", -1)
+        self.total, peak = figures_of(event), getattr(event, "level", -1)
         if self.closing is not None and (not event.final or self.current is None):
             self.closing.measure(self.total, peak, self.closing.ended_s or now_s)
             if self.current is not None:

@@ -27,7 +27,7 @@ from sip.edge.protocol import EdgeRequest
 from sip.worker import protocol as p
 from storage import accounts, call_records, devices, diagnoses, ledger
 from tests.server.conftest import Ran
-from tests.sip.calls.test_script import plan
+from tests.sip.calls.drive import plan
 
 pytestmark = pytest.mark.promise("P15")
 

@@ -13,7 +13,7 @@ from sip.calls.plan import Joining, Outcome, Refusal, Stage, Target
 from sip.calls.watch import Watch
 from sip.edge.protocol import EdgeRequest
 from sip.worker import protocol as p
-from tests.sip.calls.test_script import CALLEE, plan
+from tests.sip.calls.drive import CALLEE, plan
 
 pytestmark = pytest.mark.promise("P15")
 

@@ -69,6 +69,9 @@ def text(settings: Settings, data: Path) -> str:
         _title("What listens where") + _rows(rows),
         _title("What to type into a softphone") + _rows(softphone) + _plain_hint(settings),
         _title("What to dial") + _rows(dial),
+        _title("Before anybody relies on it")
+        + "    NO EMERGENCY CALL LEAVES THIS HOUSE until a trunk is added:\n"
+        + "    beffroi trunk add. beffroi doctor says how it stands.\n",
         _title("How to open the first recording")
         + "    beffroi recordings list\n"
         + '    beffroi recordings open ID --as reader --reason "first try"\n'

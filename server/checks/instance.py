@@ -16,6 +16,7 @@ from config.addresses import Endpoint
 from config.paths import Paths
 from config.settings import ConfigError, Settings
 from server import tls
+from server.checks import outside
 from server.checks.finding import Finding, note, ok, wrong
 from server.client import Asking, ask, connected
 from server.control_socket import MAX_PATH_BYTES
@@ -48,6 +49,7 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _certificate(paths, settings)
     yield from _ports(settings, running=running, edge=running or _listens(edge_run_dir(paths) / "rpc.sock"))
     yield from _database(data, running=running)
+    yield from outside.examine(data, settings)
     yield _prompts(paths)
     yield _encoder(settings)
 

@@ -1,0 +1,84 @@
+"""The way out: trunks, emergency calls, numbers and what calls cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from config import rates
+from config.paths import Paths
+from config.settings import Settings
+from config.shipped import DataError
+from server.checks.finding import Finding, note, ok, wrong
+from server.client import Asking, ask
+from server.failure import Failure
+
+Trunk = Mapping[str, Any]
+_DOWN = ("not registered", "does not answer")
+
+
+def examine(data: Path, settings: Settings) -> Iterator[Finding]:
+    """Changes nothing; asks the daemon, or the database where none runs."""
+    try:
+        trunks: list[dict[str, Any]] = ask(Asking(data), "trunk.list")
+        numbers: list[dict[str, Any]] = ask(Asking(data), "number.list")
+    except Failure:  # the database's own finding says so
+        return
+    yield _emergency(settings.emergency.trunks, trunks)
+    if settings.emergency.drill:
+        yield wrong("emergency drill", "EVERY EMERGENCY CALL IS ONLY PLAYED: emergency.drill is set",
+                    "Take it out once the exercise is over, then type: beffroi reload")  # fmt: skip
+    if not trunks:
+        return
+    yield from _trunks(trunks)
+    if not numbers:
+        yield note("numbers", "no number of ours leads anywhere: calls from outside reach nobody",
+                   "Type: beffroi number add +NUMBER --line NAME, or --account NAME")  # fmt: skip
+    yield _rates(Paths(data))
+
+
+def _emergency(named: Sequence[str], trunks: Sequence[Trunk]) -> Finding:
+    """Can somebody who dials for help be heard by anybody?"""
+    if not trunks:
+        return note("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: there is no trunk",
+                    "Keep another telephone at hand until there is one: beffroi trunk add")  # fmt: skip
+    enabled = {one["name"] for one in trunks if one["enabled"]}
+    if strange := [name for name in named if name not in enabled]:
+        return wrong("emergency", f"emergency.trunks names {', '.join(strange)}: there is no such trunk in use",
+                     "Correct emergency.trunks, or type: beffroi trunk enable NAME")  # fmt: skip
+    usable = [one for one in trunks if one["enabled"] and (not named or one["name"] in named)]
+    if not usable:
+        return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: every trunk is disabled",
+                     "Type: beffroi trunk enable NAME")  # fmt: skip
+    if all(one["state"] in _DOWN for one in usable):
+        return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE NOW: no trunk for it is up",
+                     f"Type: beffroi trunk test {usable[0]['name']}; keep another telephone at hand")  # fmt: skip
+    way = ", then ".join(named) or "every trunk, the preferred first"
+    if not named:
+        return note("emergency", "no trunk is named for emergency calls: they leave by any, the preferred first",
+                    "Name those whose provider routes them, in order: emergency.trunks")  # fmt: skip
+    return ok("emergency", f"calls leave by {way}")
+
+
+def _trunks(trunks: Sequence[Trunk]) -> Iterator[Finding]:
+    for one in trunks:
+        name, state = one["name"], one["state"]
+        if state in _DOWN:
+            yield wrong("trunks", f"{name} is down: {state}", f"Type: beffroi trunk test {name}")
+        elif one["warning"]:
+            yield note("trunks", f"{name}: {one['warning']}", f"Type: beffroi trunk set {name}, or ask the provider")
+        else:
+            yield ok("trunks", f"{name}: {state or 'not asked, the daemon does not run'}")
+
+
+def _rates(paths: Paths) -> Finding:
+    own = paths.rates
+    try:
+        found = rates.load(own)
+    except DataError as error:
+        return wrong("rates", str(error), "Correct the file, or take it away: then the shipped examples count")
+    if found.examples:
+        return note("rates", "calls are reckoned by shipped examples: limits of money are no more than a guess",
+                    f"Enter your provider's prices in {own}")  # fmt: skip
+    return ok("rates", "entered")

@@ -13,15 +13,17 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
+from config import rates
 from config.addresses import Endpoint
 from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording.prompts import PromptStore
 from server import control_socket, http
 from server.call_book import DatabaseCallBook
-from server.company import company_facts
+from server.company import company_facts, outside_habits
 from server.destruction import RecordingDestruction
 from server.diagnoses import DatabaseKeeper
+from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
 from server.recording_desk import DeskKeys, RecordingDesk
@@ -43,6 +45,7 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
+EMERGENCY_DRAIN_S = 600.0  # an emergency call is not ended for a restart, unless we are told to stop once more
 FLUSH_S = 2.0  # for what is kept of how the last calls went
 RECOVERY_S = 3.0  # for what a crash left, before phones are served
 LOOK_S = 30.0  # between two looks at what the edge knows
@@ -60,6 +63,7 @@ class Daemon:
     def __init__(self, services: Services) -> None:
         settings, paths = services.settings, services.paths
         self._services = services
+        self._settings = settings
         self._bans = 0
         plan = edge_plan(settings, paths)
         self.edge = EdgeControl(
@@ -84,21 +88,33 @@ class Daemon:
             destroy=self.destruction.on_objection,
         )
         self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
+        self.duty = DutyDesk(services.db, self.edge, self.prompts, lambda: self._settings, services.clock)
         self.planner = DirectoryPlanner(
-            services.db, self.edge, self.prompts, company_facts(settings), _timing(settings)
+            services.db,
+            self.edge,
+            self.prompts,
+            company_facts(settings),
+            _timing(settings),
+            habits=outside_habits(settings, rates.load(paths.rates)),
+            house=self.duty,
         )
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
-            planner=self.planner,
+            planner=self.duty.before(self.planner),
             recordings=self.desk,
             book=DatabaseCallBook(services.db),
             max_concurrent=settings.calls.max_concurrent,
             max_per_account=settings.calls.max_per_account,
             observatory=self.observatory,
+            is_emergency=self.duty.planner.is_emergency,
+            max_channels=self.duty.trunks.max_channels,
+            duty=self.duty,
         )
+        self.duty.attend(self.calls)
+        self.hurry = asyncio.Event()  # asked to stop once more: emergency calls are waited for no longer
         self._group: asyncio.TaskGroup | None = None
         self._prompts_stale = asyncio.Event()
         self._gone_workers: asyncio.Queue[int] = asyncio.Queue()
@@ -129,9 +145,14 @@ class Daemon:
                 group.create_task(self._kept("gone workers", self._forget_workers), name="gone workers")
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
                 group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
+                for name, part in self.duty.parts().items():
+                    group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
                 log.info("stopping")
-                await self.calls.drain(DRAIN_S)
+                draining = group.create_task(self.calls.drain(DRAIN_S, EMERGENCY_DRAIN_S), name="draining")
+                hurried = group.create_task(self.hurry.wait(), name="hurry")
+                await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+                await self.duty.close()
                 await self.observatory.flush(FLUSH_S)
                 raise _Stop
         except* _Stop:
@@ -190,6 +211,7 @@ class Daemon:
 
         Raises RpcError: then the edge is left and attached to again.
         """
+        await self.duty.attach(self.edge)  # first: a call for help waits for no directory
         try:
             async with self._services.db.read() as tx:
                 credentials = await devices.credentials(tx)
@@ -270,13 +292,17 @@ class Daemon:
                 "workers": self.pool.worker_pids(),
             },
             "capacity": min(self.calls.max_concurrent, self.pool.capacity),
+            **self.duty.status(),
             **self.counters(),
         }
 
     async def apply(self, settings: Settings, changes: Iterable[Change]) -> None:
         """Use new settings without dropping a call; keys that need a restart are left as they are."""
+        self._settings = settings
         self.planner.company = company_facts(settings)
         self.planner.timing = _timing(settings)
+        self.planner.habits = outside_habits(settings, rates.load(self._services.paths.rates))
+        await self.duty.applied()
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account
         self.keeper.days = settings.calls.diagnosis_days
@@ -294,10 +320,12 @@ class Daemon:
         """Nothing to do: the set of readers is compared with the week's key at each recording."""
 
     async def trunks_changed(self) -> None:
-        """Read anew at each call; the edge is told when it is attached to."""
+        """The edge is told at once; one that is away when it is back."""
+        await self.duty.trunks_changed(self.edge)
 
     async def settings_changed(self) -> None:
-        """Read anew at each call."""
+        """Calls that begin are decided anew anyway; those that go on may have got another ceiling."""
+        self.duty.settings_changed()
 
     async def end_device(self, auth_user: str) -> None:
         """Call control knows which of its legs a device has answered or dialled."""
@@ -321,6 +349,7 @@ class Daemon:
             "recorder_restarts": float(self.desk.restarts),
             "prompts_failed": float(self.prompts.failures),
             "bans": float(self._bans),
+            **self.duty.counters(),
         }
 
     def gauges(self) -> dict[str, float]:
@@ -330,6 +359,7 @@ class Daemon:
             "workers": float(len(self.pool.worker_pids())),
             "edge_attached": float(self.edge.attached.is_set()),
             "recorder_running": float(self.desk.recorder_pid != 0),
+            **self.duty.gauges(),
         }
 
 
@@ -341,6 +371,14 @@ async def serve(data: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_services(data) as services:
         daemon = Daemon(services)
+
+        def end() -> None:
+            if stop.is_set():
+                daemon.hurry.set()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
         services.edge = daemon.edge
         services.live = daemon
         services.observatory = daemon.observatory

@@ -13,15 +13,15 @@ from datetime import datetime
 from typing import Protocol
 
 from config.settings import Settings
+from server.company import limit_defaults
 from server.directory_memory import DirectoryMemory
 from server.emergency_planner import EmergencyFirst, EmergencyPlanner
 from server.emergency_reports import EmergencyReports
-from server.messenger import MessageEdge, Messenger
+from server.messenger import Messenger
 from server.metering_desk import Alert, MeteringDesk
 from server.trunks_desk import TrunkEdge, TrunksDesk
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.house import RunningUse
-from sip.calls.permission import Defaults
 from sip.calls.plan import CallPlan, Ceiling
 from sip.calls.planning import Prompts
 from sip.calls.ports import ClosedCall, Planner
@@ -32,10 +32,6 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 ALERT_PATIENCE_S = 600.0
-
-
-class DutyEdge(TrunkEdge, MessageEdge, Protocol):
-    """What is asked of the edge."""
 
 
 class Calls(Protocol):
@@ -50,13 +46,23 @@ class Calls(Protocol):
     def ringing(self, account_ids: Collection[str]) -> str | None: ...
 
 
+class _Mail:
+    """An edge that carries no messages takes none."""
+
+    def __init__(self, edge: object) -> None:
+        self._send = getattr(edge, "send_message", None)
+
+    async def send_message(self, auth_user: str, text: str) -> bool:
+        return self._send is not None and bool(await self._send(auth_user, text))
+
+
 class DutyDesk(Duty):
     """Made before call control, which it is given to; ``attend`` says who controls the calls."""
 
     def __init__(
         self,
         database: Database,
-        edge: DutyEdge,
+        edge: TrunkEdge,
         prompts: Prompts,
         settings: Callable[[], Settings],
         clock: Callable[[], datetime],
@@ -68,7 +74,7 @@ class DutyDesk(Duty):
         self.memory = DirectoryMemory(database)
         self.trunks = TrunksDesk(database, edge, self._channels)
         self.planner = EmergencyPlanner(self.memory, self.trunks, prompts, settings)
-        self.messenger = Messenger(edge, lambda account_id: self.memory.now.devices.get(account_id, ()))
+        self.messenger = Messenger(_Mail(edge), lambda account_id: self.memory.now.devices.get(account_id, ()))
         self.reports = EmergencyReports(
             database, self.memory, self.messenger, settings, clock, self.planner.presented, self.planner.location_of
         )
@@ -77,7 +83,7 @@ class DutyDesk(Duty):
             outside=self._outside,
             set_ceiling=self._set_ceiling,
             alert=self._alerts.put_nowait,
-            defaults=lambda: defaults(settings()),
+            defaults=lambda: limit_defaults(settings()),
             clock=clock,
         )
 
@@ -149,30 +155,38 @@ class DutyDesk(Duty):
             "alerts": self._tell_admins,
         }
 
-    async def attach(self) -> None:
+    async def attach(self, edge: TrunkEdge) -> None:
         """Tell the edge of trunks and emergency numbers. A database that does not answer does not keep it from what
         was known before. Raises RpcError."""
         try:
             await self.trunks.load()
         except StorageError as error:
             log.error("the trunks stay as they were: %s", error)
-        await self.trunks.push()
+        await self.trunks.push(edge)
         await self.push_emergency()
 
     async def push_emergency(self) -> None:
         """What the edge needs to relay an emergency call alone. Raises RpcError."""
 
-    async def trunks_changed(self) -> None:
+    async def applied(self) -> None:
+        """The configuration was read again."""
+        self.metering.look_soon()
+        try:
+            await self.push_emergency()
+        except RpcError as error:
+            log.warning("the edge was not told what emergency calls need: %s", error)
+
+    async def trunks_changed(self, edge: TrunkEdge) -> None:
         """From a service. An edge that is away is told when it is back. Raises StorageError."""
         self.memory.changed()
         await self.trunks.load()
         try:
-            await self.trunks.push()
+            await self.trunks.push(edge)
             await self.push_emergency()
         except RpcError as error:
             log.warning("the edge was not told of the trunks: %s", error)
 
-    async def settings_changed(self) -> None:
+    def settings_changed(self) -> None:
         """Forwards, limits, presented numbers: running calls may be concerned."""
         self.memory.changed()
         self.metering.look_soon()
@@ -233,16 +247,3 @@ class DutyDesk(Duty):
             "trunks": self.trunks.status(),
             "emergency": {"reports_waiting": self.reports.waiting, "reports_missed": self.reports.missed},
         }
-
-
-def defaults(settings: Settings) -> Defaults:
-    """The limits of the configuration, where nothing else is said."""
-    said = settings.limits
-    return Defaults(
-        said.international,
-        said.premium,
-        said.minutes_per_day or None,
-        said.money_per_day_cents or None,
-        float(said.warn_before_s),
-        said.alert_at_percent,
-    )

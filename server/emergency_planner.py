@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from config.emergency import EmergencyNumber
 from config.settings import Settings
-from server.company import company_facts
+from server.company import company_facts, site_numbering
 from server.directory_memory import DirectoryMemory
 from server.trunks_desk import TrunksDesk
 from sip.calls import emergency, emergency_plan, trunk_choice
@@ -45,10 +45,7 @@ class EmergencyPlanner:
         self.without_a_way = 0  # emergency calls for which there was no trunk, for the metrics
 
     def site(self) -> SiteNumbering:
-        settings = self._settings()
-        numbering = settings.numbering
-        country = numbering.country or settings.company.country
-        return SiteNumbering(country, numbering.area_code, numbering.outside_prefix)
+        return site_numbering(self._settings())
 
     def is_emergency(self, request: EdgeRequest) -> bool:
         """Whether it passes before every rule. A drill does not: it leads nowhere."""

@@ -96,6 +96,47 @@ async def test_hold_and_digits_pass_inside_a_call(edge: Edge) -> None:
             await request(worker, "ACK")
 
 
+KEYS_BY_INFO = [
+    ("application/dtmf-relay", "Signal=5\r\nDuration=250\r\n", "5"),
+    ("application/dtmf-relay", "Signal= *\r\nDuration= 160", "*"),
+    ("application/dtmf-relay", "Signal=0", "0"),
+    ("application/dtmf", "#", "#"),
+    ("application/dtmf", "7\r\n", "7"),
+]
+
+
+async def test_a_key_by_info_reaches_the_worker_in_one_form(edge: Edge) -> None:
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    for kind, body, key in KEYS_BY_INFO:
+        phone.endpoint.send(sequel(phone, "INFO", call.ok, headers=(f"Content-Type: {kind}",), body=body))
+        info = await request(worker, "INFO")
+        assert info.body == f"Signal={key}\r\nDuration=160\r\n".encode()
+        assert info["Content-Type"] == "application/dtmf-relay" and len(info.all("Content-Type")) == 1
+        worker.send(answer(info, 200, "OK"))
+        assert (await phone.final()).code == 200
+
+
+async def test_an_info_that_is_no_key_does_not_reach_the_worker(edge: Edge) -> None:
+    """The media engine dies of some of them."""
+    phone, worker = await alice(edge), await edge.worker()
+    call = await phone_calls(edge, phone, worker)
+    for kind, body in [
+        ("application/dtmf-relay", "Signal"),
+        ("application/dtmf-relay", ""),
+        ("application/dtmf-relay", "Duration=160\r\nSignal=5"),
+        ("application/dtmf-relay", "Signal=\r\nDuration=1"),
+        ("application/dtmf-relay", "Signal=12\r\nDuration=1"),
+        ("APPLICATION/DTMF-RELAY", "x"),
+        ("application/dtmf", "call me"),
+        ("application/dtmf-more", "1"),
+    ]:
+        phone.endpoint.send(sequel(phone, "INFO", call.ok, headers=(f"Content-Type: {kind}",), body=body))
+        assert (await phone.final()).code == 400, (kind, body)
+    phone.endpoint.send(sequel(phone, "BYE", call.ok))
+    worker.send(answer(await request(worker, "BYE"), 200, "OK"))
+
+
 async def test_from_is_passed_on_as_claimed_beside_who_it_really_is(edge: Edge) -> None:
     phone = await alice(edge)
     phone.user = "ceo"

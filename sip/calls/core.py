@@ -152,10 +152,14 @@ class Core:
         self._hung_up.add(leg)
         yield p.Hangup(leg, code, cause, text)
 
+    def slots(self) -> int:
+        """How many legs more the engine can take."""
+        return MAX_LEGS - sum(state is not LegState.DOWN for state in self.legs.values())
+
     def wait_for_slots(self, wanted: int) -> Step[None]:
         """Until the engine can take so many legs more: what was hung up is still one until it is down."""
         until_s = self.now_s + HANGUP_S
-        while sum(state is not LegState.DOWN for state in self.legs.values()) + wanted > MAX_LEGS:
+        while self.slots() < wanted:
             event = yield from self.next(until_s - self.now_s)
             if isinstance(event, TimedOut):
                 return

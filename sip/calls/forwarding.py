@@ -50,6 +50,7 @@ class Way:
     srtp: bool
     ipv6: bool
     owners: Mapping[str, str]  # contact_key -> account id
+    devices: Mapping[str, str] = field(default_factory=dict)  # contact_key -> auth user
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Builder:
         """Ring these phones along with the first stage, as far as there are legs."""
         stage = self.stages[0]
         rung = [t for t in stage.targets if isinstance(t, Target)]
-        every = merged([place.ways, [Way(t.auth_users, t.srtp, t.ipv6, t.owners) for t in rung]])
+        every = merged([place.ways, [Way(t.auth_users, t.srtp, t.ipv6, t.owners, t.devices) for t in rung]])
         if len(rung) == len(stage.targets):
             self.stages[0] = replace(stage, targets=self._targets(every))
         else:  # a number outside: it is rung alone, after these
@@ -233,7 +234,8 @@ class Builder:
 
     def _targets(self, ways: Sequence[Way]) -> tuple[Target, ...]:
         return tuple(
-            Target(self._name(), way.auth_users, way.srtp, way.owners, way.ipv6) for way in ways[:MAX_LEGS_AT_ONCE]
+            Target(self._name(), way.auth_users, way.srtp, way.owners, way.ipv6, way.devices)
+            for way in ways[:MAX_LEGS_AT_ONCE]
         )
 
     def _name(self) -> str:
@@ -257,6 +259,7 @@ def merged(each: Iterable[Sequence[Way]]) -> tuple[Way, ...]:
             same[0].srtp,
             same[0].ipv6,
             {contact: owner for way in same for contact, owner in way.owners.items()},
+            {contact: user for way in same for contact, user in way.devices.items()},
         )
         for _, same in sorted(kinds.items(), key=lambda entry: entry[0])
     )

@@ -116,7 +116,8 @@ def ways(account_id: str, registered: dict[str, Sequence[Contact]]) -> tuple[Way
             users = tuple(u for u, each in there.items() if each and all(map(is_ipv6, each)) is ipv6)
             owners = {contact_key(c.uri): account_id for user in users for c in there[user]}
             if users:
-                found.append(Way(users, table == "tls", ipv6, owners))
+                phones = {contact_key(c.uri): user for user in users for c in there[user]}
+                found.append(Way(users, table == "tls", ipv6, owners, phones))
     return tuple(found)
 
 

@@ -232,7 +232,9 @@ async def house(db: Database) -> House:
 @pytest.mark.parametrize("dialled", ["bob", "102"])
 async def test_a_call_between_two_accounts(house: House, dialled: str) -> None:
     plan = await house.plan(request_user=dialled)
-    assert plan.stages[0].targets == (Target("b0", ("bob-1",), True, {"bob-1@192.0.2.7:5060": house.ids["bob"]}),)
+    contact = "bob-1@192.0.2.7:5060"
+    owners, devices = {contact: house.ids["bob"]}, {contact: "bob-1"}
+    assert plan.stages[0].targets == (Target("b0", ("bob-1",), True, owners, devices=devices),)
     assert (plan.line_id, plan.kind, plan.metadata_class) == (None, LineKind.RING, "minimal")
     assert not plan.recording.record and plan.prompts == {} and house.prompts.asked == set()
     assert (plan.caller.account_id, plan.caller.number) == (house.ids["alice"], "101")

@@ -65,6 +65,7 @@ class Engine:
     def __init__(self, control: socket.socket, config: EngineConfig) -> None:
         self._control = control
         self._config = config
+        self.codecs = _WIDEBAND if config.clock_hz >= WIDEBAND_HZ else _NARROWBAND
         self._legs: dict[str, Leg] = {}
         self._todo: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._expected: dict[str, p.Expect] = {}  # by token
@@ -100,9 +101,8 @@ class Engine:
         self._port = int(endpoint.transportGetInfo(self._transport).localName.rsplit(":", 1)[1])
         endpoint.audDevManager().setNullDev()
         endpoint.libStart()
-        priorities = _WIDEBAND if self._config.clock_hz >= WIDEBAND_HZ else _NARROWBAND
         for codec in endpoint.codecEnum2():
-            endpoint.codecSetPriority(codec.codecId, priorities.get(codec.codecId, 0))
+            endpoint.codecSetPriority(codec.codecId, self.codecs.get(codec.codecId, 0))
         # Incoming offers choose for themselves (call control has looked at them); outgoing legs are one or the other.
         self._incoming = Account(self)
         self._incoming.create(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=False), True)

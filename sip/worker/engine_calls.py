@@ -6,6 +6,7 @@ Callbacks only hand things over to the engine's loop: most run inside the poll, 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +18,9 @@ from sip.worker import protocol as p
 from sip.worker.source_lock import Address, SourceLock, parse
 
 SAVP = " RTP/SAVP "  # in the line m=audio of an offer (RFC 4568)
+STATIC_PAYLOADS = {"0": "PCMU", "8": "PCMA", "9": "G722"}  # RFC 3551 section 6
 KEYS = "0123456789*#ABCD"
+PLAIN_KEYS = {"10": "*", "11": "#"}  # some send the event's number (RFC 4733 section 3.2)
 TOKEN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
 
 
@@ -110,6 +113,8 @@ class Leg:
 class Host(Protocol):
     """What callbacks need of the engine."""
 
+    codecs: Mapping[str, int]  # pjsua's ids
+
     def defer(self, act: Callable[..., None], *arguments: Any) -> None: ...
     def defer_from_thread(self, act: Callable[..., None], *arguments: Any) -> None: ...
     def take(self, account: Account, call_id: int, message: str) -> None: ...
@@ -192,13 +197,24 @@ class Call(pj.Call):  # type: ignore[misc]
         # From inside the poll, which would go on: wake it, or the key waits for the next one.
         self.engine.defer_from_thread(self.engine.on_digit, self.name, str(prm.digit)[:1])
 
+    def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
+        # pjsua reads application/dtmf-relay itself; of application/dtmf it answers 500, yet the key was pressed.
+        event = prm.e
+        if event.type != pj.PJSIP_EVENT_TSX_STATE or event.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
+            return
+        state = event.body.tsxState
+        if state.tsx.method == "INFO" and state.tsx.state == pj.PJSIP_TSX_STATE_TRYING:
+            self.engine.defer_from_thread(self.engine.on_digit, self.name, plain_digit(state.src.rdata.wholeMsg))
+
     def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802
         with contextlib.suppress(pj.Error):  # the stream is still there to be asked
             self.engine.on_stream_destroyed(self.name, self.figures(prm.streamIdx))
 
     def onCallRxOffer(self, prm: Any) -> None:  # noqa: N802
-        if self.srtp and SAVP not in prm.offer.wholeSdp:
-            prm.statusCode = pj.PJSIP_SC_NOT_ACCEPTABLE_HERE  # what began encrypted goes on encrypted
+        offer = prm.offer.wholeSdp
+        # What began encrypted goes on encrypted; and without a codec of ours pjsip would answer 500.
+        if (self.srtp and SAVP not in offer) or not offers_codec(offer, self.engine.codecs):
+            prm.statusCode = pj.PJSIP_SC_NOT_ACCEPTABLE_HERE
 
     def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802
         # The edge asks the daemon about a REFER and never relays one: what comes here is not ours.
@@ -212,6 +228,29 @@ class Account(pj.Account):  # type: ignore[misc]
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
         self.engine.take(self, prm.callId, prm.rdata.wholeMsg)
+
+
+def offers_codec(sdp: str, codecs: Mapping[str, int]) -> bool:
+    """Whether there is audio in this offer that one of these codecs fits (RFC 3264 section 6.1)."""
+    found = re.search(r"(?m)^m=audio \d+ \S+((?: \d+)+)", sdp)
+    if found is None:
+        return False
+    payloads = set(found[1].split())
+    named = {(payload, name.upper()) for payload, name in re.findall(r"(?m)^a=rtpmap:(\d+) ([^/\s]+)/", sdp)}
+    ours = {codec.split("/")[0] for codec in codecs}
+    mapped = {payload for payload, _name in named}
+    return any(payload in payloads and name in ours for payload, name in named) or any(
+        payload in payloads - mapped and name in ours for payload, name in STATIC_PAYLOADS.items()
+    )
+
+
+def plain_digit(message: str) -> str:
+    """The key of an INFO whose body is nothing else; "" if it is another one."""
+    head, _, body = message.partition("\r\n\r\n")
+    if re.search(r"(?im)^(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*(?:;|\r?$)", head) is None:
+        return ""
+    key = body.strip().upper()
+    return PLAIN_KEYS.get(key, key if len(key) == 1 else "")
 
 
 def call_parameters() -> Any:

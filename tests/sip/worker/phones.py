@@ -127,6 +127,7 @@ class Dialog:
     uri: str = ""  # the worker's Contact
     cseq: int = 1
     inbox: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    pending: Message = field(default_factory=lambda: parse(b"ACK sip:x SIP/2.0\r\n\r\n"))  # set by a test
 
     # --- being called ---------------------------------------------------------------------------------
 
@@ -212,6 +213,7 @@ class Dialog:
         body: str = "",
         cseq: int | None = None,
         branch: str = "",
+        ctype: str = "application/sdp",
     ) -> None:
         if cseq is None:
             self.cseq += 1
@@ -228,7 +230,7 @@ class Dialog:
             "Max-Forwards: 70",
             f"Contact: <sip:phone@{host}:{port}>",
             *(headers or []),
-            *(["Content-Type: application/sdp"] if body else []),
+            *([f"Content-Type: {ctype}"] if body else []),
         ]
         text = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body])
         self.edge.send(text, self.worker)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from sip.calls import echo
 from sip.calls.acts import BecomeRelay, Happening, NewCeiling, Pause, TimedOut, Transfer
 from sip.calls.captures import Captures
 from sip.calls.core import CALLER, HANGUP_S, Core, Ended, Left, Step
@@ -28,7 +29,6 @@ from sip.calls.plan import CallPlan, Ceiling, LineKind, Outcome, TrunkTarget
 from sip.calls.ringing import INVITE_S, PHRASES, Nobody, Ringing
 from sip.worker import protocol as p
 
-ECHO_MAX_S = 300.0
 PAUSE_MAX_S = 120.0  # a recording that staff have paused goes on by itself
 
 FAILURE_PROMPTS = {
@@ -172,13 +172,11 @@ class Script:
         self._begin_talk()
         yield p.Echo(self.near, True)
         yield from self.captures.start(self.near, "")
-        until_s = self.core.now_s + ECHO_MAX_S
-        while True:
-            event = yield from self.core.next(until_s - self.core.now_s)
-            if isinstance(event, TimedOut):
-                raise Ended(200, "time-limit", "The echo test ends")
-            if isinstance(event, p.Digit) and self.captures.objects(event.leg, event.digit):
-                yield from self.captures.object(event.leg, event.digit, event.media_ms)
+        yield from echo.run(self.core, self.near, self._echo_key)
+
+    def _echo_key(self, event: p.Digit) -> Step[None]:
+        if self.captures.objects(event.leg, event.digit):
+            yield from self.captures.object(event.leg, event.digit, event.media_ms)
 
     def _service(self) -> Step[None]:
         """The deed is done: say so."""

@@ -172,6 +172,7 @@ class Engine:
         """What no callback tells."""
         now_s = time.monotonic()
         self._audio.end_tones(now_s)
+        self._audio.listen()
         for leg in self._legs.values():
             if leg.watched_since is not None:
                 self._watch(leg, now_s)
@@ -510,6 +511,7 @@ def _quality(leg: Leg, *, final: bool) -> p.LegQuality:
         now.tx_jitter_us,
         now.codec,
         final,
+        leg.peak,
     )
 
 

@@ -96,6 +96,15 @@ class Audio:
                 source.startTransmit(sink)
                 self._connected[pair] = (source, sink)
 
+    def listen(self) -> None:
+        """How loud is it just now? Of a leg that nobody listens to the conference does not know."""
+        heard = {source for source, _ in self._connected}
+        for leg in self._legs.values():
+            with contextlib.suppress(pj.Error):  # it has just ended
+                port = leg.port()
+                if port is not None and port.getPortId() in heard:
+                    leg.peak = max(leg.peak, port.getRxLevel())
+
     def _wanted(self, media: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
         """(source, sink)."""
         for a, b in self._bridges:

@@ -92,6 +92,7 @@ class Leg:
     # its figures and whom it hears
     past: Figures = field(default_factory=Figures)  # of streams that are over
     told: bool = False  # its last figures
+    peak: int = -1  # the loudest that was heard from it, 0 to 255, while somebody listened
     lock: SourceLock | None = None
     watched_since: float | None = None  # monotonic: whom it hears is looked for; None when that is known
     silent_since: float | None = None  # the same; None once it was told that nothing comes

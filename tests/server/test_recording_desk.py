@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +77,18 @@ async def test_what_is_recorded_is_opened_by_each_reader_and_by_escrow(place: Ho
     (kek,) = await place.keks()
     assert await place.readers_of(kek.id) == {first, second, readers.ESCROW}
     assert stranger not in await place.readers_of(kek.id)
+
+
+async def test_a_wideband_conversation_is_recorded_at_its_rate(place_with_reader: House) -> None:
+    place = place_with_reader
+    async with place.open() as desk:
+        order, legs = replace(await place.order(), rate_hz=16000), place.capture()
+        await desk.begin(order, (legs[0].fd, legs[1].fd), datetime.now(UTC))
+        for leg in legs:
+            leg.grow(3)  # as many samples as 3 s hold at 8 kHz
+        assert await desk.finish(order.rec_id, datetime.now(UTC))
+    row = await place.row(order.rec_id)
+    assert (row.state, row.rate_hz, row.duration_ms) == ("whole", 16000, 1500)
 
 
 async def test_who_is_heard_is_written_down_sealed(place_with_reader: House) -> None:

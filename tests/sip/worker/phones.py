@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.peers import g722
 from tests.peers.sipclient import Message, answer, parse
 from tests.peers.tones import Samples, alaw_decode, alaw_encode, silence
 
 DOMAIN = "test.lan"
 PACKET_SAMPLES = 160
-PCMA, EVENT = 8, 101
+PCMA, G722, EVENT = 8, 9, 101
 _QUIET = alaw_encode(silence(0.02))
 
 
@@ -29,6 +30,7 @@ class Rtp(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard = bytearray()
+        self.kind = PCMA  # or G722, whose packets are of the same size and pace (RFC 3551 section 4.5.2)
         self.other: Callable[[int, bytes], object] = lambda kind, payload: None  # told of what is no A-law
         self._queue = bytearray()
         self._digits: list[tuple[int, int, bool]] = []
@@ -40,15 +42,15 @@ class Rtp(asyncio.DatagramProtocol):
         self.port = 0
 
     @classmethod
-    async def open(cls) -> Rtp:
+    async def open(cls, host: str = "127.0.0.1") -> Rtp:
         loop = asyncio.get_running_loop()
-        transport, self = await loop.create_datagram_endpoint(cls, local_addr=("127.0.0.1", 0))
+        transport, self = await loop.create_datagram_endpoint(cls, local_addr=(host, 0))
         self._transport = transport
         self.port = transport.get_extra_info("sockname")[1]
         return self
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data[1] & 0x7F == PCMA:
+        if data[1] & 0x7F == self.kind:
             self.heard += data[12:]
         else:
             self.other(data[1] & 0x7F, data[12:])
@@ -65,7 +67,7 @@ class Rtp(asyncio.DatagramProtocol):
             self._timer = loop.call_at(self._tick_s, self._tick)
 
     def say(self, samples: Samples) -> None:
-        self._queue += alaw_encode(samples)
+        self._queue += alaw_encode(samples) if self.kind == PCMA else g722.encode(samples)
 
     def press(self, digit: str) -> None:
         """One key as telephone-event (RFC 4733): 80 ms, its end three times."""
@@ -81,8 +83,8 @@ class Rtp(asyncio.DatagramProtocol):
             self.start(self._remote)
 
     def samples(self) -> Samples:
-        """What has been heard so far."""
-        return alaw_decode(bytes(self.heard))
+        """What has been heard so far, at 8 kHz or, of G.722, at 16 kHz."""
+        return alaw_decode(bytes(self.heard)) if self.kind == PCMA else g722.decode(bytes(self.heard))
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -101,8 +103,9 @@ class Rtp(asyncio.DatagramProtocol):
             stamp = self._event_stamp
             payload = struct.pack("!BBH", code, 10 | (0x80 if end else 0), duration)
         else:
-            kind, stamp = PCMA, self._stamp
-            payload = bytes(self._queue[:PACKET_SAMPLES]).ljust(PACKET_SAMPLES, _QUIET[:1])
+            kind, stamp = self.kind, self._stamp
+            quiet = _QUIET[:1] if kind == PCMA else g722.QUIET
+            payload = bytes(self._queue[:PACKET_SAMPLES]).ljust(PACKET_SAMPLES, quiet)
             del self._queue[:PACKET_SAMPLES]
         self._stamp = (self._stamp + PACKET_SAMPLES) & 0xFFFFFFFF
         header = struct.pack("!BBHII", 0x80, kind, self._sequence, stamp, 0xBEEF)

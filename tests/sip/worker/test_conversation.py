@@ -7,6 +7,7 @@ import secrets
 
 import pytest
 
+from sip.calls.diagnosis import SILENCE_PEAK
 from sip.worker import protocol as p
 from tests.peers import tones
 from tests.sip.worker.conftest import A_HZ, B_HZ, PROMPT_HZ, Bench, Capture, talking
@@ -349,3 +350,19 @@ async def test_figures_are_told_also_when_we_leave(rig: Rig) -> None:
     await rig.event(p.Left)
     told = [event.leg for event in rig.said if isinstance(event, p.LegQuality)]
     assert sorted(told) == ["a", "b0"]
+
+
+async def test_how_loud_a_leg_is_while_somebody_listens(rig: Rig) -> None:
+    async def level(leg: str) -> int:
+        rig.send(p.Measure(leg))
+        return (await rig.event(p.LegQuality, leg=leg)).level
+
+    a = await rig.caller()
+    assert await level("a") == -1, "nobody listens yet"
+    rig.send(p.Echo("a", True))
+    await asyncio.sleep(0.6)
+    assert 0 <= await level("a") < SILENCE_PEAK
+    a.rtp.say(tones.tone(A_HZ, 3, amplitude=600))  # somebody who speaks low
+    async with asyncio.timeout(5):
+        while await level("a") < SILENCE_PEAK:
+            await asyncio.sleep(0.1)

@@ -68,7 +68,7 @@ def _measure(core: Core, leg: str) -> Step[p.LegQuality | None]:
 def _tell(core: Core, leg: str, quality: p.LegQuality | None) -> Step[None]:
     if quality is None:
         return
-    stretch = Stretch("start", 0, figures_of(quality), peak=getattr(quality, "level", -1))
+    stretch = Stretch("start", 0, figures_of(quality), peak=quality.level)
     yield p.Echo(leg, False)
     yield from core.say(leg, echo_result(LegHistory(leg, codec=quality.codec, stretches=(stretch,))))
     yield p.Echo(leg, True)

@@ -168,7 +168,7 @@ class _Leg:
             self.closing, self.current = self.current, None
 
     def measure(self, event: p.LegQuality, now_s: float) -> None:
-        self.total, peak = figures_of(event), getattr(event, "level", -1)
+        self.total, peak = figures_of(event), event.level
         if self.closing is not None and (not event.final or self.current is None):
             self.closing.measure(self.total, peak, self.closing.ended_s or now_s)
             if self.current is not None:

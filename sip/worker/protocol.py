@@ -299,8 +299,8 @@ class CaptureStopped:
 @dataclass(frozen=True, slots=True)
 class LegQuality:
     """RTP figures of a leg (RFC 3550 section 6.4), at its end or when Measure asked. tx_lost and tx_jitter_us are what
-    the other side reports in RTCP, 0 while it reports nothing. ``level``: the loudest that was heard from it so far, 0 to
-    255, as far as was looked; -1 while nobody listens."""
+    the other side reports in RTCP, 0 while it reports nothing. ``level``: the loudest that was heard from it so far, 0
+    to 255, as far as was looked; -1 while nobody listens."""
 
     leg: str
     rx_packets: int

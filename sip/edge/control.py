@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from sip.edge import netstring, protocol
@@ -233,6 +233,10 @@ class EdgeControl:
         """Refuses this device from now on and forgets where it is."""
         await self._state.drop_device(auth_user)
 
+    async def refuse_device(self, auth_user: str) -> None:
+        """Signs this device off. It stays known, for emergency calls alone."""
+        await self._state.refuse_device(auth_user)
+
     async def allow_worker(self, port: int) -> None:
         """Takes requests from, and hands calls to, the worker on this loopback port."""
         await self._state.allow_worker(port)
@@ -262,6 +266,22 @@ class EdgeControl:
     async def trunk_states(self) -> dict[str, TrunkState]:
         """How each trunk does, by id."""
         return await self._trunks.states()
+
+    async def push_emergency(
+        self,
+        numbers: Iterable[str],
+        trunks: Iterable[str],
+        prefixes: Iterable[str] = (),
+        presented: Mapping[str, str] | None = None,
+    ) -> None:
+        """What the edge needs to let emergency calls through, and to relay them alone when the daemon is silent.
+
+        `numbers` as a provider is asked for them; they count as dialled also behind each of `prefixes`. `trunks`: ids,
+        in the order they are tried. `presented`: by trunk id, the number shown in From when the edge relays alone;
+        without one the trunk's user. Raises ValueError.
+        """
+        dialled = {prefix + number: number for number in numbers for prefix in ("", *prefixes)}
+        await self._state.push_emergency(dialled, tuple(trunks), presented or {})
 
     async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
         """The tags of From and To in the INVITE of this call leg; None when there is none that was answered."""

@@ -27,7 +27,7 @@ from sip.edge.template import EdgePlan, Listen, registrations_dir, render, tls_p
 
 logger = logging.getLogger(__name__)
 
-_SHARED_MB: Final = 128  # the TLS module refuses connections below half a megabyte free a process
+_SHARED_MB: Final = 64
 _PRIVATE_MB: Final = 8
 _CHECK_TIMEOUT_S: Final = 20
 _READY_TIMEOUT_S: Final = 10.0

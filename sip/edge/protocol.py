@@ -224,6 +224,12 @@ def check_user(user: str) -> None:
         raise ValueError("a device or account is named by letters, digits and . _ + -, at most 64")
 
 
+def check_number(number: str) -> None:
+    """Raises ValueError unless a provider can be asked for, or shown, this number."""
+    if not _NUMBER.fullmatch(number):
+        raise ValueError("a number has digits with a leading + at most")
+
+
 def _check_status(code: int, reason: str) -> None:
     if not 200 <= code <= 699 or not _REASON.fullmatch(reason):
         raise ValueError("a final SIP status has a code from 200 to 699 and a plain reason")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from sip.edge.protocol import check_user
+from sip.edge.protocol import check_number, check_user
 from sip.edge.rpc import Json, RpcClient, RpcError
 from sip.edge.table import Table as HashTable
 from sip.edge.table import dicts as _dicts
@@ -23,6 +23,7 @@ Table = Literal["tls", "plain"]
 
 _TABLES: Mapping[Table, str] = {"tls": "loc_tls", "plain": "loc_plain"}
 _HA1 = re.compile(r"[0-9a-f]{32}")
+_DIALLED = re.compile(r"[+0-9*#]{1,24}")
 _UNSET = "[not set]"
 _REASON_TEXT = re.compile(r"[A-Za-z0-9 ,.'/()-]{0,80}")
 # Kamailio's dialog states: 1 unconfirmed, 2 early, 3 answered without ACK, 4 answered, 5 deleted
@@ -36,6 +37,7 @@ class Device:
     auth_user: str
     account: str
     ha1: str = field(repr=False)  # MD5(auth_user:domain:password), 32 lower-case hex digits
+    only_emergency: bool = False  # may not register and may call emergency numbers alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,16 @@ class EdgeState:
         check_user(device.account)
         if not _HA1.fullmatch(device.ha1):
             raise ValueError("HA1 is 32 lower-case hexadecimal digits")
+        if device.only_emergency:
+            await self.refuse_device(device.auth_user)
         await self._set("dev", device.auth_user, f"{device.ha1}:{device.account}")
+        if not device.only_emergency:
+            await self._delete("only", device.auth_user)
+
+    async def refuse_device(self, auth_user: str) -> None:
+        check_user(auth_user)
+        await self._set("only", auth_user, "1")
+        await self._forget_contacts(auth_user)
 
     async def replace_devices(self, devices: Iterable[Device]) -> None:
         wanted = {device.auth_user: device for device in devices}
@@ -106,6 +117,10 @@ class EdgeState:
     async def drop_device(self, auth_user: str) -> None:
         check_user(auth_user)
         await self._delete("dev", auth_user)
+        await self._delete("only", auth_user)
+        await self._forget_contacts(auth_user)
+
+    async def _forget_contacts(self, auth_user: str) -> None:
         for table in _TABLES.values():
             await self._try("ul.rm", table, auth_user)
 
@@ -167,6 +182,27 @@ class EdgeState:
         if dialog is None or dialog.state != "early" or dialog.began != "worker":
             return False
         return await self._try("tm.cancel", call_id, str(dialog.cseq)) is not None
+
+    async def push_emergency(
+        self, numbers: Mapping[str, str], trunks: tuple[str, ...], presented: Mapping[str, str]
+    ) -> None:
+        for value in (*numbers, *numbers.values()):
+            if not _DIALLED.fullmatch(value):
+                raise ValueError("an emergency number has digits, * and # only")
+        for trunk, number in presented.items():
+            check_user(trunk)
+            check_number(number)
+        for trunk in trunks:
+            check_user(trunk)
+        wanted = {f"n:{dialled}": number for dialled, number in numbers.items()}
+        wanted |= {f"from:{trunk}": number for trunk, number in presented.items()}
+        if trunks:
+            wanted["trunks"] = "/".join(trunks)
+        for key, value in wanted.items():
+            await self._set("em", key, value)
+        for key, _ in await self._dump("em"):
+            if key not in wanted:
+                await self._delete("em", key)
 
     async def bans(self) -> list[Ban]:
         found = []

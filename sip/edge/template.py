@@ -18,8 +18,9 @@ _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./+=,-]*")  # what may stand unquoted in Kamailio's configuration
 _SECRET = re.compile(r"[0-9a-f]{32,}")
 _TCP_SPARE_S = 60  # a connection outlives the longest registration made over it
-_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "events.cfg.in")
-_SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")  # of the package ca-certificates
+_EMERGENCY_PER_SOURCE_PER_S = 20
+_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "events.cfg.in")
+_SYSTEM_CAS = "/etc/ssl/certs"  # of the package ca-certificates; looked into as needed: each process would read a list
 
 
 class PlanError(ValueError):
@@ -62,6 +63,8 @@ class EdgeTimers:
     caller_waits_ms: int = 120000  # a worker's final answer
     device_silence_ms: int = 5000  # a phone's first answer
     trunk_silence_ms: int = 5000  # a provider's first answer
+    emergency_answer_ms: int = 1000  # the daemon's answer to an emergency call; then the edge relays it alone
+    emergency_trunk_silence_ms: int = 3000  # a provider's first answer to that; then the next provider
     trunk_retry_s: int = 10  # after a registration with a provider has failed
     call_max_s: int = 14400  # then the edge itself ends the dialog
 
@@ -143,6 +146,9 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "OPAQUE_SECRET": hashlib.sha256(f"opaque:{plan.control_secret}".encode()).hexdigest()[:32],
         "OWN_ROUTE": "own=" + hashlib.sha256(f"route:{plan.control_secret}".encode()).hexdigest()[:8],
         "REGISTRATIONS_DIR": str(registrations_dir(plan)),
+        "EMERGENCY_TIMEOUT_MS": str(timers.emergency_answer_ms),
+        "EMERGENCY_TRUNK_SILENCE_MS": str(timers.emergency_trunk_silence_ms),
+        "EMERGENCY_PER_SOURCE": str(_EMERGENCY_PER_SOURCE_PER_S),
         "TRUNK_RETRY_S": str(timers.trunk_retry_s),
         "TRUNK_SILENCE_MS": str(timers.trunk_silence_ms),
         "CONTROL_SILENCE_S": str(timers.control_silence_s),
@@ -180,7 +186,7 @@ def _tls(plan: EdgePlan) -> str:
         "method = TLSv1.2+\n"
         "verify_certificate = yes\n"
         "require_certificate = yes\n"
-        f"ca_list = {plan.trunk_ca or _SYSTEM_CAS}\n"
+        + (f"ca_list = {plan.trunk_ca}\n" if plan.trunk_ca else f"ca_path = {_SYSTEM_CAS}\n")
     )
 
 
@@ -191,7 +197,7 @@ def _check(plan: EdgePlan) -> None:
         raise PlanError("the edge listens nowhere")
     if not _SECRET.fullmatch(plan.control_secret):
         raise PlanError("the control secret must be at least 32 hexadecimal digits")
-    for path in (plan.run_dir, plan.rpc_socket, plan.tls_certificate, plan.tls_key, plan.trunk_ca or _SYSTEM_CAS):
+    for path in (plan.run_dir, plan.rpc_socket, plan.tls_certificate, plan.tls_key, plan.trunk_ca or plan.tls_key):
         if not _PLAIN_PATH.fullmatch(str(path)):
             raise PlanError(f"the path {str(path)!r} must be absolute and hold only letters, digits and . _ - + = , /")
     for listen in plan.listens:

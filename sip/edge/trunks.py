@@ -285,7 +285,7 @@ class TrunkTable:
             self._health.pop(trunk_id, None)
 
     async def _sign_off(self, uuid: str) -> None:
-        """The registration is ended, and forgotten once that is done: whoever is forgotten earlier is not signed off."""
+        """The registration is ended, and forgotten once that is done, for what is forgotten is not ended."""
         await _or_none(self._rpc, "uac.reg_unregister", "l_uuid", uuid)
         for _ in range(_SIGN_OFF_LOOKS):
             flags = _first(await _or_none(self._rpc, "uac.reg_info", "l_uuid", uuid), "flags")

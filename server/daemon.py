@@ -17,6 +17,7 @@ from config import rates
 from config.addresses import Endpoint
 from config.problems import ConfigError
 from config.settings import Change, Settings
+from recording import hold_music
 from recording.prompts import PromptStore
 from server import control_socket, http
 from server.call_book import DatabaseCallBook
@@ -27,7 +28,7 @@ from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
 from server.recording_desk import DeskKeys, RecordingDesk
-from server.services import system
+from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
 from server.spoken import Spoken
@@ -136,12 +137,13 @@ class Daemon:
                 self._group = group
                 group.create_task(self.calls.run(), name="calls")
                 # Done at once, as a rule; a recorder that still finishes what a crash left holds up no phone.
-                recovery = group.create_task(self._kept("recovery", self.desk.recover, once=True), name="recovery")
+                recovery = group.create_task(self._kept("recovery", self._recover, once=True), name="recovery")
                 await asyncio.wait({recovery}, timeout=RECOVERY_S)
                 group.create_task(self._kept("recorder", self.desk.run), name="recorder")
                 group.create_task(self._kept("edge", self.edge.run), name="edge")
                 group.create_task(self.pool.run(), name="workers")
                 group.create_task(self._kept("prompts", self._keep_prompts), name="prompts")
+                group.create_task(self._kept("music", self._make_music, once=True), name="music")
                 group.create_task(self._kept("gone workers", self._forget_workers), name="gone workers")
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
                 group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
@@ -158,6 +160,12 @@ class Daemon:
         except* _Stop:
             log.info("stopped")
 
+    async def _recover(self) -> None:
+        """What a crash left: recordings to be judged, erasures to be finished."""
+        await self.desk.recover()
+        async with self._services.erasing:
+            await erasure.resume(self._services)
+
     async def _kept(self, name: str, part: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """The boundary of one part: what goes wrong in it does not end the calls that go on in the others."""
         loop, pause_s = asyncio.get_running_loop(), RESTART_S
@@ -172,6 +180,10 @@ class Daemon:
                     return
             pause_s = RESTART_S if loop.time() - began_s > RESTART_MAX_S else min(2 * pause_s, RESTART_MAX_S)
             await asyncio.sleep(pause_s)
+
+    async def _make_music(self) -> None:
+        """Until it is made whoever is on hold hears nothing. Raises OSError."""
+        self.planner.music = await asyncio.to_thread(hold_music.ensure, self._services.paths.prompts)
 
     async def _keep_prompts(self) -> None:
         """Have prompts made before somebody waits for them: at the start, and when lines or the company change."""

@@ -34,8 +34,7 @@ async def drop_devices(services: Services, auth_users: Sequence[str]) -> None:
 async def refuse_devices(services: Services, auth_users: Sequence[str]) -> None:
     """As `drop_devices`; the edge goes on knowing them, for emergency calls alone."""
     if services.edge is not None:
-        refuse = getattr(services.edge, "refuse_device", services.edge.drop_device)
-        await _sign_off(services, auth_users, refuse)
+        await _sign_off(services, auth_users, services.edge.refuse_device)
 
 
 async def _sign_off(services: Services, auth_users: Sequence[str], how: Callable[[str], Awaitable[None]]) -> None:

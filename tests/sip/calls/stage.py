@@ -4,6 +4,7 @@ to be slow, to refuse, or to fail."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,9 +19,10 @@ from sip.calls.acts import Gap
 from sip.calls.control import CallControl
 from sip.calls.plan import CallPlan, Evidence, Joining, LineKind, Party, Refusal, Stage, Target, TransferRequest
 from sip.calls.ports import ClosedCall, RecordingOrder
-from sip.edge.protocol import EdgeRequest, ToDevices, ToWorker
+from sip.edge.protocol import EdgeRequest, Reply, ToDevices, ToWorker
 from sip.worker.pool import WorkerPool
 from tests.peers.ports import Ports
+from tests.peers.sipclient import Message
 from tests.sip.worker.phones import Dialog, EdgeSide
 from tests.sip.worker.rig import config, running, until
 
@@ -169,6 +171,29 @@ class Cleaning:
         return self.tags.get(call_id)
 
 
+class Relay:
+    """A leg between two workers, as the edge relays it: every message goes to the other one, under our Via."""
+
+    def __init__(self, phones: EdgeSide, first: tuple[str, int], second: tuple[str, int]) -> None:
+        self._phones, self._first, self._second = phones, first, second
+        self.inbox = self  # where messages of this Call-ID are put
+
+    def put_nowait(self, message: Message, extra: tuple[tuple[str, str], ...] = ()) -> None:
+        if message.code:
+            vias = message.all("Via")
+            to = ("127.0.0.1", int(vias[1].split(";")[0].rsplit(":", 1)[1]))
+            at = next(n for n, (name, _) in enumerate(message.headers) if name == "Via")
+            headers = [*message.headers[:at], *message.headers[at + 1 :]]
+        else:
+            port = int(message["Via"].split(";")[0].rsplit(":", 1)[1])
+            to = self._second if port == self._first[1] else self._first
+            branch = "z9hG4bK" + hashlib.sha256(message["Via"].encode()).hexdigest()[:16]
+            host, ours = self._phones.address
+            kept = [(name, value) for name, value in message.headers if name not in {each for each, _ in extra}]
+            headers = [("Via", f"SIP/2.0/UDP {host}:{ours};branch={branch};rport"), *kept, *extra]
+        self._phones.send(Message(message.start, headers, message.body).text(), to)
+
+
 @dataclass
 class Placed:
     """A call whose INVITE has reached its worker."""
@@ -239,6 +264,22 @@ class House:
 
     async def dial(self, token: str, port: int) -> object:
         return await self.control.on_request(self.request("dial", leg_token=token, worker_port=port, auth_user=""))
+
+    async def joint(self) -> None:
+        """A worker has dialled another one: the edge asks, and relays."""
+        dialog = await self.phones.called()
+        assert dialog.invite is not None
+        answer = await self.dial(dialog.invite["X-Beffroi-Leg"], dialog.worker[1])
+        assert isinstance(answer, ToWorker), answer
+        relay = Relay(self.phones, dialog.worker, ("127.0.0.1", answer.port))
+        self.phones.dialogs[dialog.call_id] = relay  # type: ignore[assignment]
+        relay.put_nowait(dialog.invite, (("X-Beffroi-Leg", answer.token),))
+
+    async def refer(self, dialog: Dialog, refer_to: str) -> Reply:
+        """A phone sends REFER in its dialog; the edge asks."""
+        answer = await self.control.on_request(self.request("refer", call_id=dialog.call_id, refer_to=refer_to))
+        assert isinstance(answer, Reply)
+        return answer
 
     async def talk(self) -> tuple[Dialog, Dialog]:
         """A call in conversation: (caller, callee)."""

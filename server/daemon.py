@@ -74,6 +74,8 @@ class Daemon:
             on_request=self._on_request,
             on_event=self._on_event,
             on_attach=self._on_attach,
+            public_address=settings.media.public_address,
+            local_networks=settings.media.local_networks,
         )
         self.pool = WorkerPool(
             _pool_config(settings, paths.run), on_ready=self._on_worker, on_gone=self._on_worker_gone
@@ -230,7 +232,7 @@ class Daemon:
         except StorageError as error:
             raise RpcError("attach", 0, f"the directory cannot be read: {error}") from error
         await self.edge.replace_devices(
-            [Device(c.auth_user, c.account, c.ha1) for c in credentials if not c.only_emergency]
+            Device(c.auth_user, c.account, c.ha1, only_emergency=c.only_emergency) for c in credentials
         )
         await self.edge.replace_workers(self.pool.ports)
         up = self.calls.legs_up()  # before: one that comes up meanwhile is not missed by the edge

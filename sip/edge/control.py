@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from sip.edge import netstring, protocol
-from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, Pong, Reply, TrunkAnswered, Welcome
+from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, MessageAnswered, Pong, Reply, TrunkAnswered, Welcome
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState
 from sip.edge.trunks import Trunk, TrunkState, TrunkTable
@@ -26,6 +27,7 @@ _WELCOME_TIMEOUT_S = 5.0
 _DEAD_AFTER_S = 15.0  # no pong for so long: the connection is given up
 _PROBE_S = 20.0  # between two questions to each provider
 _PROBES_A_REFRESH = 15  # then their names are looked up again
+_MESSAGE_S = 8.0  # for a phone's answer to a short message
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 
@@ -68,6 +70,8 @@ class EdgeControl:
         self._rpc = RpcClient(rpc_socket)
         self._state = EdgeState(self._rpc)
         self._trunks = TrunkTable(self._rpc, control_secret, public_address, local_networks)
+        self._messages: dict[int, asyncio.Future[int]] = {}  # by number, until it is answered
+        self._message_numbers = itertools.count(1)
         self._probe_s = probe_s
         self._probe_now = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None  # set from welcome to the end of that connection
@@ -158,6 +162,9 @@ class EdgeControl:
                 self._write(self._window.pong(number))
             case TrunkAnswered(trunk, code):
                 self._trunks.answered(trunk, code)
+            case MessageAnswered(number, code):
+                if (waiting := self._messages.get(number)) is not None and not waiting.done():
+                    waiting.set_result(code)
             case Welcome():
                 pass
             case _:
@@ -282,6 +289,25 @@ class EdgeControl:
         """
         dialled = {prefix + number: number for number in numbers for prefix in ("", *prefixes)}
         await self._state.push_emergency(dialled, tuple(trunks), presented or {})
+
+    async def send_message(self, auth_user: str, text: str) -> bool:
+        """A short message to every contact of this device, from sip:beffroi@domain. True when one has taken it.
+        Raises ValueError for a text that is too long."""
+        sent = [self._send_message(contact, text) for contact in await self.contacts(auth_user)]
+        return any(await asyncio.gather(*sent))
+
+    async def _send_message(self, contact: Contact, text: str) -> bool:
+        number = next(self._message_numbers)
+        frame = protocol.message(number, contact.uri, contact.received, contact.socket, text)
+        self._messages[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._send(frame)
+            async with asyncio.timeout(_MESSAGE_S):
+                return await self._messages[number] < 300
+        except TimeoutError:
+            return False
+        finally:
+            del self._messages[number]
 
     async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
         """The tags of From and To in the INVITE of this call leg; None when there is none that was answered."""

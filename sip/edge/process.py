@@ -203,6 +203,8 @@ async def _check(program: str, config: Path, identity: Identity | None) -> None:
 async def _kamailio(program: str, config: Path, plan: EdgePlan, identity: Identity | None) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         program, "-DD", "-E", "-f", str(config), "-Y", str(plan.run_dir), "-m", str(_SHARED_MB), "-M", str(_PRIVATE_MB),
+        # Its own memory manager walks long lists: with it the certificates of all processes take many seconds to load.
+        "-x", "fm",
         stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,
         preexec_fn=_before_exec, start_new_session=True, **_as(identity),
     )  # fmt: skip

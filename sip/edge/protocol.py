@@ -17,6 +17,7 @@ Kind = Literal["invite", "dial", "message", "refer"]
 Profile = Literal["tls", "plain"]
 
 _MAX_TEXT = 1024  # characters of any one field that a peer wrote
+MESSAGE_MAX_BYTES = 1300  # RFC 3428 section 8: no larger over any path that may be UDP
 _MAX_CSEQ = 2**32 - 1
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -87,6 +88,14 @@ class TrunkAnswered:
     code: int
 
 
+@dataclass(frozen=True, slots=True)
+class MessageAnswered:
+    """What a contact has answered to message() of this number: a SIP status, 408 also where nothing came."""
+
+    number: int
+    code: int
+
+
 EdgeEvent = Banned | RegistrationChanged
 
 
@@ -139,7 +148,7 @@ class ToTrunk:
 Answer = Reply | ToWorker | ToDevices | ToTrunk
 
 
-def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | Welcome | Pong:
+def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | MessageAnswered | Welcome | Pong:
     """One frame from the edge. Raises MalformedFrame."""
     try:
         message = json.loads(frame)
@@ -156,6 +165,8 @@ def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | Welcome | P
             return RegistrationChanged(_text(message, "user"))
         case "trunk":
             return TrunkAnswered(_text(message, "id"), _number(message, "code"))
+        case "sent":
+            return MessageAnswered(_number(message, "n"), _number(message, "code"))
         case "welcome":
             return Welcome()
         case "pong":
@@ -185,6 +196,16 @@ def ping(number: int) -> bytes:
 def probe(trunk: str) -> bytes:
     """Asks a provider whether it is there; answered by TrunkAnswered."""
     return _dump({"op": "probe", "trunk": trunk})
+
+
+def message(number: int, uri: str, to: str, socket: str, text: str) -> bytes:
+    """Sends a short message to one contact; answered by MessageAnswered. `to`: where that contact really is, "" if
+    it is where it says. Raises ValueError for a text that is too long."""
+    body = text.encode()
+    if len(body) > MESSAGE_MAX_BYTES:
+        raise ValueError(f"a short message has {MESSAGE_MAX_BYTES} bytes at most")
+    content = base64.b64encode(body).decode()
+    return _dump({"op": "send", "n": number, "uri": uri, "to": to, "socket": socket, "text": content})
 
 
 def pending(call_id: str, cseq: int, code: int, reason: str) -> bytes:

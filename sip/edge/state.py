@@ -49,6 +49,7 @@ class Contact:
     received: str  # where it really came from: "sip:192.0.2.7:40312;transport=tls"
     user_agent: str
     expires_s: int  # until it has to be renewed
+    socket: str = ""  # the one of ours that it came by: "tls:192.0.2.1:5061"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,7 @@ def _contacts(table: Table, record: object) -> Iterator[Contact]:
             received=_set_or_empty(contact.get("Received")),
             user_agent=_set_or_empty(contact.get("User-Agent")),
             expires_s=expires,
+            socket=_set_or_empty(contact.get("Socket")),
         )
 
 

@@ -131,7 +131,18 @@ def test_the_data_directory_is_as_it_is_drawn(tmp_path: Path):
     paths, named = Paths(Path()), re.findall(r"(?m)^\| `([^`]+)` \|", text)
     ours = {
         str(getattr(paths, name))
-        for name in ("config", "field_key", "ledger_key", "proof_key", "tls", "database", "vault", "prompts", "run")
+        for name in (
+            "config",
+            "field_key",
+            "ledger_key",
+            "proof_key",
+            "tls",
+            "database",
+            "vault",
+            "rates",
+            "prompts",
+            "run",
+        )
     }
     assert {name.split("/ab/")[0].rstrip("/") for name in named} == ours | {"keys/ca.key"}
 

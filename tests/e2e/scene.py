@@ -73,6 +73,29 @@ PROMPT_HZ = {
             "PROMPT_ERROR",
         )
     )
+} | {
+    prompt: 750 + 100 * number
+    for number, prompt in enumerate(
+        (
+            "PROMPT_UNKNOWN",
+            "PROMPT_LINES_BUSY",
+            "PROMPT_CEILING",
+            "PROMPT_CEILING_END",
+            "PROMPT_LIMIT",
+            "PROMPT_NOT_PERMITTED",
+            "PROMPT_LOOP",
+            "PROMPT_TRUNK_FAILED",
+            "PROMPT_TRANSFER_FAILED",
+            "PROMPT_PICKUP_FAILED",
+            "PROMPT_DND_ON",
+            "PROMPT_DND_OFF",
+            "PROMPT_FORWARD_ON",
+            "PROMPT_FORWARD_OFF",
+            "PROMPT_FORWARD_REFUSED",
+            "PROMPT_DRILL",
+            "PROMPT_JOIN",
+        )
+    )
 }
 PROMPT_S = 1.0
 _NAMES = {hz: name.removeprefix("PROMPT_").lower() for name, hz in PROMPT_HZ.items()}

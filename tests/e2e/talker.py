@@ -1,6 +1,6 @@
 """A phone whose audio is bent on purpose: it sends nothing, or not all of it, or names an address that is not its own.
 
-What `tests.e2e.rawphone.RawPhone` is for signalling, with RTP (A-law, RFC 3551) sent from a socket of its own.
+What `tests.e2e.rawphone.RawPhone` is for signalling, with RTP (A-law, RFC 3551) from a socket of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 
 from tests.e2e.rawphone import RawPhone, raw_phone
 from tests.peers import tones
@@ -23,43 +22,35 @@ from tests.peers.sipclient import Message
 
 FRAME = 160  # samples, 20 ms
 FRAME_S = 0.02
-FORMATS = {"8": "PCMA/8000", "0": "PCMU/8000", "18": "G729/8000", "3": "GSM/8000", "101": "telephone-event/8000"}
+FORMATS = {"8": "PCMA/8000", "18": "G729/8000", "101": "telephone-event/8000"}
 
 
-@dataclass
 class Talker(RawPhone):
-    """One phone; `address` is what its SDP names, `formats` the payload types that it offers."""
-
-    address: str = "127.0.0.1"
-    formats: tuple[str, ...] = ("8", "101")
-    audio: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    sent: int = 0
+    """One phone. `address` is what its SDP names, `formats` the payload types that it offers."""
 
     def __init__(self, phone: RawPhone) -> None:
         super().__init__(phone.endpoint, phone.login)
-        self.address, self.formats, self.sent = "127.0.0.1", ("8", "101"), 0
+        self.address = "127.0.0.1"
+        self.formats = ("8", "101")
         self.audio = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.audio.bind(("127.0.0.1", 0))
 
     def sdp(self, **_options: str) -> str:
-        port = self.audio.getsockname()[1]
-        return "\r\n".join(
-            [
-                "v=0",
-                f"o=- 1 1 IN IP4 {self.address}",
-                "s=-",
-                f"c=IN IP4 {self.address}",
-                "t=0 0",
-                f"m=audio {port} RTP/AVP {' '.join(self.formats)}",
-                *(f"a=rtpmap:{number} {FORMATS[number]}" for number in self.formats),
-                "a=sendrecv",
-                "",
-            ]
-        )
+        lines = [
+            "v=0",
+            f"o=- 1 1 IN IP4 {self.address}",
+            "s=-",
+            f"c=IN IP4 {self.address}",
+            "t=0 0",
+            f"m=audio {self.audio.getsockname()[1]} RTP/AVP {' '.join(self.formats)}",
+            *(f"a=rtpmap:{number} {FORMATS[number]}" for number in self.formats),
+            "a=sendrecv",
+        ]
+        return "\r\n".join([*lines, ""])
 
     @contextmanager
     def talking(self, ok: Message, *, skip_every: int = 0) -> Iterator[None]:
-        """Sends a tone to where the SDP of this 200 wants it; every so many packets one is left out."""
+        """Sends a tone to where the SDP of this 200 wants it; of every so many packets the last is left out."""
         ended = threading.Event()
         thread = threading.Thread(target=self._talk, args=(_audio_of(ok), skip_every, ended), daemon=True)
         thread.start()
@@ -71,16 +62,30 @@ class Talker(RawPhone):
 
     def _talk(self, there: tuple[str, int], skip_every: int, ended: threading.Event) -> None:
         sound = tones.alaw_encode(tones.tone(400, 1))
-        ssrc, began = secrets.randbits(32), time.monotonic()
-        number = 0
+        ssrc, began, number = secrets.randbits(32), time.monotonic(), 0
         while not ended.is_set():
-            if not (skip_every and number % skip_every == skip_every - 1):
+            if not skip_every or number % skip_every != skip_every - 1:
                 head = struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * FRAME, ssrc)
-                at = (number * FRAME) % (len(sound) - FRAME)
+                at = (number * FRAME) % len(sound)
                 self.audio.sendto(head + sound[at : at + FRAME], there)
-                self.sent += 1
             number += 1
             ended.wait(max(0.0, began + number * FRAME_S - time.monotonic()))
+
+    async def hears(self, wanted: set[int], within_s: float) -> set[int]:
+        """Which of these tones (Hz) arrives first; none if none does in time."""
+        return await asyncio.to_thread(self._hears, wanted, within_s)
+
+    def _hears(self, wanted: set[int], within_s: float) -> set[int]:
+        until, heard = time.monotonic() + within_s, b""
+        self.audio.settimeout(within_s)
+        while time.monotonic() < until:
+            try:
+                heard = (heard + self.audio.recv(2048)[12:])[-20 * FRAME :]
+            except TimeoutError:
+                break
+            if found := tones.tones_in(tones.alaw_decode(heard), tuple(wanted)):
+                return found
+        return set()
 
 
 def _audio_of(ok: Message) -> tuple[str, int]:
@@ -99,8 +104,3 @@ async def talker(product: Product, account: str, transport: Transport = "udp") -
             yield made
         finally:
             made.audio.close()
-
-
-async def heard(seconds: float) -> None:
-    """While somebody talks."""
-    await asyncio.sleep(seconds)

@@ -179,6 +179,9 @@ class Desk:
         prm.statusCode = code
         self.calls[call].hangup(prm)
 
+    def do_hang_up_all(self) -> None:
+        self.endpoint.hangupAllCalls()
+
     def do_hold(self, call: int) -> None:
         self.calls[call].setHold(pj.CallOpParam())
 

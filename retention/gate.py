@@ -154,9 +154,20 @@ class Gate:
         self._key_backup_cycle = key_backup_cycle
 
     async def destroy(
-        self, plan: Plan, erasable: Erasable, now: datetime, *, request_ref: str = "", ledger_seq: int | None = None
+        self,
+        plan: Plan,
+        erasable: Erasable,
+        now: datetime,
+        *,
+        request_ref: str = "",
+        ledger_seq: int | None = None,
+        method: tuple[str, ...] = ("dek_destroyed", "file_unlinked", "index_purged"),
+        exceptions_kept: tuple[str, ...] = (),
     ) -> Receipt:
         """Destroy the plan's item and give the signed receipt; `now` is when the caller began.
+
+        `method`: how the room destroys such things. `exceptions_kept`: kinds of things that speak of the item and stay
+        for periods of their own.
 
         Raises DestructionRefused where the plan says no (nothing is touched then), DestructionIncomplete where
         something is left, and whatever the room's own stores raise.
@@ -176,11 +187,12 @@ class Gate:
             pack=item.pack,
             objects={item.kind: 1},
             object_ids_commitment=commitment((item.item_id,), self._commitment_key),
-            method=("dek_destroyed", "file_unlinked", "index_purged"),
+            method=method,
             verification={"wraps_gone": True, "bytes_gone": True, "index_gone": True},
             checked_at=stamp(now),
             live_erased_at=stamp(now),
             backup_effective_at=stamp(now + self._key_backup_cycle),
+            exceptions_kept=exceptions_kept,
             ledger_seq=ledger_seq,
         )
         return sign(receipt, self._signing_key)

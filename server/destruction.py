@@ -21,6 +21,7 @@ from retention.receipt import Receipt
 from storage import keys, ledger, receipts, recordings
 from storage.database import Database
 from storage.errors import NotFound
+from storage.ledger_payload import Value
 from storage.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class RecordingDestruction:
     ) -> None:
         self._database = database
         self._erasable = RecordingErasable(database, vault_dir, clock)
-        self._gate = Gate(signing, _commitment_key(signing))
+        self._gate = gate_of(signing)
         self._turn = asyncio.Lock()  # one destruction, one receipt
 
     async def on_objection(self, rec_id: str, ledger_seq: int | None, now: datetime) -> Receipt | None:
@@ -97,25 +98,9 @@ class RecordingDestruction:
         item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at, destroys)
         plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
         receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
-        body = receipt.to_json()
+        refs = [] if ledger_seq is None else [ledger_seq]
         async with self._database.transaction() as tx:
-            await receipts.add(tx, receipt.receipt_id, body, now)
-            await ledger.append(
-                tx,
-                "erasure",
-                {
-                    "actor_id": "system",
-                    "action": "destroy",
-                    "object": "recording",
-                    "cause": "objection",
-                    "rec_id": rec_id,
-                    "receipt_id": receipt.receipt_id,
-                    "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
-                    "consent_refs": [] if ledger_seq is None else [ledger_seq],
-                    "complete": True,
-                },
-                now,
-            )
+            await prove(tx, receipt, now, object="recording", cause="objection", rec_id=rec_id, consent_refs=refs)
         log.info("recording %s destroyed, receipt %s", rec_id, receipt.receipt_id)
         return receipt
 
@@ -123,6 +108,26 @@ class RecordingDestruction:
 async def _is_proven(tx: Tx, rec_id: str) -> bool:
     """Whether the erasure log has its entry."""
     return any(json.loads(entry.body).get("rec_id") == rec_id for entry in await ledger.entries(tx, "erasure"))
+
+
+async def prove(tx: Tx, receipt: Receipt, now: datetime, *, actor_id: str = "system", **said: Value) -> None:
+    """Keep the receipt, and name it in the erasure log. `said`: object, cause, the object's id."""
+    body = receipt.to_json()
+    await receipts.add(tx, receipt.receipt_id, body, now)
+    entry: dict[str, Value | None] = {
+        "actor_id": actor_id,
+        "action": "destroy",
+        **said,
+        "receipt_id": receipt.receipt_id,
+        "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
+        "complete": True,
+    }
+    await ledger.append(tx, "erasure", entry, now)
+
+
+def gate_of(signing: Ed25519PrivateKey) -> Gate:
+    """The deletion gate of this instance."""
+    return Gate(signing, _commitment_key(signing))
 
 
 def _commitment_key(signing: Ed25519PrivateKey) -> bytes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from storage import call_settings, dialplan, emergency_calls, limits, numbers_owned, tables, usage
 from storage.errors import NotFound
@@ -12,6 +12,10 @@ from storage.tx import Tx
 
 METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
 _T = tables.accounts
+_NAMING = (
+    *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
+    *(tables.owned_numbers, tables.emergency_calls),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,17 @@ async def remove(tx: Tx, account_id: str) -> None:
     await tx.write(delete(tables.dialled).where(tables.dialled.c.account_id == account_id))
     if not await tx.write(delete(_T).where(_T.c.id == account_id)):
         raise NotFound("account", account_id)
+
+
+async def remains(tx: Tx, account_id: str) -> int:
+    """How many rows of the directory still name it: none once it is removed."""
+    places = [(_T, _T.c.id == account_id), *((table, table.c.account_id == account_id) for table in _NAMING)]
+    places += [(table, table.c.owner == limits.of_account(account_id)) for table in (tables.limits, tables.usage)]
+    found = 0
+    for table, naming in places:
+        row = await tx.row(select(func.count().label("rows")).select_from(table).where(naming))
+        found += row["rows"] if row is not None else 0
+    return found
 
 
 def _account(tx: Tx, row: RowMapping) -> Account:

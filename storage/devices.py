@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
 from storage import tables
 from storage.errors import NotFound
@@ -78,6 +78,11 @@ async def revoke(tx: Tx, device_id: str, now: datetime) -> Device:
     if not await tx.write(update(_T).where(_T.c.id == device_id).values(revoked_at=now, ha1_sealed=None)):
         raise NotFound("device", device_id)
     return await get(tx, device_id)
+
+
+async def remove_of(tx: Tx, account_id: str) -> None:
+    """All of an account that goes, credentials first of all."""
+    await tx.write(delete(_T).where(_T.c.account_id == account_id))
 
 
 async def credentials(tx: Tx, account_id: str | None = None) -> list[Credential]:

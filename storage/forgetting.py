@@ -2,7 +2,8 @@
 
 `secure_delete` zeroes deleted cells and freed pages, but not what stayed behind inside a page when its cells were
 moved to a neighbour (measured: about one destroyed wrap in two thousand left a part of itself). Hence the tables that
-hold keys are emptied as a whole, which zeroes every page they had, and filled again, before the log is emptied.
+hold keys, names and credentials are emptied as a whole, which zeroes every page they had, and filled again, before the
+log is emptied.
 """
 
 import sqlite3
@@ -11,8 +12,15 @@ from pathlib import Path
 
 from storage import tables
 
-# Small ones: a kilobyte or so for each living recording, and for each reader of each week.
-_KEY_TABLES = (tables.rec_keys.name, tables.kek_wraps.name, tables.reader_keys.name)
+# Small ones: a kilobyte or so for each living recording, for each reader of each week, for each account and phone.
+# What the field key still opens has to go as surely as a key.
+_KEY_TABLES = tuple(
+    table.name
+    for table in (
+        *(tables.rec_keys, tables.kek_wraps, tables.reader_keys),
+        *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
+    )
+)
 
 
 def forget(path: Path, patience_ms: int) -> bool:

@@ -83,12 +83,22 @@ async def get_key(tx: Tx, person_id: str) -> ReaderKey:
 
 async def remove_key(tx: Tx, person_id: str) -> None:
     """A reader who leaves: key, second factor, rights and every wrap go. Raises `NotFound` if there is no key."""
+    await tx.write(delete(_RIGHTS).where(_RIGHTS.c.person_id == person_id))
+    if not await drop_key(tx, person_id):
+        raise NotFound("reader key of", person_id)
+
+
+async def drop_key(tx: Tx, person_id: str) -> bool:
+    """Key, second factor and every wrap go; rights wait for another key. Whether there was a key."""
     await _retire_keks(tx, person_id)
     await tx.write(delete(tables.kek_wraps).where(tables.kek_wraps.c.reader_id == person_id))
-    await tx.write(delete(_RIGHTS).where(_RIGHTS.c.person_id == person_id))
     await tx.write(delete(_TOTP).where(_TOTP.c.person_id == person_id))
-    if not await tx.write(delete(_KEYS).where(_KEYS.c.person_id == person_id)):
-        raise NotFound("reader key of", person_id)
+    return bool(await tx.write(delete(_KEYS).where(_KEYS.c.person_id == person_id)))
+
+
+async def wraps_left(tx: Tx, person_id: str) -> int:
+    """How many keys are wrapped to this person."""
+    return len(await tx.rows(select(tables.kek_wraps.c.kek_id).where(tables.kek_wraps.c.reader_id == person_id)))
 
 
 async def set_escrow(tx: Tx, key: EscrowKey) -> None:

@@ -57,6 +57,10 @@ DETAIL_FIELDS = (
     Field("settings", "what is chosen for it, with the fields of account forward"),
     Field("numbers", "its numbers outside; masked without --reason"),
 )
+REMOVED_FIELDS = (
+    Field("account", "the account as it was, with the fields of account list"),
+    Field("receipt", "the signed receipt of its destruction: see ledger receipt"),
+)
 NEW_DEVICE_FIELDS = (
     Field("device", "the device, with the fields of device list"),
     Field("domain", "SIP domain to type in"),
@@ -87,8 +91,8 @@ def register(subparsers: Subparsers) -> None:
         one.add_argument("name")
     call_settings.register(accounts)
     limits.register_account(accounts)
-    remove = leaf(accounts, "remove", "remove an account with its phones", operation("account.remove", "name"),
-                  fields=FIELDS, reasons=True)  # fmt: skip
+    remove = leaf(accounts, "remove", "remove an account with its phones; gives the receipt of it", _remove,
+                  fields=REMOVED_FIELDS, reasons=True)  # fmt: skip
     remove.add_argument("name")
 
     devices = group(subparsers, "device", "phones: one credential each, revocable alone")
@@ -115,6 +119,15 @@ def _show(args: argparse.Namespace) -> int:
     out("\n" + record(call_settings.FIELDS, said["settings"]))
     if said["numbers"]:
         out(f"\nnumbers  {words(said['numbers'])}")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "account.remove", name=args.name)
+    if args.json:
+        print_json(said)
+    else:
+        out(f"{record(FIELDS, said['account'])}\n\ngone, receipt {said['receipt']} (beffroi ledger receipt)")
     return 0
 
 

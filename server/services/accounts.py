@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from server.services import call_settings, masking
+from retention.gate import DestructionIncomplete
+from server.failure import Failure
+from server.services import call_settings, erasure, masking
 from server.services import devices as device_service
 from server.services.actor import Actor
 from server.services.audit import note
@@ -14,10 +16,10 @@ from server.services.context import Services
 from server.services.devices import DeviceView
 from server.services.directory import account_by_name, person_by_login
 from server.services.edge import drop_devices, push, refuse_devices
-from server.services.forgetting import forget
 from server.services.phone_numbers import not_emergency
 from storage import accounts, devices, numbers_owned, people
 from storage.accounts import Account
+from storage.errors import Unavailable
 from storage.tx import Tx
 
 
@@ -46,6 +48,14 @@ class AccountDetail:
     devices: tuple[DeviceView, ...]
     settings: SettingsView
     numbers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedView:
+    """What was removed, and the receipt that proves it (ledger receipt)."""
+
+    account: AccountView
+    receipt: str
 
 
 async def add(
@@ -127,17 +137,30 @@ async def enable(services: Services, actor: Actor, *, name: str) -> AccountView:
     return view
 
 
-async def remove(services: Services, actor: Actor, *, name: str) -> AccountView:
-    """The account with its devices and its place in lines. Raises Failure."""
+async def remove(services: Services, actor: Actor, *, name: str) -> RemovedView:
+    """The account with its devices and its place in lines, through the deletion gate. Raises Failure."""
+    async with services.erasing:
+        await erasure.resume(services)
+        return await _removed(services, actor, name)
+
+
+async def _removed(services: Services, actor: Actor, name: str) -> RemovedView:
     async with services.db.transaction() as tx:
         account = await account_by_name(tx, name)
         view = await _view(tx, account, masked=actor.masked)
         owned = [device.auth_user for device in await devices.list_all(tx, account.id)]
-        await accounts.remove(tx, account.id)
+        await accounts.disable(tx, account.id, services.clock())
+        await erasure.order(services, tx, actor, erasure.ACCOUNT, account.id)
         await note(services, tx, actor, "remove", "account", account_id=account.id)
-    await forget(services)
-    await drop_devices(services, owned)
-    return view
+    try:
+        receipt = await erasure.carry_out(services, actor, erasure.ACCOUNT, account.id)
+    except (DestructionIncomplete, Unavailable) as error:
+        what = f"account {account.name} is disabled, and not yet gone for good: {error}"
+        remedy = "It is finished by the next account remove, or when the daemon starts"
+        raise Failure(what, remedy, "unavailable") from error
+    finally:
+        await drop_devices(services, owned)
+    return RemovedView(view, receipt.receipt_id)
 
 
 async def _view(tx: Tx, account: Account, *, masked: bool) -> AccountView:

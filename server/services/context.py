@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -78,6 +79,7 @@ class Services:
     clock: Callable[[], datetime] = utc_now
     edge: EdgeControl | None = None  # None: the daemon is not running, or has no edge
     live: Live | None = None  # None: the daemon is not running
+    erasing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)  # one ordered erasure after the other
     observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from config.settings import ConfigError
+from retention.gate import DestructionIncomplete
 from server.failure import Failure
 from storage import errors
 
@@ -25,13 +26,16 @@ _REMEDIES: dict[type[errors.StorageError], tuple[str, str]] = {
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Raise Failure in place of StorageError and ConfigError."""
+    """Raise Failure in place of StorageError, ConfigError and what the deletion gate could not finish."""
     try:
         yield
     except errors.StorageError as error:
         raise from_storage(error) from error
     except ConfigError as error:
         raise from_config(error) from error
+    except DestructionIncomplete as error:
+        raise Failure(f"not all is gone: {error}", "Type it again; what is half done is finished first",
+                      "unavailable") from error  # fmt: skip
 
 
 def from_storage(error: errors.StorageError) -> Failure:

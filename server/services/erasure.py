@@ -1,0 +1,143 @@
+"""What an administrator has removed, through the deletion gate: accounts, and readers' keys.
+
+The erasure log says first that something is to go, in the transaction of the order itself, and last that it is gone,
+with the receipt. Where a crash comes in between, `resume` finds the one without the other and finishes it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from retention.gate import Erasable, Item, Remains, Trigger, plan_destruction
+from retention.receipt import Receipt
+from server.destruction import gate_of, prove
+from server.services.actor import SYSTEM, Actor, ledger_id
+from server.services.context import Services
+from storage import accounts, devices, ledger, readers
+from storage.errors import NotFound
+from storage.ledger_payload import Value
+from storage.tx import Tx
+
+logger = logging.getLogger(__name__)
+
+
+class _Account:
+    """Fills `retention.gate.Erasable`: the key of an account are the credentials of its phones."""
+
+    def __init__(self, services: Services) -> None:
+        self._db = services.db
+
+    async def destroy_key(self, item_id: str) -> None:
+        async with self._db.transaction() as tx:
+            await devices.remove_of(tx, item_id)
+
+    async def remove_bytes(self, item_id: str) -> None:
+        async with self._db.transaction() as tx:
+            try:
+                await accounts.remove(tx, item_id)
+            except NotFound:
+                logger.info("account %s is gone already", item_id)
+        await self._db.checkpoint_truncate()
+
+    async def remains(self, item_id: str) -> Remains:
+        async with self._db.read() as tx:
+            credentials = len(await devices.list_all(tx, item_id))
+            return Remains(wraps=credentials, index_entries=await accounts.remains(tx, item_id) - credentials)
+
+
+class _ReaderKey:
+    """Fills `retention.gate.Erasable`: a reader's sealed key, and what was wrapped to it. By person."""
+
+    def __init__(self, services: Services) -> None:
+        self._db = services.db
+
+    async def destroy_key(self, item_id: str) -> None:
+        async with self._db.transaction() as tx:
+            await readers.drop_key(tx, item_id)
+
+    async def remove_bytes(self, item_id: str) -> None:
+        await self._db.checkpoint_truncate()
+
+    async def remains(self, item_id: str) -> Remains:
+        async with self._db.read() as tx:
+            wraps = await readers.wraps_left(tx, item_id)
+            try:
+                await readers.get_key(tx, item_id)
+            except NotFound:
+                return Remains(wraps=wraps)
+            return Remains(wraps=wraps, index_entries=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    id_key: str  # of ledger entries
+    erasable: Callable[[Services], Erasable]
+    method: tuple[str, ...]
+    exceptions_kept: tuple[str, ...]
+
+
+ACCOUNT, READER = "account", "reader"
+_KINDS: Mapping[str, _Kind] = {
+    ACCOUNT: _Kind("account_id", _Account, ("credentials_deleted", "rows_deleted", "index_purged"),
+                   ("call_record", "recording", "emergency_call", "ledger")),
+    READER: _Kind("person_id", _ReaderKey, ("key_deleted", "wraps_deleted"), ("right", "ledger")),
+}  # fmt: skip
+
+
+async def order(services: Services, tx: Tx, actor: Actor, kind: str, item_id: str) -> None:
+    """Say that it is to go: in the transaction that decides it, before `carry_out`. Under `services.erasing`."""
+    entry: dict[str, Value | None] = {
+        "actor_id": ledger_id(actor.who, services.keys.ledger),
+        "action": "erase",
+        "object": kind,
+        "cause": "admin",
+        _KINDS[kind].id_key: item_id,
+        "complete": False,
+    }
+    await ledger.append(tx, "erasure", entry, services.clock())
+
+
+async def carry_out(
+    services: Services,
+    actor: Actor,
+    kind: str,
+    item_id: str,
+    also: Callable[[Tx], Awaitable[None]] | None = None,
+) -> Receipt:
+    """Destroy it; keep the receipt, and do `also` in the same transaction.
+
+    Raises StorageError, DestructionIncomplete: then something is left, and `resume` finishes it.
+    """
+    how, now = _KINDS[kind], services.clock()
+    plan = plan_destruction(Item(item_id, kind, "directory", now, now), Trigger.ADMIN_ORDER, (), None, now)
+    receipt = await gate_of(services.keys.ledger).destroy(
+        plan, how.erasable(services), now, method=how.method, exceptions_kept=how.exceptions_kept
+    )
+    async with services.db.transaction() as tx:
+        actor_id = ledger_id(actor.who, services.keys.ledger)
+        await prove(tx, receipt, now, actor_id=actor_id, object=kind, cause="admin", **{how.id_key: item_id})
+        if also is not None:
+            await also(tx)
+    logger.info("%s %s destroyed, receipt %s", kind, item_id, receipt.receipt_id)
+    return receipt
+
+
+async def resume(services: Services) -> int:
+    """Finish what a crash left half done; how many. Under `services.erasing`. Raises what `carry_out` raises."""
+    ordered: dict[tuple[str, str], None] = {}
+    async with services.db.read() as tx:
+        for entry in await ledger.entries(tx, "erasure"):
+            said = json.loads(entry.body)
+            kind = said.get("object")
+            if kind in _KINDS:
+                item = kind, said[_KINDS[kind].id_key]
+                if said["complete"]:
+                    ordered.pop(item, None)
+                else:
+                    ordered[item] = None
+    for kind, item_id in ordered:
+        await carry_out(services, Actor(SYSTEM, "resumed"), kind, item_id)
+    return len(ordered)

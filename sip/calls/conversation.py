@@ -89,7 +89,7 @@ class Conversation:
         self.targets: dict[str, Target | TrunkTarget] = {target.leg: target for _, target in plan.targets()}
         self._leaving = False  # it was told to end
         self._house = house
-        self._script = Script(plan, pause_max_s=house.pause_max_s)
+        self._script = Script(plan, time.monotonic(), pause_max_s=house.pause_max_s)
         self.transfer_asked = False  # one is being planned, or has not reached the script yet
         self._relay: tuple[Conversation, str] | None = None  # the conversation, and its leg, that this one feeds
         self._names: Counter[str] = Counter()  # of legs that came later

@@ -44,7 +44,7 @@ class Ended(Exception):
 class Core:
     """The legs of one call and what is known of them."""
 
-    def __init__(self, plan: CallPlan) -> None:
+    def __init__(self, plan: CallPlan, now_s: float) -> None:
         self.plan = plan
         self.outcome = Outcome()
         self.legs: dict[str, LegState] = {}
@@ -57,7 +57,7 @@ class Core:
         self.staff: set[str] = set()  # legs of staff: they have * codes instead of the bare objection key
         self.outside: set[str] = set()  # legs by a trunk: they may not transfer
         self.dialled: dict[str, Target | TrunkTarget] = {}  # what a dialled leg rings
-        self.now_s = 0.0
+        self.now_s = now_s
         self.hooks: list[Callable[[Happening], Step[None]]] = []  # told of every event
         self._alarms: dict[str, tuple[float, Callable[[], Step[None]]]] = {}
         self._hung_up: set[str] = set()

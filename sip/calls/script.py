@@ -47,9 +47,10 @@ FAILURE_PROMPTS = {
 class Script:
     """One call, from its INVITE to its end. ``outcome`` says at any moment how it went so far."""
 
-    def __init__(self, plan: CallPlan, *, pause_max_s: float = PAUSE_MAX_S) -> None:
+    def __init__(self, plan: CallPlan, now_s: float, *, pause_max_s: float = PAUSE_MAX_S) -> None:
+        """``now_s``: when it begins, on the clock of its events."""
         self.plan = plan
-        self.core = Core(plan)
+        self.core = Core(plan, now_s)
         self.outcome: Outcome = self.core.outcome
         self.captures = Captures(self.core)
         self.floor = Floor(self.core, self.captures)

@@ -75,8 +75,8 @@ class Call:
     """Drives a script: feeds it events, keeps what it does."""
 
     def __init__(self, call_plan: CallPlan) -> None:
-        self.script = Script(call_plan)
         self.now_s = 100.0
+        self.script = Script(call_plan, self.now_s)
         self.did: list[Any] = []  # acts since the last look
         self.all: list[Any] = []
         self.over = False

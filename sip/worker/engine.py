@@ -108,6 +108,7 @@ class Engine:
         self._incoming.create(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=False), True)
         self._incoming_ipv6 = False
         self._dialling: dict[tuple[bool, bool], Account] = {}  # (srtp, ipv6), made when first needed
+        signal.setitimer(signal.ITIMER_REAL, 0)  # before the daemon may stop this process: the timer would run on
         self._send(p.Ready(port=self._port, pid=os.getpid()))
 
     def _account_config(self, srtp: int, *, ipv6: bool) -> Any:
@@ -525,7 +526,6 @@ def run(control: socket.socket, config: EngineConfig) -> None:
         signal.setitimer(signal.ITIMER_REAL, HANGS_S)
         engine = Engine(control, config)
         engine.start()
-        signal.setitimer(signal.ITIMER_REAL, 0)
         engine.run()
     except Exception as error:  # the boundary of the process: it says what failed, never on whose call
         why = f"{error.title}: {error.reason}" if isinstance(error, pj.Error) else type(error).__name__

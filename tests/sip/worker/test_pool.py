@@ -190,6 +190,38 @@ async def test_a_worker_whose_loop_stands_still_ends_by_itself(
         assert worker.gone and pool.crashes == 1
 
 
+async def test_a_warm_worker_does_not_age(tmp_path: Path, ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its timer against hanging would run on while it is stopped, and end it when it is needed."""
+    real = asyncio.create_subprocess_exec
+
+    async def start(python: str, *arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        return await real(python, "-c", _ZYGOTE_IN_A_HURRY, arguments[-1], **options, cwd=ROOT)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    async with running(config(tmp_path, ports, warm=2, workers=4)) as pool:
+        waiting = await filled(pool, 2)
+        await asyncio.sleep(2.5)
+        worker = await pool.acquire()
+        assert worker.pid in waiting
+        rig = Rig(worker, EdgeSide())
+        rig.send(p.SendDigit("zz", "1"))
+        await rig.event(p.Trouble)
+
+
+_ZYGOTE_IN_A_HURRY = """
+import time
+from sip.worker import engine, zygote
+
+real = engine.Engine._send
+
+def send(self, event):
+    real(self, event)
+    time.sleep(0.1)  # whoever is told that this worker is there stops it now
+
+engine.Engine._send = send
+engine.HANGS_S = 2.0
+zygote.main()
+"""
 _ZYGOTE_WHOSE_WORKERS_HANG = """
 import time
 from sip.worker import engine, zygote

@@ -7,21 +7,27 @@ happens (``sip.calls.duty``), hands it to whoever sees to it, and has the tasks 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from phonenumbers import country_code_for_region
+
+from config import emergency as emergency_numbers
 from config.settings import Settings
 from server.company import limit_defaults
 from server.directory_memory import DirectoryMemory
 from server.emergency_planner import EmergencyFirst, EmergencyPlanner
 from server.emergency_reports import EmergencyReports
-from server.messenger import Messenger
+from server.messenger import MessageEdge, Messenger
 from server.metering_desk import Alert, MeteringDesk
 from server.trunks_desk import TrunkEdge, TrunksDesk
 from sip.calls.duty import Duty, OutsideLeg
+from sip.calls.emergency import PRIVATE_CODE
 from sip.calls.house import RunningUse
+from sip.calls.numbers import for_trunk
 from sip.calls.plan import CallPlan, Ceiling
 from sip.calls.planning import Prompts
 from sip.calls.ports import ClosedCall, Planner
@@ -46,14 +52,16 @@ class Calls(Protocol):
     def ringing(self, account_ids: Collection[str]) -> str | None: ...
 
 
-class _Mail:
-    """An edge that carries no messages takes none."""
+class DutyEdge(TrunkEdge, MessageEdge, Protocol):
+    """What is asked of the edge."""
 
-    def __init__(self, edge: object) -> None:
-        self._send = getattr(edge, "send_message", None)
-
-    async def send_message(self, auth_user: str, text: str) -> bool:
-        return self._send is not None and bool(await self._send(auth_user, text))
+    async def push_emergency(
+        self,
+        numbers: Iterable[str],
+        trunks: Iterable[str],
+        prefixes: Iterable[str] = (),
+        presented: Mapping[str, str] | None = None,
+    ) -> None: ...
 
 
 class DutyDesk(Duty):
@@ -62,7 +70,7 @@ class DutyDesk(Duty):
     def __init__(
         self,
         database: Database,
-        edge: TrunkEdge,
+        edge: DutyEdge,
         prompts: Prompts,
         settings: Callable[[], Settings],
         clock: Callable[[], datetime],
@@ -74,7 +82,7 @@ class DutyDesk(Duty):
         self.memory = DirectoryMemory(database)
         self.trunks = TrunksDesk(database, edge, self._channels)
         self.planner = EmergencyPlanner(self.memory, self.trunks, prompts, settings)
-        self.messenger = Messenger(_Mail(edge), lambda account_id: self.memory.now.devices.get(account_id, ()))
+        self.messenger = Messenger(edge, lambda account_id: self.memory.now.devices.get(account_id, ()))
         self.reports = EmergencyReports(
             database, self.memory, self.messenger, settings, clock, self.planner.presented, self.planner.location_of
         )
@@ -149,13 +157,14 @@ class DutyDesk(Duty):
         return {
             "directory memory": self.memory.run,
             "trunks": self.trunks.run,
+            "order of trunks": self._keep_order,
             "metering": self.metering.run,
             "emergency records": self.reports.write,
             "emergency reports": self.reports.tell,
             "alerts": self._tell_admins,
         }
 
-    async def attach(self, edge: TrunkEdge) -> None:
+    async def attach(self, edge: DutyEdge) -> None:
         """Tell the edge of trunks and emergency numbers. A database that does not answer does not keep it from what
         was known before. Raises RpcError."""
         try:
@@ -163,10 +172,33 @@ class DutyDesk(Duty):
         except StorageError as error:
             log.error("the trunks stay as they were: %s", error)
         await self.trunks.push(edge)
-        await self.push_emergency()
+        await self.push_emergency(edge)
 
-    async def push_emergency(self) -> None:
-        """What the edge needs to relay an emergency call alone. Raises RpcError."""
+    async def push_emergency(self, edge: DutyEdge | None = None) -> None:
+        """What the edge needs to relay an emergency call alone, while we are silent. During a drill it relays none.
+        Raises RpcError."""
+        site = self.planner.site()
+        numbers = () if self._settings().emergency.drill else tuple(emergency_numbers.load().of(site.country))
+        ways = self.planner.ways()
+        code = country_code_for_region(site.country)
+        await (edge or self._edge).push_emergency(
+            numbers,
+            [trunk.id for trunk in ways],
+            tuple(prefix for prefix in (site.outside_prefix, PRIVATE_CODE, f"+{code}", f"00{code}") if prefix),
+            {
+                trunk.id: for_trunk(trunk.main_number, trunk.international_format, site)
+                for trunk in ways
+                if trunk.main_number
+            },
+        )
+
+    async def _keep_order(self) -> None:
+        """The edge tries the trunks in the order that holds now: those that are down last."""
+        while True:
+            await self.trunks.turned.wait()
+            self.trunks.turned.clear()
+            with contextlib.suppress(RpcError):  # it is told everything when it is back
+                await self.push_emergency()
 
     async def applied(self) -> None:
         """The configuration was read again."""
@@ -176,13 +208,13 @@ class DutyDesk(Duty):
         except RpcError as error:
             log.warning("the edge was not told what emergency calls need: %s", error)
 
-    async def trunks_changed(self, edge: TrunkEdge) -> None:
+    async def trunks_changed(self, edge: DutyEdge) -> None:
         """From a service. An edge that is away is told when it is back. Raises StorageError."""
         self.memory.changed()
         await self.trunks.load()
         try:
             await self.trunks.push(edge)
-            await self.push_emergency()
+            await self.push_emergency(edge)
         except RpcError as error:
             log.warning("the edge was not told of the trunks: %s", error)
 

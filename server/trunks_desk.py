@@ -84,6 +84,7 @@ class TrunksDesk:
         self._known: dict[str, Trunk] = {}
         self._states: dict[str, TrunkState] = {}
         self._soon = asyncio.Event()
+        self.turned = asyncio.Event()  # one has gone down or come up
         self.failures = 0  # times that a trunk was found to have gone down, for the metrics
 
     # --- what is known, without waiting for anybody ------------------------------------------------
@@ -179,6 +180,8 @@ class TrunksDesk:
         before = self.views()
         self._states = {trunk_id: state for trunk_id, state in states.items() if trunk_id in self._known}
         for trunk_id, view in self.views().items():
+            if view.up is not before[trunk_id].up:
+                self.turned.set()
             if view.up is False and before[trunk_id].up is not False:
                 self.failures += 1
                 log.error("trunk %s is down: registered %s, reachable %s", trunk_id, view.registered, view.reachable)

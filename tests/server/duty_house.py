@@ -43,6 +43,16 @@ class Edge:
             self.messages.append((auth_user, text))
         return auth_user in self.takes
 
+    async def push_emergency(
+        self,
+        numbers: Iterable[str],
+        trunks: Iterable[str],
+        prefixes: Iterable[str] = (),
+        presented: Mapping[str, str] | None = None,
+    ) -> None:
+        self._asked()
+        self.emergency.append((tuple(numbers), tuple(trunks), tuple(prefixes), dict(presented or {})))
+
     def _asked(self) -> None:
         if self.away:
             raise RpcError("any", 0, "no answer")

@@ -14,7 +14,7 @@ from tests.peers import tones
 from tests.peers.baresip import Phone
 from tests.peers.product import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.promise("P15")]
+pytestmark = [pytest.mark.e2e, pytest.mark.promise("P15", "L13")]
 
 TALK_S = 3.5
 ECHO = "299"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from config.settings import Settings
+from server.company import site_numbering
 from server.failure import Failure
 from server.services import masking
 from server.services.actor import Actor
@@ -14,7 +15,7 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import account_by_name
 from server.services.forgetting import forget
-from server.services.phone_numbers import e164, site
+from server.services.phone_numbers import e164
 from sip.calls import emergency, numbers
 from storage import call_settings, dialplan, numbers_owned
 from storage.accounts import Account
@@ -153,7 +154,7 @@ async def _tell(services: Services, *, changed: bool) -> None:
 async def _target(tx: Tx, settings: Settings, account: Account, text: str) -> str:
     """What the call is to be dialled to. Raises Failure; it does not repeat a number."""
     dialled = text.strip()
-    where = site(settings)
+    where = site_numbering(settings)
     owner = await dialplan.owner(tx, dialled)
     if owner is not None:
         if owner.account_id == account.id:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from config.settings import Settings
+from server.company import site_numbering
 from server.failure import Failure
 from sip.calls import emergency, numbers
-from sip.calls.numbers import SiteNumbering
-
-
-def site(settings: Settings) -> SiteNumbering:
-    """How numbers are read here."""
-    numbering = settings.numbering
-    return SiteNumbering(numbering.country or settings.company.country, numbering.area_code, numbering.outside_prefix)
 
 
 def e164(settings: Settings, text: str) -> str:
     """`+33 1 42 00 00 00`, or as it is dialled here, as `+33142000000`. Raises Failure, without the number."""
-    found = numbers.parse(text, site(settings))
+    found = numbers.parse(text, site_numbering(settings))
     if found is None or not found.e164:
         raise Failure(
             "this is no telephone number", "Write it with + and the country first, such as +33 1 42 00 00 00", "invalid"
@@ -26,6 +20,6 @@ def e164(settings: Settings, text: str) -> str:
 
 def not_emergency(settings: Settings, dialled: str) -> None:
     """Raises Failure where an account or a line would stand in the way of an emergency number."""
-    where = site(settings)
+    where = site_numbering(settings)
     if emergency.shadows_emergency(dialled, where.country, where.outside_prefix):
         raise Failure(f"{dialled} is dialled for an emergency", "Choose another number", "taken")

@@ -117,10 +117,11 @@ def test_every_key_of_the_configuration_that_is_named_exists(document: Path):
 
 def test_every_metric_that_is_named_exists():
     from server.daemon import Daemon
-    from sip.calls.control import STATISTICS
+    from sip.calls import control, observatory
 
+    statistics = (*control.STATISTICS, *observatory.STATISTICS)
     source = Path(__import__("inspect").getsourcefile(Daemon) or "").read_text()
-    known = {*re.findall(r'"([a-z_]+)": float', source), *(f"calls_{name}" for name in STATISTICS)}
+    known = {*re.findall(r'"([a-z_]+)": float', source), *(f"calls_{name}" for name in statistics)}
     for document in DOCUMENTS:
         for name in re.findall(r"`beffroi_([a-z_]+)`", document.read_text()):
             assert name.removesuffix("_total") in known, name

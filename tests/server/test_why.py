@@ -29,7 +29,7 @@ from storage import accounts, call_records, devices, diagnoses, ledger
 from tests.server.conftest import Ran
 from tests.sip.calls.drive import plan
 
-pytestmark = pytest.mark.promise("P15")
+pytestmark = pytest.mark.promise("P15", "L13")
 
 NOW = datetime(2026, 11, 22, 1, 23, 45, tzinfo=UTC)
 ME = Actor(SYSTEM, "test")

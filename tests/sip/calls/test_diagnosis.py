@@ -8,7 +8,7 @@ import pytest
 from sip.calls.diagnosis import ECHO_PROMPTS, echo_result, judge
 from sip.calls.history import CallHistory, Figures, LegHistory, Stretch
 
-pytestmark = pytest.mark.promise("P15")
+pytestmark = pytest.mark.promise("P15", "L13")
 
 FINE = Figures(rx_packets=500, rx_jitter_us=900, tx_packets=500, tx_jitter_us=800, rtt_us=12_000)
 NOTHING = Figures(tx_packets=500)

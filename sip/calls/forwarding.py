@@ -213,7 +213,8 @@ class Builder:
         free = [place for place in members if place.ways and not place.settings.dnd and not place.is_busy]
         if not free:
             return BUSY if any(place.ways and not place.settings.dnd for place in members) else UNREGISTERED
-        called = Party(None, line.number, line.name, line.language or "", None)
+        first = free[0].account
+        called = Party(None, line.number, line.name, line.language or first.language, first.country)
         if line.strategy == "sequential":
             for place in free:
                 stage = self._add(self._targets(place.ways), link, float(line.member_ring_s), place.party)

@@ -115,10 +115,6 @@ class DirectoryPlanner:
 
     # --- planning -----------------------------------------------------------------------------------
 
-    def is_emergency(self, request: EdgeRequest) -> bool:
-        """Answered from memory, before anybody is asked anything. False while a drill is on: nothing gives way."""
-        return not self.habits.drill and self._help.recognise(request) is not None
-
     async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal:
         if request.trunk:
             return await self._trunks.plan(request, now)

@@ -1,13 +1,14 @@
-"""A call for help: planned before anything is known of the caller, refused only where there is no trunk at all.
+"""A call for help: planned before it is asked who calls, refused only where there is no trunk at all.
 
-Neither identity nor limits, full channels, the state of a trunk or of the database keep it from being tried; where one
-trunk does not take it, the next one is asked, and after the last the first once more.
+Neither identity nor limits, full channels or the state of a trunk keep it from being tried; where one trunk does not
+take it, the next one is asked, and after the last the first once more.
+
+The daemon has a planner in front that needs no database (``server/emergency_planner.py``); it asks this one where a
+statute obliges to record the call, and does without where no answer comes in time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -23,13 +24,9 @@ from sip.calls.planning_terms import DEFAULT_CLASS, NO_TRACE, account_party, out
 from sip.edge.protocol import EdgeRequest
 from storage import lines
 from storage.accounts import Account
-from storage.errors import StorageError
 from storage.lines import Line
 from storage.tx import Tx
 
-log = logging.getLogger(__name__)
-
-DATABASE_S = 1.0  # the edge waits little longer, and then sends the call on by itself
 PACK = "REC_EMERGENCY"
 RING_S = 120.0  # a control room may let it ring for long
 ANY_FAILURE = TRUNK_FAILED | NOT_TAKEN
@@ -90,20 +87,15 @@ class ForHelp:
     async def _known(
         self, request: EdgeRequest, number: Number
     ) -> tuple[Account | None, Line | None, tuple[TrunkTarget, ...]]:
-        """Who calls, what line's duty it is, and the ways out; what was known last where the database is silent."""
+        """Who calls, what line's duty it is, and the ways out. An unknown phone calls too."""
         bench, habits = self._bench, self._bench.ways.habits
-        try:
-            async with asyncio.timeout(DATABASE_S), bench.database.read() as tx:
-                known = await caller_of(tx, request.auth_user) if request.auth_user else None
-                caller = None if known is None or isinstance(known, Refusal) else known[1]
-                names = (caller.name if caller is not None else "", "default")
-                location = next((habits.emergency_location[n] for n in names if n in habits.emergency_location), "")
-                targets = await bench.ways.emergency_targets(tx, caller, number, location)
-                return caller, await self._duty_line(tx, caller), targets
-        except (StorageError, TimeoutError):
-            log.error("an emergency call goes on without the database")
-            location = habits.emergency_location.get("default", "")
-            return None, None, bench.ways.last_known(number, location)
+        async with bench.database.read() as tx:
+            known = await caller_of(tx, request.auth_user) if request.auth_user else None
+            caller = None if known is None or isinstance(known, Refusal) else known[1]
+            names = (caller.name if caller is not None else "", "default")
+            location = next((habits.emergency_location[n] for n in names if n in habits.emergency_location), "")
+            targets = await bench.ways.emergency_targets(tx, caller, number, location)
+            return caller, await self._duty_line(tx, caller), targets
 
     async def _duty_line(self, tx: Tx, caller: Account | None) -> Line | None:
         """A line of the caller's that a statute obliges to record calls for help; without one nothing is recorded."""

@@ -36,6 +36,7 @@ from sip.calls.trunk_choice import (
 from storage import call_settings, limits, lines, numbers_owned, trunks, usage
 from storage.accounts import Account
 from storage.lines import Line
+from storage.numbers_owned import OwnedNumber
 from storage.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,6 @@ class WaysOut:
         self.house = house
         self.habits = habits
         self._chance = chance
-        self._last_trunks: tuple[trunks.Trunk, ...] = ()
 
     async def way(
         self,
@@ -97,8 +97,9 @@ class WaysOut:
         if isinstance(permitted, Refusal):
             return permitted
         settings = await call_settings.get(tx, payer.id)
-        owned = await numbers_owned.list_all(tx)
-        mine = [line for line in await lines.list_all(tx) if payer.id in line.members and line.disabled_at is None]
+        own_numbers = await numbers_owned.of_account(tx, payer.id)
+        chosen, line = await self._chosen(tx, payer, settings.presented)
+        owned = own_numbers if chosen is None else (*own_numbers, chosen)
         rate = self.habits.rates.of(number.number, number.country, number.class_.value)
         refusal: Refusal = NO_TRUNK
         found: list[TrunkTarget] = []
@@ -113,8 +114,8 @@ class WaysOut:
             if isinstance(for_trunk, Refusal):
                 refusal = for_trunk
                 continue
-            allowed = allowed_numbers(owned, payer.id, [line.id for line in mine], trunk.id)
-            own = allowed_numbers([each for each in owned if each.account_id == payer.id], payer.id, (), trunk.id)
+            allowed = allowed_numbers(owned, payer.id, (line.id,) if line is not None else (), trunk.id)
+            own = allowed_numbers(own_numbers, payer.id, (), trunk.id)
             shown = own_or_main(settings.presented, own, allowed, trunk)
             how = Shown(
                 payer.display_name,
@@ -126,9 +127,7 @@ class WaysOut:
             found.append(target("", trunk, number, shown, how, self.habits.site, price))
         if not found:
             return refusal
-        line_of = {each.number: each.line_id for each in owned}
-        behalf = next((line for line in mine if line.id == line_of.get(settings.presented or "")), None)
-        return WayOut(Outside(self.party(number, languages), tuple(found)), number, behalf)
+        return WayOut(Outside(self.party(number, languages), tuple(found)), number, line)
 
     async def emergency_targets(
         self, tx: Tx, caller: Account | None, number: Number, location: str
@@ -145,20 +144,21 @@ class WaysOut:
             )
         return tuple(found)
 
-    def last_known(self, number: Number, location: str) -> tuple[TrunkTarget, ...]:
-        """The ways for an emergency call while the database cannot be read: the trunks of the last one that was."""
-        shown = Shown("", location=location)
-        return tuple(
-            target("", trunk, number, trunk.main_number, shown, self.habits.site, Price())
-            for trunk in named_first(self._last_trunks, self.habits.emergency_trunks)
-        )
-
     def party(self, number: Number, languages: Sequence[str]) -> Party:
         """Who is there: nobody knows more than the country of the number."""
         shown = callable_back(number.e164, self.habits.site) if number.e164 else number.number
         return Party(None, shown, "", choose_language(None, number.country, None, languages), number.country)
 
     # --- within -----------------------------------------------------------------------------------
+
+    async def _chosen(self, tx: Tx, payer: Account, presented: str | None) -> tuple[OwnedNumber | None, Line | None]:
+        """The number that the account has chosen to show, and the line that it belongs to where the account is one of
+        its members: the call is made on that line's behalf."""
+        number = await numbers_owned.by_number(tx, presented) if presented is not None else None
+        if number is None or number.line_id is None:
+            return number, None
+        line = await lines.get(tx, number.line_id)
+        return number, line if payer.id in line.members and line.disabled_at is None else None
 
     async def _permitted(self, tx: Tx, payer: Account, number: Number, now: datetime) -> Permitted | Refusal:
         owner = limits.of_account(payer.id)
@@ -184,5 +184,4 @@ class WaysOut:
             TrunkState(trunk, self.house.trunk_up(trunk.id), self.house.channels_in_use(trunk.id))
             for trunk in await trunks.list_all(tx, enabled_only=True)
         ]
-        self._last_trunks = order(states, [], emergency=True)
         return order(states, [self._chance() for _ in states], emergency=emergency)

@@ -84,7 +84,9 @@ class FromPhones:
             refusal = check_identity(request, device, caller) or check_media(request)
             if refusal is not None:
                 return refusal
-            code = codes.read(dialled) if await find(tx, dialled) is None else None
+            code = codes.read(dialled)
+            if code is not None and await find(tx, dialled) is not None:
+                code = None  # a line that has this very number
         hidden = request.from_user in ANONYMOUS or request.private
         calling = Calling(caller, hidden, request.g722)
         drill = emergency.drill(dialled, bench.site)

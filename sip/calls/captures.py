@@ -207,7 +207,7 @@ class Captures:
 
     def _note(self, event: Happening) -> Step[None]:
         match event:
-            case RecordingStarted() if self.running:
+            case RecordingStarted() if self.running and self._began_s is None:
                 self._began_s = self._core.now_s
                 self._core.outcome.recording = "recorded"
                 if self._silent:

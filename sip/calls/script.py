@@ -225,6 +225,7 @@ class Script:
 
     def _join(self, far: str) -> Step[None]:
         if self.captures.must:
+            yield from self.captures.silence("")
             yield from self.captures.start(self.near, far)  # the pack allows no unrecorded word
         yield from self.floor.join(self.near, far)
         yield from self.captures.start(self.near, far)

@@ -152,6 +152,8 @@ def test_a_call_that_goes_on_is_judged_by_what_has_come_so_far() -> None:
         ("not-permitted", "not-permitted"),
         ("unknown", "unknown-number"),
         ("no-media", "no-acknowledgement"),
+        ("trunk-failed", "no-trunk"),
+        ("service", "served"),
         ("something new", "failed"),
     ],
 )

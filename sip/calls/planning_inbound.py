@@ -17,6 +17,8 @@ from storage.numbers_owned import OwnedNumber
 from storage.trunks import Trunk
 from storage.tx import Tx
 
+CANVASSING = {"fr": "Démarchage", "en": "Sales call"}
+
 
 class FromTrunks:
     """Plans them."""
@@ -122,7 +124,7 @@ class FromTrunks:
         return bench.plan(
             line_id=line.id if line is not None else None,
             kind=LineKind.RING,
-            caller=Party(None, shown, "" if not hidden else "Anonymous", language, country),
+            caller=Party(None, shown, self._display(e164, hidden), language, country),
             callee=self._callee(called, helped, language),
             stages=tuple(builder.stages),
             recording=decision,
@@ -134,6 +136,14 @@ class FromTrunks:
             trunk_id=trunk.id,
             wideband=request.g722,
         )
+
+    def _display(self, e164: str, hidden: bool) -> str:
+        """What a phone shows beside the number: the ranges that canvassers have to use are named as such."""
+        if hidden:
+            return "Anonymous"
+        if not numbers.is_canvassing(e164):
+            return ""
+        return CANVASSING[self._bench.terms.company.languages[0]]
 
     def _callee(self, called: Called | None, helped: Account | None, language: str) -> Party:
         if called is not None and called.line is not None:

@@ -357,6 +357,13 @@ async def test_the_caller_is_shown_as_the_phone_can_dial_it_back(
     assert plan.caller_hidden is (shown == "anonymous")
 
 
+@pytest.mark.promise("P14")
+async def test_a_canvasser_is_shown_as_one(office: Office) -> None:
+    for caller, display in (("+33162123456", "Démarchage"), ("+33199000000", ""), ("anonymous", "Anonymous")):
+        plan = await office.incoming(ALICE_DID, caller)
+        assert isinstance(plan, CallPlan) and plan.caller.display == display
+
+
 @pytest.mark.promise("2.1", "L1")
 async def test_who_calls_a_recorded_line_is_asked_by_the_country_of_the_number(office: Office) -> None:
     line = await office.line("300", "alice", "bob", did=OFFICE_DID, pack="REC_QUALITY")

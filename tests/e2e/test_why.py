@@ -33,6 +33,7 @@ def product(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         made.add_account("anna", "701", language="fr")
         made.add_account("ben", "702", language="fr")
         made.add_account("eve", "703", language="fr", class_="none")
+        made.add_account("cleo", "704", language="fr")
         yield made
 
 
@@ -162,6 +163,40 @@ async def test_no_common_codec(product: Product, ben: Phone):
         reply = await anna.call("702")
     assert reply.code == 488
     await asyncio.to_thread(scene.until, lambda: newest(product, "no-common-codec"), "it is written down", 15.0, 0.2)
+
+
+async def test_nobody_is_registered_then_a_phone_that_refuses_encrypted_audio(product: Product):
+    async with talker(product, "anna") as anna:
+        assert (await anna.call("704")).code == 480
+        found = await asyncio.to_thread(
+            scene.until, lambda: newest(product, "not-registered"), "it is written down", 15.0, 0.2
+        )
+        assert "device list" in why(product, found[0]["id"])["remedy"]
+        with product.phone("cleo", "cleo", "tls", says=tones.silence(5), srtp=False, answer="auto") as cleo:
+            await asyncio.to_thread(cleo.registered)
+            assert (await anna.call("704")).code == 488
+            [refused] = await asyncio.to_thread(
+                scene.until, lambda: newest(product, "callee-refused-srtp"), "it is written down", 15.0, 0.2
+            )
+    said = why(product, refused["id"])
+    assert ids(said) == [("callee-refused-srtp", "b0")]
+    assert ("phone B0", "Beffroi", "488") in [(r["sender"], r["receiver"], r["what"]) for r in said["ladder"]]
+
+
+@pytest.mark.full
+def test_a_phone_whose_network_goes_away(product: Product, ben: Phone):
+    with product.phone("lost", "anna", "udp", says=tones.tone(400, 300)) as lost:
+        lost.registered()
+        lost.dial("702")
+        lost.established()
+        call_id = live_id(product)
+        scene.talk(12)  # until after the first look
+        lost.freeze()
+        scene.until(lambda: not scene.live_calls(product), "it is missed, and the call ends", 110, every_s=1)
+        lost.thaw()
+    said = over(product, call_id)
+    assert ids(said)[0] == ("vanished", "a")
+    assert said["verdicts"][0]["values"]["seconds"] > 20
 
 
 @pytest.mark.promise("3.3", "P15")

@@ -8,7 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.commands import accounts, calls, ledger, limits, lines, numbers, people, recordings, system, trunks
+from server.commands import (
+    accounts,
+    calls,
+    emergency,
+    ledger,
+    limits,
+    lines,
+    numbers,
+    people,
+    recordings,
+    system,
+    trunks,
+)
 from server.commands.base import common, tell
 from server.failure import Failure
 
@@ -30,7 +42,19 @@ def parser() -> argparse.ArgumentParser:
     common(top)
     top.add_argument("--version", action="store_true", help="print the version")
     subparsers = top.add_subparsers(metavar="COMMAND", dest="command")
-    for subject in (system, people, accounts, lines, trunks, numbers, limits, calls, recordings, ledger):
+    for subject in (
+        system,
+        people,
+        accounts,
+        lines,
+        trunks,
+        numbers,
+        limits,
+        emergency,
+        calls,
+        recordings,
+        ledger,
+    ):
         subject.register(subparsers)
     return top
 

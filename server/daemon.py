@@ -395,6 +395,7 @@ async def serve(data: Path) -> None:
             loop.add_signal_handler(number, end)
         services.edge = daemon.edge
         services.live = daemon
+        services.calls, services.duty = daemon.calls, daemon.duty
         services.observatory = daemon.observatory
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):

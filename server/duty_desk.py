@@ -28,10 +28,11 @@ from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.emergency import PRIVATE_CODE
 from sip.calls.house import RunningUse
 from sip.calls.numbers import for_trunk
-from sip.calls.plan import CallPlan, Ceiling
+from sip.calls.plan import CallPlan, Ceiling, Outcome
 from sip.calls.planning import Prompts
 from sip.calls.ports import ClosedCall, Planner
 from sip.edge.rpc import RpcError
+from storage.accounts import Account
 from storage.database import Database
 from storage.errors import StorageError
 
@@ -77,6 +78,7 @@ class DutyDesk(Duty):
     ) -> None:
         self._edge = edge
         self._settings = settings
+        self._clock = clock
         self._calls: Calls | None = None
         self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
         self.memory = DirectoryMemory(database)
@@ -131,6 +133,14 @@ class DutyDesk(Duty):
 
     def running(self, owner: str) -> RunningUse:
         return self.metering.running(owner)
+
+    def rehearse(self, account: Account, number: str) -> str:
+        """An emergency call that nobody makes: written down and told as a drill. Its id."""
+        plan = self.planner.rehearsal(account, number)
+        now = self._clock()
+        self.reports.began(plan)
+        self.reports.ended(ClosedCall(plan, Outcome(200, "rehearsed"), now, now, 0.0, ()))
+        return plan.call_id
 
     # --- Duty ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import logging
 import random
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from config.emergency import EmergencyNumber
@@ -23,6 +23,7 @@ from sip.calls.planning import Prompts
 from sip.calls.ports import Planner
 from sip.edge.protocol import EdgeRequest
 from storage.accounts import Account
+from storage.errors import StorageError
 from storage.trunks import Trunk
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,13 @@ class EmergencyPlanner:
         prompt = await self._prompts.get(prompt_id, spoken, {})
         return emergency_plan.drill(secrets.token_hex(16), tried, caller, prompt, company=company, now=now)
 
+    def rehearsal(self, account: Account, number: str) -> CallPlan:
+        """A drill that no telephone takes part in."""
+        tried = EmergencyNumber(number, "all", discreet=False)
+        company = company_facts(self._settings())
+        now = datetime.now(UTC)
+        return emergency_plan.drill(secrets.token_hex(16), tried, self._seeker(account), None, company=company, now=now)
+
     def _seeker(self, account: Account | None) -> HelpSeeker:
         if account is None:
             return NOBODY
@@ -167,12 +175,12 @@ class EmergencyPlanner:
 
 async def _obliged(inner: Planner, request: EdgeRequest, now: datetime) -> CallPlan | None:
     """Where a statute obliges to record the call, the directory has to be asked how; not for long."""
-    planning = asyncio.get_running_loop().create_task(inner.plan(request, now))
-    await asyncio.wait({planning}, timeout=DIRECTORY_S)  # not cancelled: a database that hangs would not let go
-    if not planning.done() or planning.exception() is not None:
+    try:
+        async with asyncio.timeout(DIRECTORY_S):
+            found = await inner.plan(request, now)
+    except (TimeoutError, StorageError):
         log.error("an emergency call goes on without the directory, and unrecorded")
         return None
-    found = planning.result()
     return found if isinstance(found, CallPlan) and found.emergency else None
 
 

@@ -76,8 +76,8 @@ def for_edge(trunk: Trunk) -> EdgeTrunk:
 class TrunksDesk:
     """Keeps the edge's trunks as the database has them, and looks after them."""
 
-    def __init__(self, database: Database, edge: TrunkEdge, in_use: Callable[[], Mapping[str, int]]) -> None:
-        """``in_use``: channels taken, by trunk id."""
+    def __init__(self, database: Database, edge: TrunkEdge | None, in_use: Callable[[], Mapping[str, int]]) -> None:
+        """``edge`` None: to look at them only. ``in_use``: channels taken, by trunk id."""
         self._database = database
         self._edge = edge
         self._in_use = in_use
@@ -152,7 +152,8 @@ class TrunksDesk:
                 sound.append(for_edge(trunk))
             except ValueError as error:
                 log.error("trunk %s is not used: %s", trunk.id, error)
-        await (edge or self._edge).replace_trunks(sound)
+        if (asked := edge or self._edge) is not None:
+            await asked.replace_trunks(sound)
         self.look_soon()
 
     def look_soon(self) -> None:
@@ -171,7 +172,7 @@ class TrunksDesk:
 
     async def look(self) -> None:
         """Ask the edge how they are; one that has gone down or come up is logged by its id."""
-        if not self._known:
+        if not self._known or self._edge is None:
             return
         try:
             states = await self._edge.trunk_states()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -16,10 +16,23 @@ PATIENCE_S = 5.0
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``, or what it raises. When cancelled it waits for ``work`` first, at most PATIENCE_S."""
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=PATIENCE_S)
-        task.cancel()
-        raise
+    failure: Exception | None = None
+
+    async def done() -> T | None:
+        nonlocal failure
+        try:
+            return await work
+        except Exception as error:  # handed on below, as it is
+            failure = error
+            return None
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(done())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=PATIENCE_S)
+            raise
+    if failure is not None:
+        raise failure
+    return cast(T, task.result())

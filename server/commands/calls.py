@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from server.commands import live_calls
 from server.commands.base import Field, Subparsers, duration, group, leaf, minutes, operation, short
 from server.commands.why import register_why
 
@@ -42,4 +43,5 @@ def register(subparsers: Subparsers) -> None:
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(calls, "show", "show a call record", operation("calls.show", "call_id"), fields=FIELDS, reasons=True)
     show.add_argument("call_id", metavar="ID", help="as calls list --json shows it")
+    live_calls.register(calls)
     register_why(calls)

@@ -24,6 +24,8 @@ from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
+    from server.duty_desk import DutyDesk
+    from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
     from sip.edge.control import EdgeControl
 
@@ -80,6 +82,8 @@ class Services:
     edge: EdgeControl | None = None  # None: the daemon is not running, or has no edge
     live: Live | None = None  # None: the daemon is not running
     erasing: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)  # one ordered erasure after the other
+    calls: CallControl | None = None  # None: the daemon is not running
+    duty: DutyDesk | None = None  # None: the daemon is not running
     observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
 
 

@@ -78,7 +78,7 @@ class House:
         return plan
 
     def close(self, plan: CallPlan, cause: str = "callee-hung-up", leg: str | None = "b0") -> None:
-        self.reports.ended(ClosedCall(plan, Outcome(200, cause, leg), NOW, NOW, 1.0, None))
+        self.reports.ended(ClosedCall(plan, Outcome(200, cause, leg), NOW, NOW, 1.0, ()))
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

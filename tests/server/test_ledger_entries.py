@@ -15,15 +15,19 @@ import pytest
 from recording.keys import generate_reader
 from recording.reader_bundle import ReaderSecret, seal_reader
 from retention.receipt import Receipt, sign
+from server.duty_desk import DutyDesk
 from server.failure import Failure
 from server.services import operations
 from server.services.actor import Actor, os_actor_id, workstation_id
-from server.services.context import Services
+from server.services.context import Services, utc_now
+from sip.calls.control import LiveCall
 from sip.edge.state import Ban
 from storage import call_records, ledger, people, receipts
 from storage.call_records import CallRecord
+from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
+GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
 SILENT = {"status", "reader.prepare"}
@@ -43,6 +47,8 @@ class FakeEdge:
     async def push_device(self, auth_user: str, account: str, ha1: str) -> None: ...
 
     async def drop_device(self, auth_user: str) -> None: ...
+
+    async def refuse_device(self, auth_user: str) -> None: ...
 
     async def contacts(self, auth_user: str) -> list[Any]:
         return []
@@ -65,6 +71,25 @@ class FakeLive:
     async def settings_changed(self) -> None: ...
 
     async def end_device(self, auth_user: str) -> None: ...
+
+
+class FakeCalls:
+    """Call control with one call that goes on."""
+
+    def live(self) -> list[LiveCall]:
+        return [LiveCall(GOING, None, utc_now(), True, 1)]
+
+    def hang_up(self, call_id: str) -> bool:
+        return call_id == GOING
+
+    async def transfer(self, call_id: str, side: str, number: str) -> None:
+        assert (call_id, side, number) == (GOING, "a", "102")
+
+    def pause(self, call_id: str, on: bool) -> bool:
+        return call_id == GOING
+
+    async def originate(self, account_name: str, number: str) -> str:
+        return GOING
 
 
 def a_receipt(services: Services) -> Receipt:
@@ -148,6 +173,14 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "limits.set": {"international": True},
         "calls.list": {},
         "calls.show": {"call_id": call_id},
+        "calls.live": {},
+        "calls.hangup": {"call_id": GOING},
+        "calls.transfer": {"call_id": GOING[:8], "to": "102"},
+        "calls.pause": {"call_id": GOING},
+        "calls.originate": {"account": "alice", "number": "102"},
+        "emergency.list": {},
+        "emergency.check": {},
+        "emergency.drill": {"account": "alice"},
         "calls.why": {"call_id": call_id},
         "calls.whys": {},
         "recordings.list": {},
@@ -172,6 +205,8 @@ async def access_log(services: Services) -> list[dict[str, Any]]:
 @pytest.mark.promise("0.6", "2.9")
 async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
+    services.calls = FakeCalls()  # type: ignore[assignment]
+    services.duty = DutyDesk(services.db, Edge(), None, lambda: services.settings, utc_now)  # type: ignore[arg-type]
     given = await arguments(services, shown)
     assert given.keys() == operations.OPERATIONS.keys(), "a new operation: say here how it is called"
     services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]

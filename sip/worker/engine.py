@@ -18,11 +18,12 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pjsua2 as pj
 
+from sip.worker import ipv6_media
 from sip.worker import protocol as p
 from sip.worker.engine_audio import Audio
 from sip.worker.engine_calls import (
@@ -40,6 +41,7 @@ from sip.worker.engine_calls import (
     sipfrag,
     user_part,
 )
+from sip.worker.ipv6_media import Ipv6Media
 from sip.worker.source_lock import SourceLock, bound_ports
 
 # pjsip hands a key over when a poll begins, so these bound how late one is noticed.
@@ -65,7 +67,7 @@ class Engine:
     def __init__(self, control: socket.socket, config: EngineConfig) -> None:
         self._control = control
         self._config = config
-        self.codecs = _WIDEBAND if config.clock_hz >= WIDEBAND_HZ else _NARROWBAND
+        self.codecs: Mapping[str, int] = _WIDEBAND if config.clock_hz >= WIDEBAND_HZ else _NARROWBAND
         self._legs: dict[str, Leg] = {}
         self._todo: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._expected: dict[str, p.Expect] = {}  # by token
@@ -73,6 +75,7 @@ class Engine:
         self._audio = Audio(self._legs, config.clock_hz, config.run_dir, self._send)
         self._quit_at: float | None = None
         self._port = 0
+        self._ipv6: Ipv6Media | None = None
         self._waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     # --- life ---------------------------------------------------------------------------------
@@ -99,44 +102,42 @@ class Engine:
         transport.boundAddress = "127.0.0.1"
         self._transport = endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
         self._port = int(endpoint.transportGetInfo(self._transport).localName.rsplit(":", 1)[1])
+        if self._config.media_address6:
+            try:
+                self._ipv6 = Ipv6Media(self._config.edge_port, self._config.media_address, self._config.media_address6)
+                self._ipv6.start(self._port)
+            except OSError as error:  # calls over IPv4 go on
+                os.write(2, f"worker: no audio over IPv6: {error.strerror}\n".encode())
         endpoint.audDevManager().setNullDev()
         endpoint.libStart()
         for codec in endpoint.codecEnum2():
             endpoint.codecSetPriority(codec.codecId, self.codecs.get(codec.codecId, 0))
         # Incoming offers choose for themselves (call control has looked at them); outgoing legs are one or the other.
         self._incoming = Account(self)
-        self._incoming.create(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=False), True)
-        self._incoming_ipv6 = False
-        self._dialling: dict[tuple[bool, bool], Account] = {}  # (srtp, ipv6), made when first needed
+        self._incoming.create(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL), True)
+        self._secure, self._plain = Account(self), Account(self)
+        self._secure.create(self._account_config(pj.PJMEDIA_SRTP_MANDATORY))
+        self._plain.create(self._account_config(pj.PJMEDIA_SRTP_DISABLED))
         signal.setitimer(signal.ITIMER_REAL, 0)  # before the daemon may stop this process: the timer would run on
-        self._send(p.Ready(port=self._port, pid=os.getpid()))
+        self._send(p.Ready(port=self._port if self._ipv6 is None else self._ipv6.port, pid=os.getpid()))
 
-    def _account_config(self, srtp: int, *, ipv6: bool) -> Any:
+    def _account_config(self, srtp: int) -> Any:
         config = pj.AccountConfig()
         config.idUri = f"sip:worker@{self._config.domain}"
         config.sipConfig.transportId = self._transport
-        config.sipConfig.proxies.append(f"sip:127.0.0.1:{self._config.edge_port};lr")
+        edge_port = self._config.edge_port if self._ipv6 is None else self._ipv6.engine_port
+        config.sipConfig.proxies.append(f"sip:127.0.0.1:{edge_port};lr")
         config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
         media = config.mediaConfig
         media.transportConfig.port = self._config.rtp_port_first
         media.transportConfig.portRange = self._config.rtp_port_count
-        media.transportConfig.boundAddress = self._config.media_address6 if ipv6 else self._config.media_address
-        media.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY if ipv6 else pj.PJSUA_IPV6_DISABLED
+        media.transportConfig.boundAddress = self._config.media_address
         media.srtpUse = srtp
         media.srtpSecureSignaling = 0  # TLS ends in the edge, which the daemon has checked
         config.natConfig.contactRewriteUse = 0
         config.natConfig.viaRewriteUse = 0
         config.natConfig.sdpNatRewriteUse = 0
         return config
-
-    def _dials_with(self, *, srtp: bool, ipv6: bool) -> Account:
-        if ipv6 and not self._config.media_address6:
-            raise ValueError("no address for audio over IPv6")
-        if (srtp, ipv6) not in self._dialling:
-            use = pj.PJMEDIA_SRTP_MANDATORY if srtp else pj.PJMEDIA_SRTP_DISABLED
-            account = self._dialling[srtp, ipv6] = Account(self)
-            account.create(self._account_config(use, ipv6=ipv6))
-        return self._dialling[srtp, ipv6]
 
     def run(self) -> None:
         """Until Leave, the daemon's end of file, or the last leg's end followed by Leave."""
@@ -263,13 +264,10 @@ class Engine:
                 self._leave()
 
     def _expect(self, command: p.Expect) -> None:
-        if command.ipv6 and not self._config.media_address6:
-            raise ValueError("no address for audio over IPv6")
+        if command.ipv6 and self._ipv6 is None:
+            raise ValueError("no address for audio over IPv6")  # pjsip refuses the INVITE by itself
         if command.leg in self._legs or any(e.leg == command.leg for e in self._expected.values()):
             self._expected = {token: e for token, e in self._expected.items() if e.leg != command.leg}
-        if command.ipv6 != self._incoming_ipv6:  # pjsua opens its sockets before it tells of a call
-            self._incoming.modify(self._account_config(pj.PJMEDIA_SRTP_OPTIONAL, ipv6=command.ipv6))
-            self._incoming_ipv6 = command.ipv6
         self._expected[command.token] = command
 
     def _answer(self, command: p.Answer) -> None:
@@ -286,14 +284,13 @@ class Engine:
     def _dial(self, command: p.Dial) -> None:
         if command.leg in self._legs:
             raise ValueError("a leg is dialled once")
-        try:
-            account = self._dials_with(srtp=command.srtp, ipv6=command.ipv6)
-        except ValueError as error:
-            self._send(p.LegDown(command.leg, 500, f"engine: {error}"))
+        if command.ipv6 and self._ipv6 is None:
+            self._send(p.LegDown(command.leg, 500, "engine: no address for audio over IPv6"))
             return
-        call = Call(self, account, command.leg, srtp=command.srtp)
+        call = Call(self, self._secure if command.srtp else self._plain, command.leg, srtp=command.srtp)
         parameters = call_parameters()
-        for made in headers({**command.headers, "X-Beffroi-Leg": command.token}):
+        ours = {"X-Beffroi-Leg": command.token, **({ipv6_media.MARK: "1"} if command.ipv6 else {})}
+        for made in headers({**command.headers, **ours}):
             parameters.txOption.headers.append(made)
         parameters.txOption.localUri = (
             f"{quoted(command.from_display)} <sip:{user_part(command.from_user)}@{self._config.domain}>"
@@ -485,7 +482,8 @@ class Engine:
         elif leg.silent_since is None or now_s - leg.silent_since < WATCHING_S:
             return
         leg.silent_since = None
-        network = leg.lock.network()
+        through = None if self._ipv6 is None else self._ipv6.network(leg.call.sip_call_id())
+        network = through or leg.lock.network()
         self._send(p.LegNetwork(leg.name, network.signalled, network.source, network.moved, network.locked))
 
     def on_stream_destroyed(self, name: str, figures: Figures) -> None:

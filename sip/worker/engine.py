@@ -49,6 +49,7 @@ POLL_MS = 250  # in conversation
 POLL_ASKING_MS = 50  # before anybody talks: somebody may be asked something
 POLL_WATCHING_MS = 20  # while it is not known yet whose audio a leg hears
 WATCHING_S = 3.0  # as long as it is looked for so often
+FIRST_AUDIO_S = 0.5  # for a leg's first audio, before it is spoken to all the same
 LINGER_S = 0.3  # pjsip still answers retransmissions of the last BYE
 INFO_DIGIT_MS = 160
 HANGS_S = 30  # a loop that has stood still so long is ended by the kernel, and the daemon ends its calls
@@ -178,6 +179,7 @@ class Engine:
         for leg in self._legs.values():
             if leg.watched_since is not None:
                 self._watch(leg, now_s)
+            self._play_what_waits(leg)
 
     def _read_commands(self) -> None:
         while True:
@@ -352,7 +354,7 @@ class Engine:
         self._audio.stop_play(leg)
         if leg.call is None or leg.state == "down":
             self._send(p.PlayFailed(leg.name, command.play_id, "the leg is down"))
-        elif not leg.media_up:
+        elif not leg.media_up or _undecided(leg):
             leg.pending_play = command
         else:
             self._begin_play(leg, command)
@@ -362,6 +364,11 @@ class Engine:
             self.defer_from_thread(self._on_play_end, leg.name, command.play_id)
 
         self._audio.begin_play(leg, command, ended)
+
+    def _play_what_waits(self, leg: Leg) -> None:
+        if leg.pending_play is not None and leg.media_up and not _undecided(leg):
+            command, leg.pending_play = leg.pending_play, None
+            self._begin_play(leg, command)
 
     def _on_play_end(self, name: str, play_id: int) -> None:
         leg = self._legs[name]
@@ -440,11 +447,9 @@ class Engine:
         code = leg.call.last_status()
         if came_up and leg.dialled and code < pj.PJSIP_SC_OK:
             self._send(p.LegRinging(name, code, True))
-        if came_up and leg.pending_play is not None:
-            command, leg.pending_play = leg.pending_play, None
-            self._begin_play(leg, command)
-        elif up:
+        if up:
             self._audio.go_on_playing(leg)
+        self._play_what_waits(leg)
 
     def on_digit(self, name: str, digit: str) -> None:
         leg = self._legs.get(name)
@@ -512,6 +517,11 @@ def _quality(leg: Leg, *, final: bool) -> p.LegQuality:
         final,
         leg.peak,
     )
+
+
+def _undecided(leg: Leg) -> bool:
+    """Whether it is not known yet where its audio goes: a phone behind a router would miss the first words."""
+    return leg.hears and leg.watched_since is not None and time.monotonic() - leg.watched_since < FIRST_AUDIO_S
 
 
 def _media_ms(leg: Leg) -> int:

@@ -72,7 +72,8 @@ class Hangup:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Play a WAV file to a leg once, from the moment its media is up. Ends with PlayEnded or PlayFailed."""
+    """Play a WAV file to a leg once, from the moment that its media is up and that it is known where its audio comes
+    from, or half a second later. Ends with PlayEnded or PlayFailed."""
 
     leg: str
     play_id: int

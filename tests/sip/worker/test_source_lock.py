@@ -7,6 +7,7 @@ import secrets
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,11 @@ from sip.worker import protocol as p
 from sip.worker import source_lock
 from sip.worker.source_lock import Address, SourceLock, kind, parse
 from tests.peers import tones
+from tests.peers.ports import Ports
 from tests.peers.tones import alaw_encode
-from tests.sip.worker.conftest import A_HZ, B_HZ, talking
-from tests.sip.worker.phones import Dialog, Rtp
-from tests.sip.worker.rig import Rig, until
+from tests.sip.worker.conftest import A_HZ, B_HZ, PROMPT_HZ, Bench, talking
+from tests.sip.worker.phones import Dialog, EdgeSide, Rtp
+from tests.sip.worker.rig import Rig, config, running, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -124,6 +126,46 @@ async def test_a_phone_behind_a_router_is_heard_and_hears(rig: Rig) -> None:
     await a.reinvite(sdp=a.sdp(address=ELSEWHERE, port=40000))
     await rig.event(p.LegMedia, leg="a", held=False)
     await both_hear(a, b)
+
+
+@pytest.mark.promise("L1")
+async def test_a_phone_behind_a_router_misses_nothing_of_what_it_is_told(rig: Rig, bench: Bench) -> None:
+    """Until it has sent something, nobody knows where to speak to."""
+    token = secrets.token_hex(16)
+    rig.send(p.Expect(token))
+    a = await rig.edge.caller(rig.worker.port)
+    a.send_invite(token, sdp=a.sdp(address=ELSEWHERE, port=40000))
+    await rig.event(p.Incoming)
+    rig.send(p.Answer("a", 200), p.Play("a", 1, bench.prompt(0.6)))
+    await a.established()
+    assert (await rig.event(p.PlayEnded)).heard
+    assert (tones.labels(a.rtp.samples(), (PROMPT_HZ,), window=0.02) == PROMPT_HZ).sum() >= 28
+
+
+@pytest.mark.promise("P2")
+async def test_the_next_call_on_the_same_ports_is_not_sent_to_the_one_before(tmp_path: Path, ports: Ports) -> None:
+    """Measured without the lock: 6 of 20."""
+    edge = await EdgeSide.open()
+    settings = config(tmp_path, ports, warm=0, workers=1, edge_port=edge.address[1])
+    async with running(settings) as pool:
+        former: Dialog | None = None
+        for _ in range(4):
+            rig = Rig(await pool.acquire(), edge)
+            a = await rig.caller()  # the one before goes on sending to these ports
+            rig.send(p.Echo("a", True))
+            a.rtp.say(tones.tone(A_HZ, 0.4))
+            await hears(a, A_HZ)
+            if former is not None:
+                assert media_port(former) == media_port(a), "the ports are the same"
+                assert A_HZ not in tones.tones_in(former.rtp.samples(), (A_HZ,))
+                former.rtp.close()
+            await rig.leaves()
+            await until(lambda rig=rig: rig.worker.gone)
+            await asyncio.sleep(0.05)
+            former = a
+            former.rtp.heard.clear()
+            former.rtp.say(tones.tone(STRANGE_HZ, 5))
+    edge.close()
 
 
 async def test_the_named_address_goes_before_one_that_only_sends(rig: Rig) -> None:

@@ -195,7 +195,9 @@ def _rung(rung: Sequence[Any], trunks: Iterable[str]) -> RungView:
 
 
 def _leg_name(leg: str, *, trunk: bool) -> str:
-    return f"{'trunk' if trunk else 'phone'} {leg.upper()}"
+    """A leg j leads to another of our workers, where the other half of a transferred call is."""
+    kind = "relay" if leg.startswith("j") else "trunk" if trunk else "phone"
+    return f"{kind} {leg.upper()}"
 
 
 def _scores(leg: Mapping[str, Any]) -> dict[str, float | None]:

@@ -60,7 +60,7 @@ class Admission:
     def no_room(self, max_concurrent: int) -> Reply | None:
         """Whether one more ordinary call is too many for this machine."""
         ordinary = sum(1 for seat in self._seats() if not seat.emergency)
-        if ordinary + self.beginning >= min(max_concurrent, self._pool.capacity):
+        if ordinary + self.beginning >= min(max_concurrent, self._pool.ordinary_capacity):
             return Reply(503, f"All {max_concurrent} Lines Are In Use")
         return None
 
@@ -78,20 +78,20 @@ class Admission:
         self.waiting[plan.caller.account_id] += 1
         try:
             if not plan.emergency:
-                return await self._pool.acquire()
+                return await self._pool.acquire(wideband=plan.wideband)
             return await self._emergency_worker(plan)
         finally:
             self.waiting[plan.caller.account_id] -= 1
 
     async def _emergency_worker(self, plan: CallPlan) -> Worker:
-        if len(self._seats()) >= self._pool.capacity:
+        if self._pool.full:
             self._make_way(plan.call_id, None)
         try:
-            return await self._pool.acquire()
+            return await self._pool.acquire(reserved=True)
         except NoWorker:
             if not self._make_way(plan.call_id, None):
                 raise
-        return await self._pool.acquire()
+        return await self._pool.acquire(reserved=True)
 
     def freed(self) -> None:
         """A leg or a call has ended."""

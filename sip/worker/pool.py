@@ -139,6 +139,11 @@ class WorkerPool:
         return self.capacity - self._kept
 
     @property
+    def full(self) -> bool:
+        """Whether nothing is left, not even what is kept for emergencies."""
+        return self._free == 0
+
+    @property
     def ports(self) -> list[int]:
         """SIP ports of all living workers."""
         return [w.port for w in self._all if w.port]

@@ -298,10 +298,12 @@ class House:
 
 
 @asynccontextmanager
-async def workers(directory: Path, ports: Ports, *, count: int = 8) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
+async def workers(
+    directory: Path, ports: Ports, *, count: int = 8, reserve: int = 0
+) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
     phones = await EdgeSide.open()
     settings = config(directory, ports, warm=2, workers=count, edge_port=phones.address[1])
-    async with running(settings) as pool:
+    async with running(replace(settings, reserve=reserve)) as pool:
         yield pool, phones
     phones.close()
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -136,6 +137,23 @@ async def test_no_emergency_call_gives_way_to_another(engines: tuple[WorkerPool,
         await office.talk_outside("alice", HELP)
         await office.talk_outside("bob", HELP)
         assert len(office.control.live()) == 2 and office.control.counters["preempted"] == 0
+
+
+async def test_a_worker_is_kept_for_an_emergency_and_after_that_the_newest_call_gives_way(tmp_path: Path) -> None:
+    ports = Ports(100)
+    async with workers(tmp_path, ports, count=2, reserve=1) as engines, at_work(Office(engines)) as office:
+        caller, callee = await office.talk_outside("alice")
+        refused = await office.control.on_request(office.request(from_user="bob", request_user="+33123456789"))
+        assert isinstance(refused, Reply) and refused.code == 503, "the last one is not for ordinary calls"
+        await office.talk_outside("carol", HELP)
+        assert office.control.counters["preempted"] == 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(caller.request("BYE"))
+            group.create_task(callee.request("BYE"))
+            helped = group.create_task(office.talk_outside("dave", HELP))
+        assert helped.done() and office.control.counters["preempted"] == 1
+        await until(lambda: [seat.emergency for seat in office.control.seats()] == [True, True])
+    ports.close()
 
 
 class Watch(Duty):

@@ -170,6 +170,7 @@ class TransferRequest:
     referrer: Party
     stays: Party
     target: str  # user part of Refer-To, as sent
+    by_operator: bool = False  # from the command line: then somebody outside may be the one who leaves
 
 
 @dataclass(frozen=True, slots=True)

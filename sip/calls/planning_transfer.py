@@ -30,14 +30,18 @@ class Transfers:
         self._bench = bench
 
     async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
-        """Blind: the target is dialled by the permission of whoever transfers."""
+        """Blind: the target is dialled by the permission of whoever transfers; where an operator has somebody outside
+        leave, by that of the account that stays."""
         bench = self._bench
-        if transfer.referrer.account_id is None:
+        account_id = transfer.referrer.account_id
+        if transfer.by_operator:
+            account_id = account_id or transfer.stays.account_id
+        if account_id is None:
             return OUTSIDE_MAY_NOT
         dialled = unquote(transfer.target).partition(";")[0]
         async with bench.database.read() as tx:
             try:
-                referrer = await accounts.get(tx, transfer.referrer.account_id)
+                referrer = await accounts.get(tx, account_id)
             except NotFound:
                 return OUTSIDE_MAY_NOT
             if referrer.disabled_at is not None:

@@ -134,7 +134,9 @@ class Transfers:
     async def _blind(self, conversation: Conversation, leg: str, user: str, *, notify: bool) -> Refusal | None:
         stays = conversation.script.other(leg)
         assert stays is not None
-        asked = TransferRequest(conversation.plan, conversation.party(leg), conversation.party(stays), user)
+        asked = TransferRequest(
+            conversation.plan, conversation.party(leg), conversation.party(stays), user, by_operator=not notify
+        )
         joining = await self._calls.planner.plan_transfer(asked, self._calls.now())
         if isinstance(joining, Refusal):
             log.info("call %s: a transfer was refused: %s", conversation.plan.call_id, joining.cause)

@@ -687,6 +687,11 @@ async def test_somebody_outside_transfers_nobody(office: Office) -> None:
     alice = Party(office.ids["alice"], "201", "Alice", "fr", "FR")
     found = await office.planner.plan_transfer(TransferRequest(plan, plan.caller, alice, "202"), NOW)
     assert isinstance(found, Refusal) and found.code == 403
+    order = TransferRequest(plan, plan.caller, alice, "202", by_operator=True)
+    joining = await office.planner.plan_transfer(order, NOW)
+    assert isinstance(joining, Joining) and rung(joining) == ["bob-1"]
+    abroad = await office.planner.plan_transfer(replace(order, target="+4930123456"), NOW)
+    assert isinstance(abroad, Refusal) and abroad.cause == "not-permitted"
 
 
 async def test_a_transfer_makes_the_trace_as_small_as_the_strictest_asks(office: Office) -> None:

@@ -115,6 +115,7 @@ class Daemon:
             is_emergency=self.duty.planner.is_emergency,
             max_channels=self.duty.trunks.max_channels,
             duty=self.duty,
+            pause_max_s=settings.recording.pause_max_s,
         )
         self.duty.attend(self.calls)
         self.hurry = asyncio.Event()  # asked to stop once more: emergency calls are waited for no longer
@@ -319,6 +320,7 @@ class Daemon:
         await self.duty.applied()
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account
+        self.calls.pause_max_s = settings.recording.pause_max_s
         self.keeper.days = settings.calls.diagnosis_days
         self.pool.resize(settings.calls.warm_workers)
         recording = settings.recording

@@ -8,7 +8,7 @@ from sip.calls import numbers
 from sip.calls.forwarding import UNKNOWN, Builder, Link
 from sip.calls.plan import CallPlan, LineKind, Party, Refusal
 from sip.calls.planning_bench import Bench, Called
-from sip.calls.planning_terms import metadata_class, outside_party, staff_parties
+from sip.calls.planning_terms import metadata_class, of_ceilings, outside_party, staff_parties
 from sip.edge.protocol import EdgeRequest
 from storage import accounts, emergency_calls, lines, numbers_owned, trunks
 from storage.accounts import Account
@@ -129,7 +129,7 @@ class FromTrunks:
             stages=tuple(builder.stages),
             recording=decision,
             metadata_class=metadata_class([*members, *([helped] if helped is not None else [])], line),
-            prompts=await terms.speak(decision),
+            prompts=await terms.speak(decision, of_ceilings(builder.stages, language)),
             caller_hidden=hidden,
             direction="inbound",
             staff=frozenset({"b"}),

@@ -9,16 +9,16 @@ from config import packs
 from sip.calls import codes, echo, emergency, planning_codes
 from sip.calls.codes import Code
 from sip.calls.forwarding import UNKNOWN, Link
-from sip.calls.plan import CallPlan, LineKind, Party, Refusal
+from sip.calls.plan import CallPlan, LineKind, Party, Refusal, Stage
 from sip.calls.planning_bench import Bench, Called
 from sip.calls.planning_directory import caller_of, find
 from sip.calls.planning_outside import WayOut
 from sip.calls.planning_terms import (
-    CEILING_PROMPTS,
     NO_TRACE,
     account_party,
     internal_parties,
     metadata_class,
+    of_ceilings,
     outside_party,
     policy,
     staff_parties,
@@ -132,12 +132,14 @@ class FromPhones:
             return refusal
         stages = tuple(builder.stages)
         if isinstance(to, WayOut):
-            return await self._outbound(calling, to, now, stages=stages)
-        return await self._internal(calling, to, now, stages=stages)
+            return await self._outbound(calling, to, now, stages)
+        return await self._internal(calling, to, now, stages)
 
     # --- within the house -------------------------------------------------------------------------
 
-    async def _internal(self, calling: Calling, to: Called, now: datetime, **fields: object) -> CallPlan | Refusal:
+    async def _internal(
+        self, calling: Calling, to: Called, now: datetime, stages: tuple[Stage, ...]
+    ) -> CallPlan | Refusal:
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
         if calling.private and to.line is not None and _must_be_recorded(to):
             return MUST_BE_RECORDED
@@ -151,12 +153,12 @@ class FromPhones:
             callee=called_party(to, caller, terms.company.country),
             recording=decision,
             metadata_class=NO_TRACE if calling.private else metadata_class([caller, *to.members], to.line),
-            prompts=await terms.speak(decision),
+            prompts=await terms.speak(decision, of_ceilings(stages, language)),
             caller_hidden=calling.hidden,
             private=calling.private,
             originated=calling.originated,
             wideband=calling.wideband,
-            **fields,
+            stages=stages,
         )
 
     async def _echo(self, calling: Calling, to: Called, now: datetime) -> CallPlan:
@@ -178,7 +180,7 @@ class FromPhones:
 
     # --- outside ----------------------------------------------------------------------------------
 
-    async def _outbound(self, calling: Calling, way: WayOut, now: datetime, **fields: object) -> CallPlan:
+    async def _outbound(self, calling: Calling, way: WayOut, now: datetime, stages: tuple[Stage, ...]) -> CallPlan:
         """The caller is staff; whoever is called is outside, and is asked before being connected."""
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
         party, number = way.outside.party, way.number
@@ -194,7 +196,7 @@ class FromPhones:
             callee=party,
             recording=decision,
             metadata_class=NO_TRACE if traceless else metadata_class([caller], line),
-            prompts=await terms.speak(decision, [(each, language) for each in CEILING_PROMPTS if way.ceiling]),
+            prompts=await terms.speak(decision, of_ceilings(stages, language)),
             caller_hidden=calling.hidden,
             direction="outbound",
             staff=frozenset({"a"}),
@@ -202,7 +204,7 @@ class FromPhones:
             ceiling=way.ceiling,
             originated=calling.originated,
             wideband=calling.wideband,
-            **fields,
+            stages=stages,
         )
 
     # --- codes ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
 from sip.calls import echo
-from sip.calls.plan import LineKind, Party, PromptFile
+from sip.calls.plan import LineKind, Party, PromptFile, Stage, TrunkTarget
 from storage import lines
 from storage.accounts import Account
 from storage.lines import Line
@@ -100,6 +100,12 @@ COMMON_PROMPTS = (
     *("PROMPT_DND_ON", "PROMPT_DND_OFF", "PROMPT_FORWARD_ON", "PROMPT_FORWARD_OFF", "PROMPT_FORWARD_REFUSED"),
     *("PROMPT_PICKUP_FAILED", "PROMPT_DRILL", "PROMPT_DRILL_SWITCHED_ON"),
 )
+
+
+def of_ceilings(stages: Iterable[Stage], *languages: str) -> list[tuple[str, str]]:
+    """What may have to be said while somebody talks by a trunk: limits may be reached, or changed, in the call."""
+    outside = any(isinstance(target, TrunkTarget) for stage in stages for target in stage.targets)
+    return [(each, language) for each in CEILING_PROMPTS for language in languages] if outside else []
 
 
 def internal_parties(caller: Account, called: Sequence[Account]) -> list[decisions.Party]:

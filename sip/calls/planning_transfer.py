@@ -13,7 +13,7 @@ from sip.calls import emergency
 from sip.calls.forwarding import UNKNOWN, Link
 from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest
 from sip.calls.planning_bench import Bench, Called
-from sip.calls.planning_terms import account_party, outside_party
+from sip.calls.planning_terms import account_party, of_ceilings, outside_party
 from storage import accounts, lines
 from storage.errors import NotFound
 from storage.lines import Line
@@ -72,7 +72,9 @@ class Transfers:
             joins, classes = to.outside.party, ["none"] if to.number.help_line else []
             parties = [outside_party(LETTER, joins.country, joins.language)]
         joining = await self._joining(transfer.plan, line, transfer.stays, joins, parties, classes, now)
-        return replace(joining, stages=tuple(builder.stages))
+        warnings = of_ceilings(builder.stages, transfer.stays.language, joins.language)
+        prompts = dict(joining.prompts) | await bench.terms.speak(bench.terms.decide(None, (), now), warnings)
+        return replace(joining, stages=tuple(builder.stages), prompts=prompts)
 
     async def plan_joining(self, first: CallPlan, stays: Party, joins: Party, now: datetime) -> Joining:
         """Attended: ``joins`` is on the line already."""

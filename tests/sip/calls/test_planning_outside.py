@@ -509,6 +509,7 @@ async def test_a_forward_outside_goes_by_the_permission_and_the_number_of_who_fo
     assert (way.payer, way.from_user) == (office.ids["bob"], BOB_DID)
     assert way.headers["Diversion"] == f"<sip:{BOB_DID}@first.example>;reason=no-answer"
     assert way.ceiling is not None and way.ceiling.talk_s == 300.0 and plan.ceiling is None
+    assert ("PROMPT_CEILING", "fr") in plan.prompts
 
 
 @pytest.mark.promise("P12", "P5")
@@ -646,6 +647,7 @@ async def test_whoever_joins_a_recorded_call_is_asked(office: Office) -> None:
     assert isinstance(inside, Joining) and [terms.prompt_id for terms in inside.terms] == ["PROMPT_STAFF"]
     outside = await office.planner.plan_transfer(transfer(office, plan, "00123456789"), NOW)
     assert isinstance(outside, Joining) and outside.terms[0].mode is ConsentMode.OPT_OUT
+    assert ("PROMPT_CEILING", "fr") in outside.prompts and ("PROMPT_CEILING", "fr") not in inside.prompts
     for joining in (inside, outside):
         for terms in joining.terms:
             assert terms.leg == "c" and (terms.prompt_id, terms.language) in joining.prompts

@@ -28,6 +28,8 @@ _LEVELS = {
 }
 # Kamailio says this at every start, whatever the memory is; nothing can be set to silence it.
 _HARMLESS = (("tls", "tls_h_mod_init_f", "openssl bug #1491"),)
+# Where Kamailio complains of what a peer has sent, several lines a message: no fault of ours.
+_PEERS_FAULT = ("core/parser/", "core/receive.c", "core/tcp_read.c", "core/msg_translator.c")
 _SCRIPT = "<script>"
 _OWN_TEXT = re.compile(r"[a-z ]+")  # the template logs nothing but plain words
 
@@ -67,6 +69,28 @@ def _level(match: re.Match[str]) -> int:
     for module, function, text in _HARMLESS:
         if match["module"] == module and match["function"] == function and match["text"].startswith(text):
             return logging.DEBUG
+    if (match["place"] or "").startswith(_PEERS_FAULT):
+        return logging.DEBUG
     if match["module"] == _SCRIPT and match["level"] == "NOTICE":
         return logging.INFO
     return _LEVELS.get(match["level"], logging.WARNING)
+
+
+class Throttle:
+    """Lets the same line through a few times in a while. Pure: the time is passed in."""
+
+    def __init__(self, most: int = 5, window_s: float = 60.0) -> None:
+        self._most = most
+        self._window_s = window_s
+        self._since_s = 0.0
+        self._seen: dict[str, int] = {}
+
+    def passes(self, text: str, now_s: float) -> bool:
+        if now_s - self._since_s > self._window_s:
+            self._since_s, self._seen = now_s, {}
+        self._seen[text] = self._seen.get(text, 0) + 1
+        return self._seen[text] <= self._most
+
+    def last(self, text: str) -> bool:
+        """Whether this line, having just passed, will not pass again for a while."""
+        return self._seen.get(text, 0) == self._most

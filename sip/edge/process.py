@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import socket
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -281,6 +282,7 @@ class _Log:
         self.serving = False  # set once messages of peers may appear in the log
         self.stopping = False  # set when it is asked to end
         self.start_warnings: list[str] = []  # complaints before it served: a start must have none
+        self._throttle = daemonlog.Throttle()
         self.first_error = ""  # why it failed, as far as may be told
 
     async def read(self, process: Process) -> None:
@@ -305,4 +307,9 @@ class _Log:
             self.first_error = text
         if line.level >= logging.WARNING and not self.serving:
             self.start_warnings.append(text)
+        if self.serving:
+            if not self._throttle.passes(text, time.monotonic()):
+                return
+            if self._throttle.last(text):
+                text += " (and again: not told for a minute)"
         logger.log(line.level, "kamailio: %s", text)

@@ -19,7 +19,7 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./+=,-]*")  # what may stand unquoted in 
 _SECRET = re.compile(r"[0-9a-f]{32,}")
 _TCP_SPARE_S = 60  # a connection outlives the longest registration made over it
 _EMERGENCY_PER_SOURCE_PER_S = 20
-_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "events.cfg.in")
+_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "network.cfg.in", "events.cfg.in")
 _SYSTEM_CAS = "/etc/ssl/certs"  # of the package ca-certificates; looked into as needed: each process would read a list
 
 
@@ -65,6 +65,7 @@ class EdgeTimers:
     trunk_silence_ms: int = 5000  # a provider's first answer
     emergency_answer_ms: int = 1000  # the daemon's answer to an emergency call; then the edge relays it alone
     emergency_trunk_silence_ms: int = 3000  # a provider's first answer to that; then the next provider
+    nat_ping_s: int = 25  # between keep-alives to a phone behind a router, over UDP
     trunk_retry_s: int = 10  # after a registration with a provider has failed
     call_max_s: int = 14400  # then the edge itself ends the dialog
 
@@ -83,6 +84,9 @@ class EdgePlan:
     tls_certificate: Path
     tls_key: Path
     trunk_ca: Path | None = None  # who vouches for providers reached by TLS; None: the authorities of this machine
+    media_address: str = ""  # where workers say that audio goes
+    public_address: str = ""  # what peers outside `local_networks` are told instead; "" when nothing stands between
+    local_networks: tuple[str, ...] = ()
     max_contacts_per_device: int = 3
     registration_min_s: int = 60
     registration_max_s: int = 600
@@ -130,6 +134,18 @@ def _alias(domain: str) -> str:
     return ""
 
 
+def _public(plan: EdgePlan) -> dict[str, str]:
+    own = sorted({listen.ip for listen in plan.listens if ":" not in listen.ip} | {plan.media_address} - {""})
+    aliases = [f'alias="{plan.public_address}:{port}"' for port in sorted({listen.port for listen in plan.listens})]
+    return {
+        "PUBLIC_ALIASES": "\n".join(["#!define WITH_PUBLIC_ADDRESS", *aliases]) if plan.public_address else "",
+        "PUBLIC_ADDRESS": plan.public_address,
+        "LOCAL_NETWORKS": ",".join(plan.local_networks),
+        "MEDIA_ADDRESS_RE": re.escape(plan.media_address),
+        "OWN_ADDRESSES_RE": "|".join(re.escape(ip) for ip in own),
+    }
+
+
 def _tokens(plan: EdgePlan) -> dict[str, str]:
     limits, timers = plan.limits, plan.timers
     tls = any(listen.proto == "tls" for listen in plan.listens)
@@ -144,6 +160,8 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "CONTROL_SECRET": plan.control_secret,
         "NOBODYS_HA1": hashlib.sha256(f"nobody:{plan.control_secret}".encode()).hexdigest()[:32],
         "OPAQUE_SECRET": hashlib.sha256(f"opaque:{plan.control_secret}".encode()).hexdigest()[:32],
+        **_public(plan),
+        "NAT_PING_S": str(timers.nat_ping_s),
         "OWN_ROUTE": "own=" + hashlib.sha256(f"route:{plan.control_secret}".encode()).hexdigest()[:8],
         "REGISTRATIONS_DIR": str(registrations_dir(plan)),
         "EMERGENCY_TIMEOUT_MS": str(timers.emergency_answer_ms),
@@ -202,9 +220,23 @@ def _check(plan: EdgePlan) -> None:
             raise PlanError(f"the path {str(path)!r} must be absolute and hold only letters, digits and . _ - + = , /")
     for listen in plan.listens:
         _check_address(listen)
+    _check_networks(plan)
     for port in (plan.worker_port, plan.control_port, *(listen.port for listen in plan.listens)):
         if not 0 < port < 65536:
             raise PlanError(f"{port} is no port")
+
+
+def _check_networks(plan: EdgePlan) -> None:
+    try:
+        for address in (plan.media_address, plan.public_address):
+            if address:
+                ipaddress.ip_address(address)
+        for network in plan.local_networks:
+            ipaddress.ip_network(network)
+    except ValueError as error:
+        raise PlanError(f"{error}: media.address, media.public_address or media.local_networks") from None
+    if plan.public_address and (":" in plan.public_address or ":" in plan.media_address or not plan.media_address):
+        raise PlanError("a public address stands for media.address, and both are IPv4")
 
 
 def _check_address(listen: Listen) -> None:

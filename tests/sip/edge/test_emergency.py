@@ -57,7 +57,7 @@ async def centre(edge: Edge, provider: Provider) -> Endpoint:
 
 
 async def picked_up(far: Endpoint, phone: Phone) -> tuple[Message, Message]:
-    received = await request(far, "INVITE", 6)
+    received = await request(far, "INVITE", 15)
     far.send(answer(received, 180, "Ringing", tag="d1"))
     far.send(answer(received, 200, "OK", contact="sip:centre@{}:{}".format(*far.local), body=SDP, tag="d1"))
     ok = await phone.final()
@@ -100,7 +100,7 @@ async def test_without_the_daemon_the_call_gets_through(
             phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))
             assert (await Phone(far, DOMAIN, "x", "", "").final()).code == 200
         phone.call_id += "x"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # each within a second or two, where the machine has nothing else to do
     if daemon == "dead":
         await ready.daemon.start()
 
@@ -109,7 +109,7 @@ async def test_a_caller_may_give_up_while_the_edge_relays(ready: Edge, provider:
     far, phone = await centre(ready, provider), await alice(ready)
     ready.daemon.decide = never
     sent = await invite(phone, "112")
-    received = await request(far, "INVITE", 6)
+    received = await request(far, "INVITE", 15)
     far.send(answer(received, 180, "Ringing", tag="d1"))
     await asyncio.sleep(0.2)
     phone.endpoint.send(cancel(phone, sent))

@@ -166,8 +166,9 @@ async def test_no_word_of_a_peer_gets_into_the_log(own_edge: Edge, caplog: pytes
                 (await edge.endpoint(proto, f"127.0.3.{n + 1}")).send(text)
         await asyncio.sleep(0.4)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("sip.edge")]
-    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert errors, "the torture should have made Kamailio complain"
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) > 20, "the torture should have made Kamailio complain"
+    assert len(told) < 60, "which is no fault of ours, and must not fill the log"
     text = "\n".join(lines)
     for secret in (number, number[2:8], name, "alice", "sip:", edge.plan.control_secret):
         assert secret not in text

@@ -89,7 +89,7 @@ def test_a_plan_that_cannot_be_carried_is_refused(change: dict[str, object], nam
     [
         (
             " 2(4711) ERROR: <core> [core/parser/parse_uri.c:1337]: parse_uri(): bad uri, parsed: <sip:0612345678>",
-            logging.ERROR,
+            logging.DEBUG,  # a peer's fault
             "<core> parse_uri core/parser/parse_uri.c:1337",
         ),
         (" 5(12) NOTICE: <script>: source banned", logging.INFO, "source banned"),
@@ -111,3 +111,11 @@ def test_a_line_of_kamailio_as_it_may_be_kept(line: str, level: int, kept: str) 
 @pytest.mark.parametrize("line", ["", "Listening on", "INVITE sip:bob@x SIP/2.0", " 1(2) x"])
 def test_what_is_no_log_line_is_dropped(line: str) -> None:
     assert daemonlog.parse(line) is None
+
+
+def test_the_same_line_is_told_a_few_times_a_minute() -> None:
+    throttle = daemonlog.Throttle(most=2, window_s=60)
+    assert [throttle.passes("a", now) for now in (100, 101, 102, 103)] == [True, True, False, False]
+    assert throttle.passes("b", 104) and not throttle.last("b")
+    assert throttle.passes("b", 105) and throttle.last("b")
+    assert throttle.passes("a", 200)

@@ -290,7 +290,8 @@ def _of_what_came(leg: LegHistory, measured: LegFigures, expected: list[Stretch]
         yield Verdict("loss-in", leg.leg, {"percent": _percent(measured.loss_in_permille)})
     if measured.jitter_in_us >= JITTER_US:
         yield Verdict("jitter-in", leg.leg, {"ms": measured.jitter_in_us // 1000})
-    if leg.moved and leg.signalled in ("private", "none") and leg.source != leg.signalled:
+    outside = leg.source != leg.signalled or leg.signalling == "public"
+    if leg.moved and leg.signalled in ("private", "none") and outside:
         yield Verdict("private-address", leg.leg)
     elif leg.moved:
         yield Verdict("rewritten-address", leg.leg)

@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager, contextmanager
 
 from tests.e2e.rawphone import RawPhone, raw_phone
 from tests.peers import tones
-from tests.peers.baresip import Transport
+from tests.peers.baresip import Login, Transport
 from tests.peers.product import Product
-from tests.peers.sipclient import Message
+from tests.peers.sipclient import Endpoint, Message
 
 FRAME = 160  # samples, 20 ms
 FRAME_S = 0.02
@@ -28,12 +28,13 @@ FORMATS = {"8": "PCMA/8000", "18": "G729/8000", "101": "telephone-event/8000"}
 class Talker(RawPhone):
     """One phone. `address` is what its SDP names, `formats` the payload types that it offers."""
 
-    def __init__(self, phone: RawPhone) -> None:
-        super().__init__(phone.endpoint, phone.login)
-        self.address = "127.0.0.1"
+    def __init__(self, endpoint: Endpoint, login: Login, address: str = "127.0.0.1") -> None:
+        """`address`: of its host, where its audio comes from."""
+        super().__init__(endpoint, login)
+        self.address = address
         self.formats = ("8", "101")
         self.audio = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.audio.bind(("127.0.0.1", 0))
+        self.audio.bind((address, 0))
 
     def sdp(self, **_options: str) -> str:
         lines = [
@@ -99,7 +100,7 @@ def _audio_of(ok: Message) -> tuple[str, int]:
 async def talker(product: Product, account: str, transport: Transport = "udp") -> AsyncIterator[Talker]:
     """A new device of this account."""
     async with raw_phone(product, account, transport) as phone:
-        made = Talker(phone)
+        made = Talker(phone.endpoint, phone.login)
         try:
             yield made
         finally:

@@ -110,6 +110,7 @@ class MeteringDesk:
         self._unwritten: defaultdict[tuple[str, date], _Sum] = defaultdict(_Sum)
         self._ends_s: dict[str, float] = {}  # call id -> when it has been told to end
         self._alerted: set[tuple[str, str, str]] = set()  # owner, limit, day or month
+        self._used_up: set[str] = set()  # owners that something was counted for since the last review
         self._look = asyncio.Event()
         self.alerts = 0  # for the metrics
         self.seconds = 0
@@ -158,6 +159,7 @@ class MeteringDesk:
             self.microeuros += more.microeuros
         today = self._clock().date()
         for owner in owners(leg):
+            self._used_up.add(owner)
             held = self._unwritten[owner, today]
             held.seconds += more.seconds
             held.microeuros += more.microeuros
@@ -205,10 +207,10 @@ class MeteringDesk:
             raise
 
     async def _review(self, talking: Sequence[OutsideLeg]) -> None:
-        by_owner: dict[str, list[OutsideLeg]] = defaultdict(list)
+        by_owner: dict[str, list[OutsideLeg]] = {owner: [] for owner in self._used_up}  # of calls that have ended too
         for leg in talking:
             for owner in owners(leg):
-                by_owner[owner].append(leg)
+                by_owner.setdefault(owner, []).append(leg)
         shortest: dict[str, float | None] = {leg.call_id: None for leg in talking}
         now_s = self._monotonic()
         async with self._database.read() as tx:
@@ -220,6 +222,7 @@ class MeteringDesk:
                 for leg in legs:
                     known = shortest[leg.call_id]
                     shortest[leg.call_id] = share if known is None else known if share is None else min(known, share)
+        self._used_up.clear()
         for call_id, seconds in shortest.items():
             self._tell(call_id, seconds, now_s)
 

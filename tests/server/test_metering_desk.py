@@ -189,6 +189,7 @@ async def test_somebody_is_told_before_the_limit_is_reached_once(house: House) -
     await house.desk.look()
     assert house.alerts == []
     house.now_s += 2
+    house.ends(house.legs[0])
     await house.desk.look()
     await house.desk.look()
     assert house.alerts == [Alert(f"account:{ALICE}", "minutes_per_day", 80)]

@@ -17,6 +17,7 @@ from server.failure import Failure
 from sip.edge.template import EdgeLimits, EdgePlan, EdgeTimers, Listen
 
 _SECRET = re.compile(r"[0-9a-f]{64}")
+RUN_DIR_PREFIX = "beffroi-"
 RING_SPARE_S = 30  # a question may be asked while it rings no more, and the end is spoken
 
 
@@ -55,7 +56,7 @@ def edge_run_dir(paths: Paths) -> Path:
     """
     if os.geteuid() != 0:
         return paths.run / "edge"
-    return Path("/run") / f"beffroi-{hashlib.sha256(str(paths.data.resolve()).encode()).hexdigest()[:12]}"
+    return Path("/run") / f"{RUN_DIR_PREFIX}{hashlib.sha256(str(paths.data.resolve()).encode()).hexdigest()[:12]}"
 
 
 def edge_plan(settings: Settings, paths: Paths) -> EdgePlan:

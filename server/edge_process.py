@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 import pwd
@@ -13,13 +15,15 @@ from pathlib import Path
 
 from config import settings as configuration
 from config.paths import Paths
-from server.edge_plan import edge_plan
+from server.edge_plan import RUN_DIR_PREFIX, edge_plan
 from server.failure import Failure
 from sip.edge.process import EdgeError, Identity, run_edge
 from sip.edge.template import EdgePlan, PlanError
 
 log = logging.getLogger(__name__)
 
+_OWNER = "owner"
+_locks: list[int] = []  # held until this process ends
 UNPRIVILEGED = ("kamailio", "nobody")  # the first that exists; only when started by root
 
 
@@ -50,6 +54,7 @@ async def run(data: Path, on_ready: Callable[[], None] = lambda: None) -> None:
     whoever = identity()
     try:
         plan = edge_plan(settings, paths)
+        sweep(plan.run_dir)
         _prepare(plan, paths, whoever)
         try:
             await run_edge(plan, identity=whoever, stop=stop, on_ready=on_ready)
@@ -59,10 +64,37 @@ async def run(data: Path, on_ready: Callable[[], None] = lambda: None) -> None:
         raise Failure(f"the edge: {error}", "Type: beffroi doctor", "unavailable") from error
 
 
+def sweep(own: Path) -> None:
+    """Removes what edges have left behind that were killed: their directories hold a copy of a private key."""
+    for directory in own.parent.glob(f"{RUN_DIR_PREFIX}*") if own.name.startswith(RUN_DIR_PREFIX) else ():
+        try:
+            descriptor = os.open(directory / _OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # it lives
+            continue
+        finally:
+            os.close(descriptor)
+        if directory != own:
+            log.info("what a killed edge has left behind is removed")
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _own(directory: Path) -> None:
+    """A lock for as long as this process lives: see sweep()."""
+    descriptor = os.open(directory / _OWNER, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _locks.append(descriptor)
+
+
 def _prepare(plan: EdgePlan, paths: Paths, whoever: Identity | None) -> None:
     """The edge's directory, with copies of certificate and key that it may read."""
     plan.run_dir.mkdir(mode=0o700, exist_ok=True)
     plan.run_dir.chmod(0o700)
+    _own(plan.run_dir)
     for source, target in ((paths.tls_certificate, plan.tls_certificate), (paths.tls_key, plan.tls_key)):
         if not source.exists():
             raise Failure(

@@ -33,6 +33,7 @@ _PRIVATE_MB: Final = 8
 _CHECK_TIMEOUT_S: Final = 20
 _READY_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 2.0
+_COMPLAINT_WAITS_S: Final = 0.5
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 # Tables of the module uac as its package ships them: empty. What is registered is pushed by the daemon into memory.
@@ -307,9 +308,17 @@ class _Log:
             self.first_error = text
         if line.level >= logging.WARNING and not self.serving:
             self.start_warnings.append(text)
-        if self.serving:
+        if self.serving and line.level >= logging.ERROR:  # perhaps it is told to end, all of it at once, and we not yet
+            asyncio.get_running_loop().call_later(_COMPLAINT_WAITS_S, self._tell, line.level, text)
+        else:
+            self._tell(line.level, text)
+
+    def _tell(self, level: int, text: str) -> None:
+        if self.stopping:
+            level = logging.DEBUG
+        elif self.serving:
             if not self._throttle.passes(text, time.monotonic()):
                 return
             if self._throttle.last(text):
                 text += " (and again: not told for a minute)"
-        logger.log(line.level, "kamailio: %s", text)
+        logger.log(level, "kamailio: %s", text)

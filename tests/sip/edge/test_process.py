@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -17,8 +18,9 @@ import pytest
 from sip.edge import process
 from sip.edge.process import EdgeError, run_edge
 from sip.edge.template import EdgePlan, Listen, render
-from tests.sip.edge.calling import phone_calls
-from tests.sip.edge.conftest import Edge, identity, run, supervised, until
+from tests.peers.sipclient import Phone, answer
+from tests.sip.edge.calling import backwards, phone_calls, request
+from tests.sip.edge.conftest import DOMAIN, Daemon, Edge, identity, run, supervised, until
 from tests.sip.edge.test_calls import alice
 from tests.sip.edge.test_malformed import TORTURE
 
@@ -179,3 +181,37 @@ async def test_ipv6_works_too(plan: EdgePlan) -> None:
     both = replace(plan, listens=(*plan.listens, Listen("udp", "::1", plan.listens[0].port)))
     async with run(both):
         pass
+
+
+async def test_told_to_end_all_at_once_it_complains_of_nothing(
+    plan: EdgePlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As systemd does: every process of the unit gets its SIGTERM, and its supervisor a moment later."""
+    with caplog.at_level(logging.DEBUG, "sip.edge"):
+        stop, ready = asyncio.Event(), asyncio.Event()
+        task = asyncio.ensure_future(run_edge(plan, identity=identity(), stop=stop, on_ready=ready.set))  # noqa: TID251
+        await asyncio.wait_for(ready.wait(), 10)
+        os.killpg(main_kamailio(plan), signal.SIGTERM)
+        await asyncio.sleep(0.05)
+        stop.set()
+        with contextlib.suppress(EdgeError):
+            await task
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+async def test_after_a_restart_a_phone_still_hears_that_its_call_has_ended(plan: EdgePlan) -> None:
+    daemon = Daemon(plan)
+    async with run(plan):
+        await daemon.start()
+        edge = Edge(plan, daemon)
+        phone, worker = await alice(edge), await edge.worker()
+        phone.contact = "sip:alice@10.255.255.1:5999"
+        call = await phone_calls(edge, phone, worker)
+    async with run(plan):
+        await until(lambda: daemon.attaches == 2, 15)
+        await until(daemon.control.attached.is_set)
+        worker.send(backwards(worker, "BYE", call.received, "w1", user="bob"))
+        phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))
+        reply = await Phone(worker, DOMAIN, "x", "", "").final()
+        assert (reply.code, len(reply.all("Via"))) == (200, 1)
+        await edge.close()

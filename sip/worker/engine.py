@@ -354,10 +354,9 @@ class Engine:
         self._audio.stop_play(leg)
         if leg.call is None or leg.state == "down":
             self._send(p.PlayFailed(leg.name, command.play_id, "the leg is down"))
-        elif not leg.media_up or _undecided(leg):
-            leg.pending_play = command
         else:
-            self._begin_play(leg, command)
+            leg.pending_play = command
+            self._play_what_waits(leg)
 
     def _begin_play(self, leg: Leg, command: p.Play) -> None:
         def ended() -> None:
@@ -366,7 +365,7 @@ class Engine:
         self._audio.begin_play(leg, command, ended)
 
     def _play_what_waits(self, leg: Leg) -> None:
-        if leg.pending_play is not None and leg.media_up and not _undecided(leg):
+        if leg.pending_play is not None and leg.can_be_played() and not _undecided(leg):
             command, leg.pending_play = leg.pending_play, None
             self._begin_play(leg, command)
 
@@ -482,7 +481,12 @@ class Engine:
     def _watch(self, leg: Leg, now_s: float) -> None:
         if leg.lock is None or leg.call is None:
             return
-        if leg.lock.tick(now_s, leg.figures().rx_packets):
+        try:
+            locked = leg.lock.tick(now_s, leg.figures().rx_packets)
+        except OSError:  # an offer that pjsip could not follow has closed the socket: until the next there is no audio
+            leg.watched_since = None
+            return
+        if locked:
             leg.watched_since = None
         elif leg.silent_since is None or now_s - leg.silent_since < WATCHING_S:
             return

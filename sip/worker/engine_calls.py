@@ -103,6 +103,12 @@ class Leg:
             return None
         return self.call.getAudioMedia(-1)
 
+    def can_be_played(self) -> bool:
+        """Not while its audio is inactive from the start: then it has no stream yet."""
+        with contextlib.suppress(pj.Error):
+            return self.port() is not None
+        return False
+
     def figures(self) -> Figures:
         """Of all its streams, the running one included."""
         with contextlib.suppress(pj.Error):
@@ -155,12 +161,16 @@ class Call(pj.Call):  # type: ignore[misc]
         return str(info.remoteContact)
 
     def codec(self) -> tuple[str, bool]:
-        """Name of the codec, and whether its stream is encrypted."""
+        """Name of the codec, and whether its stream is encrypted; "" while there is no stream."""
+        if self.conference_slot() < 0:
+            return "", False
         stream = self.getStreamInfo(0)
         return str(stream.codecName), stream.proto & pj.PJMEDIA_TP_PROFILE_SRTP == pj.PJMEDIA_TP_PROFILE_SRTP
 
     def signalled(self) -> Address | None:
-        """Where the other side's SDP wants audio to go."""
+        """Where the other side's SDP wants audio to go; None while there is no stream."""
+        if self.conference_slot() < 0:
+            return None
         stream = self.getStreamInfo(0)
         return parse(str(stream.remoteRtpAddress))
 

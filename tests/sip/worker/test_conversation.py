@@ -102,6 +102,32 @@ async def test_hold_right_after_the_answer(rig: Rig) -> None:
     await both_hear(a, b)
 
 
+@pytest.mark.parametrize("hold", ["inactive", "sendonly"])
+async def test_a_call_that_begins_on_hold(rig: Rig, bench: Bench, hold: str) -> None:
+    a = await rig.caller(sdp=lambda dialog: dialog.sdp(direction=hold))
+    assert (await rig.told(p.LegMedia, leg="a")).held
+    rig.send(p.Play("a", 1, bench.prompt()))
+    b = await rig.callee()
+    rig.send(p.Bridge("a", "b0"))
+    await asyncio.sleep(0.2)
+    assert (await a.reinvite()).code == 200
+    assert (await rig.event(p.LegMedia, leg="a", held=False)).codec == "PCMA"
+    await rig.told(p.PlayEnded, play_id=1)
+    await both_hear(a, b)
+    assert rig.none_of(p.Trouble)
+
+
+@pytest.mark.parametrize("unusable", ["c=IN IP4 nowhere.invalid", "c=IN IP4 127.0.0.1\r\na=rtcp:1 IN IP6 ::1"])
+async def test_an_offer_that_leads_nowhere_is_over_with_the_next(rig: Rig, unusable: str) -> None:
+    a, b = await talking(rig)
+    await a.reinvite(sdp=a.sdp().replace("c=IN IP4 127.0.0.1", unusable))
+    await asyncio.sleep(0.4)
+    assert sum(isinstance(event, p.Trouble) for event in rig.said) <= 2
+    if rig.none_of(p.LegDown):
+        a._hear(await a.reinvite())  # perhaps on another port
+        await both_hear(a, b)
+
+
 async def test_an_offer_that_changes_nothing_parts_nobody(rig: Rig) -> None:
     a, b = await talking(rig)
     said = a.sdp()

@@ -17,9 +17,10 @@ from server.services.directory import account_by_name
 from server.services.forgetting import forget
 from server.services.phone_numbers import e164
 from sip.calls import emergency, numbers
-from storage import call_settings, dialplan, numbers_owned
+from storage import call_settings, dialplan, lines, numbers_owned
 from storage.accounts import Account
 from storage.call_settings import CallSettings
+from storage.numbers_owned import OwnedNumber
 from storage.tx import Tx
 
 Which = Literal["always", "busy", "no-answer", "unregistered", "all"]
@@ -173,9 +174,9 @@ async def _target(tx: Tx, settings: Settings, account: Account, text: str) -> st
 async def _presentable(tx: Tx, settings: Settings, account: Account, text: str) -> str:
     number = e164(settings, text)
     owned = await numbers_owned.by_number(tx, number)
-    if owned is None or not (owned.shared or owned.account_id == account.id):
+    if owned is None or not (owned.shared or owned.account_id == account.id or await _of_its_line(tx, owned, account)):
         raise Failure(
-            f"{account.name} may not show this number: it is neither its own nor a shared one",
+            f"{account.name} may not show this number: it is neither its own, nor its line's, nor a shared one",
             "Type: beffroi number list; a number is given with number add --account, or shared with --shared",
             "denied",
         )
@@ -183,3 +184,8 @@ async def _presentable(tx: Tx, settings: Settings, account: Account, text: str) 
         raise Failure("a mobile's number may not be shown by a server like this one", "Choose a number of a fixed line",
                       "denied")  # fmt: skip
     return number
+
+
+async def _of_its_line(tx: Tx, owned: OwnedNumber, account: Account) -> bool:
+    """Who shows a line's number calls on the line's behalf: its members may."""
+    return owned.line_id is not None and account.id in (await lines.get(tx, owned.line_id)).members

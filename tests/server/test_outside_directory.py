@@ -170,7 +170,7 @@ def test_do_not_disturb_and_call_waiting(beffroi: Callable[..., Ran]):
 def test_only_an_own_or_a_shared_number_is_shown(beffroi: Callable[..., Ran]):
     beffroi("number", "add", MAIN, "--account", "bob")
     refused = beffroi("account", "present", "alice", MAIN)
-    assert refused.status == 1 and "neither its own nor a shared one" in refused.err and MAIN not in refused.err
+    assert refused.status == 1 and "neither its own, nor its line's" in refused.err and MAIN not in refused.err
     assert beffroi("account", "present", "alice", OTHER).status == 1, "a number that is not ours at all"
     beffroi("number", "add", OTHER, "--line", "200", "--shared")
     shared = beffroi("account", "present", "alice", OTHER, "--reason", "x", "--json").json

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.promise("P15", "L13")]
 
 TALK_S = 3.5
 ECHO = "299"
+WORSE = {"no-packets", "no-packets-private", "loss-in", "vanished"}
 RESULT_HZ = {name: 2450 + 100 * number for number, name in enumerate(("GOOD", "UNCONFIRMED", "SILENT", "MUTE", "LOSS"))}
 
 
@@ -121,24 +122,6 @@ async def test_a_phone_that_sends_nothing(product: Product, ben: Phone):
     assert leg(said, "a")["rx_packets"] == 0 and leg(said, "b0")["rx_packets"] > 50
     assert "the caller's telephone sends nothing" in said["says"] and "media.rtp_port" in said["remedy"]
     assert product.metric("beffroi_calls_one_way_total") == one_way + 1
-
-
-async def test_a_phone_that_names_a_private_address_is_heard_all_the_same(product: Product, ben: Phone):
-    async with talker(product, "anna") as anna:
-        anna.address = "10.9.8.7"
-        said = await call(product, anna)
-    assert ("private-address", "a") in ids(said)
-    assert ids(said)[0][0] in ("good", "unconfirmed")
-    assert leg(said, "a")["rx_packets"] > 50
-
-
-async def test_loss_is_measured(product: Product, ben: Phone):
-    async with talker(product, "anna") as anna:
-        said = await call(product, anna, skip_every=10)
-    assert ids(said)[0] == ("loss-in", "a")
-    assert 70 <= leg(said, "a")["loss_in_permille"] <= 140
-    assert said["verdicts"][0]["values"]["percent"] in range(7, 15)
-    assert 2.8 < leg(said, "a")["mos_in"] < 3.8 and leg(said, "b0")["mos_in"] > 4
 
 
 def newest(product: Product, verdict: str) -> list[dict[str, Any]]:
@@ -247,9 +230,32 @@ def test_the_echo_test_says_how_it_is(product: Product):
         assert spoken(muted.heard()) == {"MUTE"}
 
 
-async def test_the_echo_test_tells_somebody_who_is_not_heard(product: Product):
-    async with talker(product, "anna") as anna:
-        ok = await anna.call(ECHO)
-        heard = await anna.hears({RESULT_HZ["SILENT"], RESULT_HZ["GOOD"]}, 25)
-        await anna.hang_up(ok)
+async def test_three_at_the_echo_test_lossy_elsewhere_and_not_heard(product: Product):
+    """One loses every tenth packet, one names a private address that is not its own, one sends nothing at all."""
+    async with talker(product, "anna") as lossy, talker(product, "anna") as elsewhere, talker(product, "anna") as mute:
+        elsewhere.address = "10.9.8.7"
+        phones = {"mute": mute, "lossy": lossy, "elsewhere": elsewhere}
+        answers, call_ids = {}, dict[str, str]()
+        for name, phone in phones.items():
+            answers[name] = await phone.call(ECHO)
+            [call_ids[name]] = {str(each["call_id"]) for each in scene.live_calls(product)} - set(call_ids.values())
+        with lossy.talking(answers["lossy"], skip_every=10), elsewhere.talking(answers["elsewhere"]):
+            heard = await mute.hears({RESULT_HZ["SILENT"], RESULT_HZ["GOOD"]}, 25)
+        for name, phone in phones.items():
+            await phone.hang_up(answers[name])
+    said = {name: await asyncio.to_thread(over, product, call_id) for name, call_id in call_ids.items()}
     assert heard == {RESULT_HZ["SILENT"]}
+    assert ids(said["mute"]) == [("no-packets", "a")]
+    assert ids(said["lossy"])[0] == ("loss-in", "a")
+    assert 70 <= leg(said["lossy"], "a")["loss_in_permille"] <= 140
+    assert said["lossy"]["verdicts"][0]["values"]["percent"] in range(7, 15)
+    assert 2.5 < said["lossy"]["mos"] < 3.8
+    # On a machine with much to do our sender is uneven, and that may be said as well.
+    assert ("private-address", "a") in ids(said["elsewhere"])
+    assert not {name for name, _ in ids(said["elsewhere"])} & {
+        "no-packets",
+        "no-packets-private",
+        "loss-in",
+        "vanished",
+    }
+    assert said["elsewhere"]["mos"] > 3.8

@@ -80,9 +80,10 @@ async def call(place: Place) -> dict[str, Any]:
 async def test_a_phone_behind_a_router_is_followed_and_that_is_said(place: Place):
     said = await call(place)
     verdicts = [(verdict["id"], verdict["leg"]) for verdict in said["verdicts"]]
-    assert verdicts[0][0] in ("good", "unconfirmed") and ("private-address", "a") in verdicts
+    assert ("private-address", "a") in verdicts
+    assert not {name for name, _ in verdicts} & {"no-packets", "no-packets-private", "loss-in", "vanished"}
     [leg] = said["legs"]
-    assert leg["rx_packets"] > 50 and leg["mos_in"] > 4
+    assert leg["rx_packets"] > 50 and leg["mos_in"] > 3.8
 
 
 @contextmanager

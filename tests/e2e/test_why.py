@@ -96,7 +96,7 @@ def test_a_good_call_while_it_goes_on_and_after(product: Product, ben: Phone):
         def confirmed() -> dict[str, Any] | None:
             said = why(product, call_id[:12])
             told = said["verdict"] == "good" and len(said["legs"]) == 2
-            return said if told and all(each["rtt_us"] is not None for each in said["legs"]) else None
+            return said if told and all(each["loss_out_permille"] is not None for each in said["legs"]) else None
 
         live = scene.until(confirmed, "both phones tell by RTCP what they hear", 30, every_s=1)
         assert live["live"] and live["mos"] > 4

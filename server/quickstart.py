@@ -8,6 +8,7 @@ Secrets are shown before the database commits them: a set-up that could not show
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import os
@@ -255,13 +256,19 @@ async def _prompts(
     """Spoken now, so that the first caller does not wait. One that cannot be made is tried again by the daemon."""
     company = company_facts(settings)
     store = PromptStore(paths.prompts)
-    for prompt_id, language, values in prompts_for(every, company, now):
+    wanted = {(one[0], one[1], tuple(sorted(one[2].items()))) for one in prompts_for(every, company, now)}
+
+    async def speak(prompt_id: str, language: str, values: tuple[tuple[str, str], ...]) -> None:
         try:
-            made.note((await store.get(prompt_id, language, values)).path)
+            made.note((await store.get(prompt_id, language, dict(values))).path)
         except PlaceholderError:
-            continue
+            pass
         except PromptError as error:
             logger.warning("prompt %s (%s): %s", prompt_id, language, error)
+
+    async with asyncio.TaskGroup() as group:
+        for one in sorted(wanted):
+            group.create_task(speak(*one))
     return ["prompts"]
 
 

@@ -6,9 +6,9 @@ import base64
 import hashlib
 import os
 import re
+import resource
 import stat
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,12 @@ def test_a_second_run_changes_nothing_and_shows_no_secret(
 
 
 def test_it_is_quick(tmp_path: Path):
-    began = time.monotonic()
-    done = run_cli(tmp_path / "data", "quickstart", "--address", "127.0.0.1")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run_cli(tmp_path / "data", "quickstart", "--address", "127.0.0.1", timeout_s=180)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 3.0 * 3, "3 s on a machine that does nothing else"
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert cpu_s < 20, "5 s on a machine that does nothing else, and most of it speech: two voices at once"
     assert "*43" in done.stdout
 
 

@@ -157,8 +157,10 @@ class Call(pj.Call):  # type: ignore[misc]
         return int(info.lastStatusCode)
 
     def contact(self) -> str:
-        info = self.getInfo()
-        return str(info.remoteContact)
+        with contextlib.suppress(pj.Error):  # it has ended in the same moment
+            info = self.getInfo()
+            return str(info.remoteContact)
+        return ""
 
     def codec(self) -> tuple[str, bool]:
         """Name of the codec, and whether its stream is encrypted; "" while there is no stream."""

@@ -12,6 +12,7 @@ One thread; no pjsua2.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import re
 import selectors
 import socket
@@ -195,7 +196,10 @@ def named(sdp: bytes) -> Address | None:
         return None
     after = re.split(rb"(?m)^m=", sdp[audio.end() :])[0]
     hosts = re.findall(rb"(?m)^c=IN IP[46] ([^\s/]+)", after) or re.findall(rb"(?m)^c=IN IP[46] ([^\s/]+)", sdp)
-    return (hosts[0].decode(), int(audio[1])) if hosts else None
+    try:
+        return (str(ipaddress.ip_address(hosts[0].decode())), int(audio[1])) if hosts else None
+    except ValueError:  # a name, or nothing at all
+        return None
 
 
 def exchanged(sdp: bytes, family: int, host: str, port: int | None) -> bytes:

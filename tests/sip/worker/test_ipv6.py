@@ -196,6 +196,11 @@ async def test_addresses_are_exchanged_and_nothing_else() -> None:
     assert b"m=audio 0 " in exchanged(SDP6.replace(b"4000", b"0"), 6, "127.0.0.1", 6000), "a stream that is refused"
 
 
+@pytest.mark.parametrize("junk", [b"IN IP6 zz", b"IN IP6 ", b"IN IP6 \xff\xff", b"IN IP6 host.example"])
+async def test_an_address_that_is_none(junk: bytes) -> None:
+    assert named(SDP6.replace(b"IN IP6 2001:db8::1", junk)) is None
+
+
 async def test_without_an_address_a_leg_fails_and_says_so(bench: Bench, rig: Rig) -> None:
     bench.pool._config = replace(bench.pool._config, media_address6="")
     other = Rig(await bench.pool.acquire(), bench.edge)

@@ -344,6 +344,18 @@ async def test_a_huge_offer_costs_at_most_itself(rig: Rig, lines: int) -> None:
     assert alive(rig.worker.pid)
 
 
+async def test_a_leg_whose_bye_is_lost_is_over_for_us(rig: Rig) -> None:
+    """pjsip sends it again by itself (RFC 3261 section 17.1.2); nobody waits for that, and the other leg talks on."""
+    a, b = await talking(rig)
+    del rig.edge.dialogs[b.call_id]  # it answers nothing any more
+    rig.send(p.Hangup("b0"))
+    rig.send(p.Echo("a", True))
+    await goes_on(a, a)
+    down = await rig.event(p.LegDown, leg="b0", timeout_s=40)
+    assert down.code in (200, 408)
+    await goes_on(a, a)
+
+
 async def test_who_ends_while_nobody_answers_is_not_waited_for(rig: Rig) -> None:
     """BYE is lost: the worker leaves all the same, and says so."""
     await talking(rig)

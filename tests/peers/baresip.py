@@ -196,13 +196,9 @@ class Phone:
                 check_certificate(*self._verify)
         self._short.symlink_to(self.dumps)
         with self.log.open("wb") as log:
-            where = self._host.prefix if self._host else ()
-            self.process = subprocess.Popen(
-                [*where, "baresip", "-f", self.directory],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            command = ["baresip", "-f", self.directory]
+            with self._there():
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._control = self._connect()
         except BaseException:

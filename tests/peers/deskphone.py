@@ -56,11 +56,12 @@ class DeskPhone:
         address: str = "127.0.0.1",
         refresh_s: int = 60,
         silent: bool = False,
+        registers: bool = True,
         log_level: int = 3,
     ) -> None:
         """`server` "ip:port", empty for none. `says` at `rate`. `timer_s`: session timer to be asked for, 90 at least.
 
-        `silent`: does not even say 180.
+        `silent`: does not even say 180. `registers` False: it knows its password and calls only.
         """
         directory.mkdir(parents=True)
         self.name, self.directory, self.rate = directory.name, directory, rate
@@ -76,8 +77,8 @@ class DeskPhone:
         self.sip_address = f"{address}:{port}"
         self._options = {
             "user": login.user, "domain": login.domain, "password": login.password,
-            "auth_user": login.auth_user or login.user, "register": bool(login.password), "server": server,
-            "transport": transport, "address": address, "port": port, "rate": rate, "answer": answer,
+            "auth_user": login.auth_user or login.user, "register": registers and bool(login.password),
+            "server": server, "transport": transport, "address": address, "port": port, "rate": rate, "answer": answer,
             "codecs": codecs, "srtp": srtp, "prack": prack, "timer_s": timer_s, "refresh_s": refresh_s,
             "rtp_first": ports.take(16, even=True), "rtp_count": 14, "heard": str(self.dumps), "silent": silent,
             "says": str(tones.write_wav(directory / "says.wav", says, rate=rate)),

@@ -75,12 +75,15 @@ def flags(options: Mapping[str, str]) -> list[str]:
 class Product:
     """One instance: `data` is its data directory, `server(transport)` where phones find it."""
 
-    def __init__(self, directory: Path, seed: Path, shown: Mapping[str, Any], *, ports: int = 400) -> None:
+    def __init__(
+        self, directory: Path, seed: Path, shown: Mapping[str, Any], *, ports: int = 400, address: str = "127.0.0.1"
+    ) -> None:
         """`seed` is a data directory fresh from quickstart, copied here; `shown` is what `make_seed` gave with it.
 
-        `ports`: how many to take; the upper half, from an even one on, is for the product's audio.
+        `ports`: how many to take; the upper half, from an even one on, is for the product's audio. `address`: where
+        phones find it, the one that quickstart was told.
         """
-        self.directory, self.data, self.shown = directory, directory / "data", shown
+        self.directory, self.data, self.shown, self.address = directory, directory / "data", shown, address
         directory.mkdir(parents=True, exist_ok=True)
         shutil.copytree(seed, self.data, symlinks=True)
         self.ports = Ports(ports)
@@ -91,15 +94,15 @@ class Product:
         self.edge: subprocess.Popen[bytes] | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
         self._phones: list[Phone | DeskPhone] = []
-        plain = [f"127.0.0.1:{self._ports['udp']}"]
+        plain = [f"{address}:{self._ports['udp']}"]
         self.configure(
-            sip__tls_listen=[f"127.0.0.1:{self._ports['tls']}"],
+            sip__tls_listen=[f"{address}:{self._ports['tls']}"],
             sip__udp_listen=plain,
             sip__tcp_listen=plain,
             sip__worker_port=first + 2,
             sip__control_port=first + 3,
             http__listen=f"127.0.0.1:{self.http_port}",
-            media__address="127.0.0.1",
+            media__address=address,
             media__rtp_port_first=audio + audio % 2,
             media__rtp_port_last=self.ports.last,
         )
@@ -273,7 +276,7 @@ class Product:
         return self.data / "tls" / "ca.pem"
 
     def server(self, transport: Transport = "tls") -> str:
-        return f"127.0.0.1:{self._ports[transport]}"
+        return f"{self.address}:{self._ports[transport]}"
 
     def add_account(self, name: str, extension: str, **options: str) -> Any:
         """`options` as on the command line: display_name, country, language, class_, ..."""
@@ -332,7 +335,7 @@ class Product:
         return tones.traces(self.directory, dict(wanted), but=own)
 
 
-def make_seed(directory: Path) -> tuple[Path, dict[str, Any]]:
+def make_seed(directory: Path, address: str = "127.0.0.1") -> tuple[Path, dict[str, Any]]:
     """Runs quickstart: (data directory, what it showed once).
 
     Shown: domain, devices [{account, extension, user, password}], reader {login, passphrase, totp_secret}, escrow.
@@ -340,7 +343,7 @@ def make_seed(directory: Path) -> tuple[Path, dict[str, Any]]:
     data = directory / "data"
     reading, writing = os.pipe()
     with os.fdopen(reading) as shown:
-        command = [BEFFROI, "--data", data, "quickstart", "--address", "127.0.0.1", "--secrets-fd", str(writing)]
+        command = [BEFFROI, "--data", data, "quickstart", "--address", address, "--secrets-fd", str(writing)]
         done = subprocess.run(command, pass_fds=[writing], capture_output=True, text=True, timeout=120)
         os.close(writing)
         if done.returncode:

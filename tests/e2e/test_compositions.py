@@ -63,7 +63,7 @@ def people_in(crew: Office, recording: dict[str, Any], place: Path) -> list[set[
     return [{PEOPLE[hz] for hz in tones.tones_in(opened[:, n], tuple(PEOPLE))} for n in (0, 1)]
 
 
-@pytest.mark.promise("P1", "L1")
+@pytest.mark.promise("P4", "L1")
 @pytest.mark.parametrize("agrees", [True, False])
 def test_who_joins_by_a_blind_transfer_is_asked_and_recorded_apart(crew: Office, tmp_path: Path, agrees: bool) -> None:
     call, his, before = recorded(crew)
@@ -91,7 +91,7 @@ def test_who_joins_by_a_blind_transfer_is_asked_and_recorded_apart(crew: Office,
     assert len(set(legs)) == 3, "each leg answers for itself"
 
 
-@pytest.mark.promise("P1", "L1")
+@pytest.mark.promise("P4", "L1")
 def test_who_joins_by_an_attended_transfer_is_asked_and_recorded_apart(crew: Office, tmp_path: Path) -> None:
     call, his, before = recorded(crew)
     scene.talk(1.0)

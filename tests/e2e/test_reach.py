@@ -135,6 +135,23 @@ def test_where_nothing_rings_there_is_nothing_to_pick_up(crew: Office):
     assert not status.startswith("200") or office.story(crew.carl.heard(call)) == ["pickup_failed"]
 
 
+@pytest.mark.promise("P4")
+def test_a_colleague_of_the_same_line_takes_a_call_that_rings(crew: Office):
+    crew.line("ben", "carl")
+    since = len(crew.ben.events)
+    call = crew.anna.dial("702")
+    crew.ben.wait("CALL_INCOMING", since=since)
+    taking = crew.carl.dial("**702")
+    crew.carl.established(taking)
+    crew.anna.established(call)
+    crew.ben.wait("CALL_CLOSED", since=since)
+    scene.talk(1.0)
+    crew.anna.hang_up(call)
+    crew.carl.closed(taking)
+    assert office.story(crew.anna.heard(call)) == ["carl"]
+    assert office.story(crew.carl.heard(taking)) == ["anna"]
+
+
 # --- several ----------------------------------------------------------------------------------------------------------
 
 

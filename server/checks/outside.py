@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from server.client import Asking, ask
 from server.failure import Failure
 
 Trunk = Mapping[str, Any]
+DRILL_DAYS = 365
 _DOWN = ("not registered", "does not answer")
 
 
@@ -31,6 +33,7 @@ def examine(data: Path, settings: Settings) -> Iterator[Finding]:
                     "Take it out once the exercise is over, then type: beffroi reload")  # fmt: skip
     if not trunks:
         return
+    yield from _readiness(data, settings)
     yield from _trunks(trunks)
     if not numbers:
         yield note("numbers", "no number of ours leads anywhere: calls from outside reach nobody",
@@ -59,6 +62,28 @@ def _emergency(named: Sequence[str], trunks: Sequence[Trunk]) -> Finding:
         return note("emergency", "no trunk is named for emergency calls: they leave by any, the preferred first",
                     "Name those whose provider routes them, in order: emergency.trunks")  # fmt: skip
     return ok("emergency", f"calls leave by {way}")
+
+
+def _readiness(data: Path, settings: Settings) -> Iterator[Finding]:
+    """Who hears of an emergency call, and when it was last tried."""
+    try:
+        checked: list[dict[str, Any]] = ask(Asking(data), "emergency.check")
+    except Failure:
+        return
+    named, told = settings.emergency.notify, checked[0]["told"] if checked else []
+    if checked and (strange := [name for name in named if name not in told]):
+        yield wrong("emergency report", f"emergency.notify names {', '.join(strange)}: there is no such account",
+                    "Correct emergency.notify")  # fmt: skip
+    elif not named:
+        yield note("emergency report", "nobody in the house is told of an emergency call",
+                   "Name the accounts that are to get a message: emergency.notify")  # fmt: skip
+    if mute := [one["account"] for one in checked if not one["presented"]]:
+        yield note("emergency call-back", f"no number is presented for {', '.join(mute[:3])}: nobody can call back",
+                   "Type: beffroi trunk set NAME --main-number +NUMBER")  # fmt: skip
+    drills = [datetime.fromisoformat(one["last_drill"]) for one in checked if one["last_drill"]]
+    if not drills or (datetime.now(UTC) - max(drills)).days > DRILL_DAYS:
+        yield note("emergency exercise", "no drill within a year",
+                   "Dial * and the emergency number, or type: beffroi emergency drill NAME")  # fmt: skip
 
 
 def _trunks(trunks: Sequence[Trunk]) -> Iterator[Finding]:

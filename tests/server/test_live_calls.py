@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +140,20 @@ def test_the_commands_say_it(beffroi: Callable[..., Any]) -> None:
     assert beffroi("emergency", "list", "--json").json == []
     ran = beffroi("calls", "live")
     assert ran.status == 1 and "daemon" in ran.err
+
+
+def test_doctor_says_who_is_told_and_when_it_was_tried(beffroi: Callable[..., Any], data: Path) -> None:
+    place = ("--host", "192.0.2.50", "--transport", "udp")
+    assert beffroi("trunk", "add", "north", *place).status == 0
+    found = {one["check"]: one for one in beffroi_doctor(beffroi)}
+    assert found["emergency report"]["verdict"] == found["emergency exercise"]["verdict"] == "note"
+    assert "call back" in found["emergency call-back"]["what"]
+    path = data / "beffroi.toml"
+    path.write_text(path.read_text() + '\n[emergency]\nnotify = ["nobody"]\n' * ("[emergency]" not in path.read_text()))
+    path.write_text(path.read_text().replace("notify = []", 'notify = ["nobody"]'))
+    found = {one["check"]: one for one in beffroi_doctor(beffroi)}
+    assert found["emergency report"]["verdict"] == "wrong"
+
+
+def beffroi_doctor(beffroi: Callable[..., Any]) -> list[dict[str, Any]]:
+    return list(json.loads(beffroi("doctor", "--json").out))

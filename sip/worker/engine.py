@@ -475,8 +475,9 @@ class Engine:
             leg.lock = SourceLock(local)
         if leg.lock is None:
             return
-        if leg.lock.expect(signalled, leg.figures().rx_packets, again=was_held and not leg.held):
-            leg.watched_since = leg.silent_since = time.monotonic()
+        now_s = time.monotonic()
+        if leg.lock.expect(signalled, leg.figures().rx_packets, now_s, again=was_held and not leg.held):
+            leg.watched_since = leg.silent_since = now_s
 
     def _watch(self, leg: Leg, now_s: float) -> None:
         if leg.lock is None or leg.call is None:

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 
 Address = tuple[str, int]
 
-CANDIDATE_PACKETS = 5  # of one stream, before it is tried: a tenth of a second
-NEAR_PACKETS = 2  # the same if only the port is another than signalled
+GRACE_S = 0.2  # for audio from the named address, before anybody else is tried
+CANDIDATE_PACKETS = 5  # of one stream, before it is tried
 TRY_PACKETS = 3  # that the stream must accept from a candidate: one may still have come from somebody else
 TRY_S = 1.0  # for the stream to accept the packets of a candidate; SRTP that does not fit never is
 RTP_HEADER_BYTES = 12
@@ -72,6 +72,7 @@ class SourceLock:
     _streams: dict[Address, _Stream] = field(default_factory=dict)
     _strangers: set[Address] = field(default_factory=set)  # never to be tried
     _packets: int = 0  # that the stream had accepted when its source was last chosen
+    _expected_at: float = 0.0  # monotonic, when an address was named last
     _tried_at: float | None = None  # monotonic; None: the signalled address is listened to
 
     def shut(self) -> None:
@@ -86,12 +87,16 @@ class SourceLock:
             self._strangers |= self._streams.keys()
         self._streams.clear()
 
-    def expect(self, signalled: Address, packets: int, *, again: bool = False) -> bool:
+    def expect(self, signalled: Address, packets: int, now_s: float, *, again: bool = False) -> bool:
         """The other side has named its address; ``packets``: how many the stream has accepted so far. ``again``:
         audio was interrupted (hold), a router may have forgotten its way. True if the source is looked for now."""
         self._packets = packets
         if signalled == self.signalled and not again:
             return False
+        if self.source is not None and self.source == self.signalled != signalled:
+            self._strangers.add(self.source)  # it has moved: whoever sends from there still is not it any more
+        self._strangers.discard(signalled)
+        self._expected_at = now_s
         if signalled != self.signalled or self.source is None:
             if not is_unspecified(signalled):
                 self._connect(signalled)
@@ -113,7 +118,8 @@ class SourceLock:
         if self._tried_at is not None and now_s - self._tried_at > TRY_S and self.source is not None:
             self._strangers.add(self.source)
             self._choose(self.signalled, packets, None)
-        if self._tried_at is None and (candidate := self._candidate()) is not None:
+        waited = now_s - self._expected_at >= GRACE_S
+        if waited and self._tried_at is None and (candidate := self._candidate()) is not None:
             self._choose(candidate, packets, now_s)
         return False
 
@@ -137,17 +143,13 @@ class SourceLock:
         self._streams.clear()
 
     def _candidate(self) -> Address | None:
-        assert self.signalled is not None
-        near, host = [], self.signalled[0]
-        far = []
-        for address, stream in self._streams.items():
-            if address in self._strangers:
-                continue
-            if address[0] == host and stream.packets >= NEAR_PACKETS:
-                near.append(address)
-            elif stream.packets >= CANDIDATE_PACKETS:
-                far.append(address)
-        return next(iter(near or far), None)
+        fitting = [
+            address
+            for address, stream in self._streams.items()
+            if stream.packets >= CANDIDATE_PACKETS and address not in self._strangers
+        ]
+        fitting.sort(key=lambda address: address[0] != self.signalled[0] if self.signalled else False)
+        return next(iter(fitting), None)  # the host that was named goes first, on whatever port
 
     def _choose(self, address: Address, packets: int, now_s: float | None) -> None:
         if not is_unspecified(address):

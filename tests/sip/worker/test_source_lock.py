@@ -288,7 +288,7 @@ async def test_the_lock_passes_the_named_one_alone(sockets: tuple[socket.socket,
         lock.shut()
         named.sendto(packet(1), rtp.getsockname())
         assert received(rtp) == 0, "nobody is heard before the other side has said where it is"
-        assert lock.expect(named.getsockname(), 0)
+        assert lock.expect(named.getsockname(), 0, 0.0)
         for sequence in range(3):
             for sender in (named, other, far):
                 sender.sendto(packet(sequence), rtp.getsockname())
@@ -300,8 +300,8 @@ async def test_the_lock_passes_the_named_one_alone(sockets: tuple[socket.socket,
             sender.sendto(b"rtcp", rtcp.getsockname())
         assert received(rtcp) == 1, "nor RTCP of another host"
         assert not rtp.getblocking(), "pjmedia's socket must not be made to wait"
-        assert not lock.expect(named.getsockname(), 3), "the same offer again changes nothing"
-        assert lock.expect(far.getsockname(), 3)
+        assert not lock.expect(named.getsockname(), 3, 0.1), "the same offer again changes nothing"
+        assert lock.expect(far.getsockname(), 3, 0.2)
         far.sendto(b"rtcp", rtcp.getsockname())
         far.sendto(packet(1), rtp.getsockname())
         named.sendto(packet(10), rtp.getsockname())
@@ -313,20 +313,22 @@ async def test_a_candidate_that_is_not_accepted_is_left(sockets: tuple[socket.so
     rtp, _ = sockets
     lock = SourceLock(rtp.getsockname())
     with peer("127.0.0.2") as named, peer() as noise, peer() as right:
-        lock.expect(named.getsockname(), 0)
+        lock.expect(named.getsockname(), 0, 0.0)
         for sequence in range(source_lock.CANDIDATE_PACKETS):
             noise.sendto(packet(sequence), rtp.getsockname())
-        lock.tick(0.0, 0)
+        lock.tick(source_lock.GRACE_S - 0.01, 0)
+        assert lock.source == named.getsockname(), "the named one has a moment to begin"
+        lock.tick(source_lock.GRACE_S, 0)
         assert lock.source == noise.getsockname() and not lock.locked
-        lock.tick(source_lock.TRY_S + 0.1, 0)
+        lock.tick(source_lock.GRACE_S + source_lock.TRY_S + 0.1, 0)
         assert lock.source == named.getsockname()
         for sequence in range(source_lock.CANDIDATE_PACKETS):
             noise.sendto(packet(sequence), rtp.getsockname())
             right.sendto(packet(sequence, 8), rtp.getsockname())
-        lock.tick(1.2, 0)
+        lock.tick(1.4, 0)
         assert lock.source == right.getsockname()
-        assert not lock.tick(1.3, 1), "one packet may still be another's"
-        assert lock.tick(1.4, source_lock.TRY_PACKETS)
+        assert not lock.tick(1.5, 1), "one packet may still be another's"
+        assert lock.tick(1.6, source_lock.TRY_PACKETS)
         assert lock.network() == source_lock.Network("loopback", "loopback", True, True)
     lock.close()
 
@@ -342,11 +344,27 @@ async def test_what_is_no_rtp_makes_nobody_a_candidate(
     rtp, _ = sockets
     lock = SourceLock(rtp.getsockname())
     with peer("127.0.0.2") as named, peer() as other:
-        lock.expect(named.getsockname(), 0)
+        lock.expect(named.getsockname(), 0, 0.0)
         for _ in range(20):
             other.sendto(junk, rtp.getsockname())
-        lock.tick(0.0, 0)
+        lock.tick(1.0, 0)
         assert lock.source == named.getsockname()
+    lock.close()
+
+
+async def test_the_place_that_was_left_is_a_strangers(sockets: tuple[socket.socket, socket.socket]) -> None:
+    rtp, _ = sockets
+    lock = SourceLock(rtp.getsockname())
+    with peer() as old, peer() as new:
+        lock.expect(old.getsockname(), 0, 0.0)
+        assert lock.tick(0.1, 1)
+        assert lock.expect(new.getsockname(), 1, 1.0)
+        for sequence in range(2 * source_lock.CANDIDATE_PACKETS):
+            old.sendto(packet(sequence), rtp.getsockname())
+        lock.tick(2.0, 1)
+        assert lock.source == new.getsockname()
+        assert lock.expect(old.getsockname(), 1, 3.0) and lock.tick(3.1, 2), "until it is named again"
+        assert lock.source == old.getsockname()
     lock.close()
 
 

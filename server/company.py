@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
+from config import rates
 from config.rates import Rates
 from config.settings import Settings
+from config.shipped import DataError
 from retention.recording_decision import CompanyFacts
 from sip.calls.numbers import SiteNumbering
 from sip.calls.permission import Defaults
 from sip.calls.planning_outside import OutsideHabits
+
+log = logging.getLogger(__name__)
 
 
 def company_facts(settings: Settings) -> CompanyFacts:
@@ -33,6 +40,15 @@ def limit_defaults(settings: Settings) -> Defaults:
         warn_before_s=float(limits.warn_before_s),
         alert_at_percent=limits.alert_at_percent,
     )
+
+
+def rates_of(own: Path) -> Rates:
+    """The company's prices. A mistake in them keeps no telephone silent: the examples count, and `doctor` says so."""
+    try:
+        return rates.load(own)
+    except DataError as error:
+        log.error("calls are reckoned by the shipped examples: %s", error)
+        return rates.load()
 
 
 def outside_habits(settings: Settings, rates: Rates) -> OutsideHabits:

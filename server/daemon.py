@@ -13,7 +13,6 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from config import rates
 from config.addresses import Endpoint
 from config.problems import ConfigError
 from config.settings import Change, Settings
@@ -21,7 +20,7 @@ from recording import hold_music
 from recording.prompts import PromptStore
 from server import control_socket, http
 from server.call_book import DatabaseCallBook
-from server.company import company_facts, outside_habits
+from server.company import company_facts, outside_habits, rates_of
 from server.destruction import RecordingDestruction
 from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
@@ -98,7 +97,7 @@ class Daemon:
             self.prompts,
             company_facts(settings),
             _timing(settings),
-            habits=outside_habits(settings, rates.load(paths.rates)),
+            habits=outside_habits(settings, rates_of(paths.rates)),
             house=self.duty,
         )
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
@@ -316,7 +315,7 @@ class Daemon:
         self._settings = settings
         self.planner.company = company_facts(settings)
         self.planner.timing = _timing(settings)
-        self.planner.habits = outside_habits(settings, rates.load(self._services.paths.rates))
+        self.planner.habits = outside_habits(settings, rates_of(self._services.paths.rates))
         await self.duty.applied()
         self.calls.max_concurrent = settings.calls.max_concurrent
         self.calls.max_per_account = settings.calls.max_per_account

@@ -71,6 +71,7 @@ class SourceLock:
     _watch: socket.socket | None = None
     _streams: dict[Address, _Stream] = field(default_factory=dict)
     _strangers: set[Address] = field(default_factory=set)  # never to be tried
+    _early: set[Address] = field(default_factory=set)  # sent before the other side had named its address: tried last
     _packets: int = 0  # that the stream had accepted when its source was last chosen
     _expected_at: float = 0.0  # monotonic, when an address was named last
     _tried_at: float | None = None  # monotonic; None: the signalled address is listened to
@@ -95,6 +96,9 @@ class SourceLock:
             return False
         if self.source is not None and self.source == self.signalled != signalled:
             self._strangers.add(self.source)  # it has moved: whoever sends from there still is not it any more
+        if self.signalled is None:
+            self._look()
+            self._early = {a for a, stream in self._streams.items() if stream.packets >= CANDIDATE_PACKETS}
         self._strangers.discard(signalled)
         self._expected_at = now_s
         if signalled != self.signalled or self.source is None:
@@ -148,8 +152,9 @@ class SourceLock:
             for address, stream in self._streams.items()
             if stream.packets >= CANDIDATE_PACKETS and address not in self._strangers
         ]
-        fitting.sort(key=lambda address: address[0] != self.signalled[0] if self.signalled else False)
-        return next(iter(fitting), None)  # the host that was named goes first, on whatever port
+        # The host that was named goes first, on whatever port.
+        named = None if self.signalled is None else self.signalled[0]
+        return min(fitting, key=lambda address: (address in self._early, address[0] != named), default=None)
 
     def _choose(self, address: Address, packets: int, now_s: float | None) -> None:
         if not is_unspecified(address):

@@ -352,6 +352,23 @@ async def test_what_is_no_rtp_makes_nobody_a_candidate(
     lock.close()
 
 
+async def test_who_sent_too_early_is_tried_last(sockets: tuple[socket.socket, socket.socket]) -> None:
+    """A dialled leg: the former call's peer sends all the while, the callee once it has answered."""
+    rtp, _ = sockets
+    lock = SourceLock(rtp.getsockname())
+    lock.shut()
+    with peer("127.0.0.2") as named, peer() as former, peer() as callee:
+        for sequence in range(source_lock.CANDIDATE_PACKETS):
+            former.sendto(packet(sequence), rtp.getsockname())
+        lock.expect(named.getsockname(), 0, 0.0)
+        for sequence in range(5, 5 + source_lock.CANDIDATE_PACKETS):
+            former.sendto(packet(sequence), rtp.getsockname())
+            callee.sendto(packet(sequence, 8), rtp.getsockname())
+        lock.tick(source_lock.GRACE_S, 0)
+        assert lock.source == callee.getsockname()
+    lock.close()
+
+
 async def test_the_place_that_was_left_is_a_strangers(sockets: tuple[socket.socket, socket.socket]) -> None:
     rtp, _ = sockets
     lock = SourceLock(rtp.getsockname())

@@ -70,8 +70,12 @@ def build(data: Mapping[str, Any], where: str) -> Rates:
     by_prefix: dict[str, Rate] = {}
     by_country: dict[tuple[str, str], Rate] = {}
     by_class: dict[str, Rate] = {}
+    if not isinstance(data["rate"], list):
+        raise DataError(f"{where}: write each price as [[rate]]")
     for number, row in enumerate(data["rate"], 1):
         at = f"{where}, rate {number}"
+        if not isinstance(row, Mapping):
+            raise DataError(f"{at}: write each price as [[rate]]")
         check_keys(at, row, {"per_minute", "per_call"}, {"prefix", "country", "class"})
         rate = Rate(_price(at, row["per_minute"]), _price(at, row["per_call"]))
         match row.get("prefix"), row.get("country"), row.get("class"):
@@ -87,7 +91,7 @@ def build(data: Mapping[str, Any], where: str) -> Rates:
                 raise DataError(f"{at}: give a prefix, or a country and perhaps a class, or a class")
     if missing := CLASSES - by_class.keys():
         raise DataError(f"{where}: no rate for {', '.join(sorted(missing))}")
-    return Rates(data["version"], bool(data.get("examples", False)), by_prefix, by_country, by_class)
+    return Rates(str(data["version"]), bool(data.get("examples", False)), by_prefix, by_country, by_class)
 
 
 def _price(where: str, value: object) -> int:

@@ -180,6 +180,14 @@ def test_a_mistake_in_the_rates_is_found(row: dict[str, Any], message: str) -> N
         rates.build(data, "rates.toml")
 
 
+@pytest.mark.parametrize("text", ["", "rate = 5", 'version = "1"\nrate = 5', 'version = "1"\nrate = [5]', "\x00", "é"])
+def test_a_file_of_rates_that_is_none_is_a_mistake_and_no_crash(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "rates.toml"
+    own.write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match="rates.toml"):
+        rates.load(own)
+
+
 def test_a_class_without_a_rate_is_found() -> None:
     data = copy.deepcopy(read("rates.toml"))
     data["rate"] = [row for row in data["rate"] if row.get("class") != "satellite"]

@@ -51,6 +51,7 @@ ORDER: Final = (
     "nobody",
     "not-registered",
     "trunk-credentials",
+    "trunk-forbidden",
     "trunk-silent",
     "trunk-refused",
     "no-trunk",
@@ -105,7 +106,7 @@ _BY_CAUSE: Final[Mapping[str, str]] = {
     "caller-hung-up": "cancelled",
 }
 _OFFER_REFUSED: Final = frozenset({415, 488, 606})
-_CREDENTIALS: Final = frozenset({401, 403, 407})
+_CREDENTIALS: Final = frozenset({401, 407, 502})  # the edge answers 502 for endless challenges and for redirections
 _TIMEOUTS: Final = frozenset({408, 504})
 
 
@@ -245,6 +246,8 @@ def _of_a_refusal(leg: LegHistory) -> Iterator[Verdict]:
         yield Verdict("callee-refused-srtp" if leg.srtp_asked else "callee-refused-offer", leg.leg)
     elif leg.trunk and leg.status in _CREDENTIALS:
         yield Verdict("trunk-credentials", leg.leg, {"code": leg.status})
+    elif leg.trunk and leg.status == 403:
+        yield Verdict("trunk-forbidden", leg.leg)
     elif leg.trunk and leg.status in _TIMEOUTS:
         yield Verdict("trunk-silent", leg.leg)
     elif leg.trunk and leg.status not in (404, 480, 486, 600, 603, 604):

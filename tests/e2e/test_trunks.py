@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +219,26 @@ def test_a_stranger_is_no_trunk(out: Outside, tmp_path: Path):
     with call:
         assert call.finish(check=False).failed == 1
     assert [e for e in out.ben.events[since:] if e["type"] == "CALL_INCOMING"] == []
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P15", "L13")
+@pytest.mark.parametrize(
+    ("behaviour", "verdict"), [("503", "trunk-refused"), ("challenge", "trunk-credentials"), ("486", "busy")]
+)
+def test_why_a_call_outside_did_not_come_about(out: Outside, behaviour: str, verdict: str):
+    before = {one["id"] for one in out.product.json("calls", "why")}
+    out.provider.behave(INVITE=behaviour)
+    call = out.anna.dial(DORIS_DIALLED)
+    out.anna.closed(call)
+
+    def told() -> list[dict[str, Any]]:
+        return [one for one in out.product.json("calls", "why") if one["id"] not in before]
+
+    [one] = scene.until(told, "it is written down", 15, every_s=0.2)
+    said = out.product.json("calls", "why", one["id"])
+    assert said["verdict"] == verdict
+    assert ("Beffroi", "trunk B0", "INVITE") in [(r["sender"], r["receiver"], r["what"]) for r in said["ladder"]]
+    assert not [number for number in (DORIS_DIALLED, DORIS[1:], MAIN[1:]) if number in json.dumps(said)]

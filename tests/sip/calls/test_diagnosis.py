@@ -166,7 +166,8 @@ def test_a_refusal(cause: str, verdict: str) -> None:
     [
         (dialled(488, srtp_asked=True), "callee-refused-srtp"),
         (dialled(488, srtp_asked=False), "callee-refused-offer"),
-        (dialled(403, trunk=True), "trunk-credentials"),
+        (dialled(502, trunk=True), "trunk-credentials"),
+        (dialled(403, trunk=True), "trunk-forbidden"),
         (dialled(408, trunk=True), "trunk-silent"),
         (dialled(503, trunk=True), "trunk-refused"),
     ],

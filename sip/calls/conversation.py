@@ -91,7 +91,7 @@ class Conversation:
         self._house = house
         self._script = Script(plan, time.monotonic(), pause_max_s=house.pause_max_s)
         self.transfer_asked = False  # one is being planned, or has not reached the script yet
-        self._relay: tuple[Conversation, str] | None = None  # the conversation, and its leg, that this one feeds
+        self._relay: tuple[Conversation, str, str] | None = None  # the conversation that this one feeds, by which legs
         self._names: Counter[str] = Counter()  # of legs that came later
         self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
         self._sip_call_ids = {} if request is None else {CALLER: request.call_id}
@@ -135,8 +135,8 @@ class Conversation:
                 if self._troubles <= TROUBLES_LOGGED:  # a phone can cause many, with keys and offers
                     log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
             case p.LegMedia(leg=leg, held=held) if self._relay is not None and self._script.joinings.relaying:
-                first, joint = self._relay
-                if leg in (self._script.near, self._script.far) and not leg.startswith("j"):
+                first, joint, own = self._relay
+                if leg in (self._script.near, self._script.far) and leg != own:
                     first.arrive(p.LegMedia(joint, True, held=held))  # for the other side it is as if the joint were
         self._events.put_nowait(self._tape.happened(event))
 
@@ -244,9 +244,10 @@ class Conversation:
         log.info("call %s: leg %s asked for a transfer: %d", self.plan.call_id, leg, code)
         self._observation.referred(leg, code)
 
-    def relays_to(self, first: Conversation, leg: str) -> None:
-        """What is heard here belongs to ``first`` from now on, where it comes in by ``leg``."""
-        self._relay = (first, leg)
+    def relays_to(self, first: Conversation, leg: str, own: str) -> None:
+        """What is heard here belongs to ``first`` from now on, where it comes in by ``leg``; from here it goes by
+        ``own``."""
+        self._relay = (first, leg, own)
 
     def expect_pick_up(self, leg: str, picker: Party, device: str) -> None:
         """A colleague's INVITE is on its way to our worker."""

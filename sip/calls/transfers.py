@@ -206,7 +206,7 @@ class Transfers:
         second.worker.send(p.Expect(token, inward))
         second.transfer_asked = True
         second.arrive(acts.BecomeRelay(replaced, inward))
-        second.relays_to(first, outward)
+        second.relays_to(first, outward, inward)
         first.arrive(acts.Transfer(leg, joining, joint=outward, joint_staff=staff))
 
 

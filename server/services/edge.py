@@ -55,14 +55,12 @@ async def _sign_off(services: Services, auth_users: Sequence[str], how: Callable
 
 async def trunk_states(services: Services) -> States | None:
     """By trunk id. None where the edge does not run or does not answer."""
-    ask = getattr(services.edge, "trunk_states", None)
-    if ask is None:
+    if services.edge is None:
         return None
     try:
-        states: States = await ask()
+        return await services.edge.trunk_states()
     except RpcError:
         return None
-    return states
 
 
 def required(services: Services) -> EdgeControl:

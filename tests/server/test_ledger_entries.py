@@ -53,6 +53,9 @@ class FakeEdge:
     async def contacts(self, auth_user: str) -> list[Any]:
         return []
 
+    async def trunk_states(self) -> dict[str, Any]:
+        return {}
+
 
 class FakeLive:
     """A daemon that has nothing to say."""

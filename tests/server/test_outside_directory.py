@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
@@ -66,6 +66,9 @@ class Daemon:
 
     async def contacts(self, auth_user: str) -> Iterable[object]:
         return ()
+
+    async def trunk_states(self) -> Mapping[str, object]:
+        return {}
 
 
 @pytest.fixture

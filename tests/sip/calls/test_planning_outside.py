@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -307,6 +309,24 @@ async def test_a_help_line_is_not_recorded_leaves_no_trace_and_knows_no_limit(of
 async def test_wide_band_is_planned_where_it_is_offered(office: Office) -> None:
     assert (await office.plan("202", g722=True)).wideband and not (await office.plan("202")).wideband
     assert (await office.plan("00123456789", g722=True)).wideband
+
+
+async def test_whatever_is_dialled_is_answered(office: Office) -> None:
+    """By phones and by providers: digits, codes, signs, and what has no place in a number."""
+    await office.line("*43", "bob", kind="echo")
+    chance = random.Random(11)  # noqa: S311 - a draw, not a secret
+    alphabet = "0123456789" * 3 + "*#+" * 4 + " -.;:@%<>\"'\\\x00\r\n\u0663éA"
+    for _ in range(100):
+        lead = chance.choice(["", "", "*", "**", "*72", "*8", "+33", "0", "00", "tel:", "112"])
+        dialled = lead + "".join(chance.choices(alphabet, k=chance.randint(0, 14)))
+        for found in (await office.planner.plan(office.request(dialled), NOW), await office.incoming(dialled, dialled)):
+            assert isinstance(found, (CallPlan, Refusal))
+            if isinstance(found, Refusal):
+                assert re.fullmatch(r"[A-Za-z0-9 ,.'/()-]{1,80}", found.reason), "what the edge can send"
+                continue
+            for way in ways(found):
+                assert re.fullmatch(r"\+?[0-9]{2,20}", way.number), "what the edge can dial"
+            assert not re.search(r"[\x00-\x1f]", found.caller.number + found.callee.number)
 
 
 # --- in -----------------------------------------------------------------------------------------------------------

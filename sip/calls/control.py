@@ -248,6 +248,7 @@ class CallControl:
             conversation.leave_trunks()
             self._pool.release(conversation.worker)
             self._calls.pop(call_id, None)
+            self.observatory.forget(call_id)
             self.admission.freed()
             if not self._calls:
                 self._idle.set()

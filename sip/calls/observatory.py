@@ -143,6 +143,10 @@ class Observatory:
             class_ = "none"
         self._hand_on(Judged(plan.call_id, began_at, history, self._judged(history), class_))
 
+    def forget(self, call_id: str) -> None:
+        """It goes on no more, however it ended."""
+        self._going.pop(call_id, None)
+
     def refused(self, call_id: str, request: EdgeRequest, refusal: Refusal, at: datetime) -> None:
         """A call that does not begin."""
         now_s = self._clock()

@@ -286,3 +286,12 @@ def test_verdicts_speak_the_language_of_the_terminal() -> None:
 def test_the_documented_fields_are_those_of_the_answer() -> None:
     assert [field.name for field in FIELDS] == [field.name for field in fields(why.WhyView)]
     assert [field.name for field in LIST_FIELDS] == [field.name for field in fields(why.TroubleView)]
+
+
+async def test_a_call_that_broke_off_is_not_measured_for_ever() -> None:
+    observatory = Observatory()
+    observatory.begun(replace(plan(), call_id=CALL), REQUEST, lambda _: None)
+    assert observatory.going() == [CALL]
+    observatory.forget(CALL)
+    observatory.forget(CALL)
+    assert observatory.going() == []

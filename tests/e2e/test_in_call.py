@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e import office, scene
 from tests.e2e.office import Office
+from tests.peers import tones
+from tests.peers.deskphone import G722, PCMA
 
 pytestmark = [pytest.mark.e2e]
 
@@ -106,6 +108,28 @@ def test_digits_by_info_reach_the_other_side_and_no_log(crew: Office):
     crew.anna.hang_up(call)
     crew.anna.closed(call)
     assert '"9"' not in crew.product.logs(last=10**6) and "Signal=" not in crew.product.logs(last=10**6)
+
+
+def test_wide_band_stays_wide(crew: Office):
+    """5 kHz passes through no narrow-band codec."""
+    product = crew.product
+    product.add_account("wilma", "711", language="fr")
+    product.add_account("walter", "712", language="fr")
+    wide = tones.tone(5000, 30, rate=16000, amplitude=office.QUIET)
+    options: dict[str, Any] = {"rate": 16000, "codecs": (G722, PCMA), "says": wide}
+    wilma, walter = product.desk("wilma", "wilma", **options), product.desk("walter", "walter", **options)
+    with wilma, walter:
+        wilma.registered()
+        walter.registered()
+        call = wilma.dial("712")
+        other = walter.rung()
+        walter.answer(other)
+        wilma.established(call)
+        scene.talk(1.5)
+        wilma.hang_up(call)
+        walter.closed(other)
+    for phone, number in ((wilma, call), (walter, other)):
+        assert tones.shares(phone.heard(number), (5000,), rate=16000, skip=0.5)[5000] > 0.6
 
 
 @pytest.mark.parametrize("options", [{"prack": True}, {"timer_s": 90}], ids=["100rel", "timer"])

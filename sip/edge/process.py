@@ -28,7 +28,8 @@ from sip.edge.template import EdgePlan, Listen, registrations_dir, render, tls_p
 
 logger = logging.getLogger(__name__)
 
-_SHARED_MB: Final = 64
+_SHARED_MB: Final = 64  # and for each TLS connection (scripts/bench-edge); a page that is not used costs nothing
+_SHARED_KB_A_CONNECTION: Final = 160
 _PRIVATE_MB: Final = 8
 _CHECK_TIMEOUT_S: Final = 20
 _READY_TIMEOUT_S: Final = 10.0
@@ -203,8 +204,9 @@ async def _check(program: str, config: Path, identity: Identity | None) -> None:
 
 @contextlib.asynccontextmanager
 async def _kamailio(program: str, config: Path, plan: EdgePlan, identity: Identity | None) -> AsyncIterator[Process]:
+    shared_mb = _SHARED_MB + plan.limits.connections_max * _SHARED_KB_A_CONNECTION // 1000
     process = await asyncio.create_subprocess_exec(
-        program, "-DD", "-E", "-f", str(config), "-Y", str(plan.run_dir), "-m", str(_SHARED_MB), "-M", str(_PRIVATE_MB),
+        program, "-DD", "-E", "-f", str(config), "-Y", str(plan.run_dir), "-m", str(shared_mb), "-M", str(_PRIVATE_MB),
         # Its own memory manager walks long lists: with it the certificates of all processes take many seconds to load.
         "-x", "fm",
         stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,

@@ -154,7 +154,7 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "DOMAIN": plan.domain,
         "LISTENS": "\n".join(f'listen={listen} name "outside{n}"' for n, listen in enumerate(plan.listens)),
         "TLS_ENABLE": "enable_tls=yes" if tls else "",
-        "TLS_MODULE": f'loadmodule "tls.so"\nmodparam("tls", "config", "{tls_path(plan)}")' if tls else "",
+        "TLS_MODULE": _tls_module(plan) if tls else "",
         "WORKER_PORT": str(plan.worker_port),
         "CONTROL_PORT": str(plan.control_port),
         "CONTROL_SECRET": plan.control_secret,
@@ -190,6 +190,11 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "DEVICE_SILENCE_MS": str(timers.device_silence_ms),
         "CALL_MAX_S": str(timers.call_max_s),
     }
+
+
+def _tls_module(plan: EdgePlan) -> str:
+    release = 'modparam("tls", "ssl_release_buffers", 1)'  # a connection is silent nearly all of the time
+    return f'loadmodule "tls.so"\nmodparam("tls", "config", "{tls_path(plan)}")\n{release}'
 
 
 def _tls(plan: EdgePlan) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sip.edge.protocol import ToTrunk, ToWorker
+from sip.edge.template import EdgePlan, Listen
 from sip.edge.trunks import Trunk, TrunkState, check
 from tests.peers.ports import Ports
 from tests.peers.provider import DOMAIN as PROVIDER_DOMAIN
 from tests.peers.provider import PASSWORD, REALM, USER, Provider, Transport
 from tests.peers.sipclient import Endpoint, Message, Phone, answer, ha1
 from tests.sip.edge.calling import SDP, SDP_KIND, Call, backwards, request, sequel
-from tests.sip.edge.conftest import DOMAIN, Edge, until
+from tests.sip.edge.conftest import DOMAIN, Daemon, Edge, run, until
 
 NUMBER = "+33612345678"
 HA1 = ha1(USER, REALM, PASSWORD)
@@ -314,3 +317,53 @@ def test_what_the_edge_cannot_carry_is_refused(provider: Provider) -> None:
         with pytest.raises(ValueError):
             check(trunk(provider, **bent))
     assert HA1 not in repr(trunk(provider))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_provider_by_tls_has_to_prove_itself(plan: EdgePlan, provider: Provider, trusted: bool) -> None:
+    provider.behave_well()
+    bent = replace(plan, trunk_ca=own_copy(plan, provider.ca) if trusted else None)
+    async with run(bent):
+        daemon = Daemon(bent)
+        await daemon.start()
+        edge = Edge(bent, daemon)
+        await daemon.control.replace_trunks([trunk(provider, "tls")])
+        far, worker = await doris(edge, provider), await edge.worker()
+        if trusted:
+            call = await answered(edge, provider, far, worker)
+            worker.send(sequel(call.caller, "BYE", call.ok))
+            far.send(answer(await request(far, "BYE"), 200, "OK"))
+            assert (await call.caller.final()).code == 200
+        else:
+            caller = await dial(edge, worker)
+            assert (await caller.final(12)).code in (408, 503)
+            assert await far.silent(0.2)
+        await edge.close()
+
+
+def own_copy(plan: EdgePlan, certificate: Path) -> Path:
+    """The unprivileged Kamailio cannot look into pytest's directories."""
+    copy = plan.run_dir.parent / "trunk-ca.pem"
+    copy.write_bytes(certificate.read_bytes())
+    copy.chmod(0o644)
+    return copy
+
+
+async def test_a_provider_by_ipv6(plan: EdgePlan, tmp_path: Path, ports: Ports) -> None:
+    six = Listen("udp", "::1", plan.listens[0].port)
+    bent = replace(plan, listens=(*plan.listens, six))
+    with Provider(tmp_path / "provider6", ports, address="::1") as provider:
+        async with run(bent):
+            daemon = Daemon(bent)
+            await daemon.start()
+            edge = Edge(bent, daemon)
+            await daemon.control.replace_trunks([trunk(provider)])
+            far, worker = await Endpoint.connect("udp", ("::1", provider.port()), ("::1", 0)), await edge.worker()
+            edge.endpoints.append(far)
+            far.local = ("[::1]", far.local[1])
+            subscriber(provider, far)
+            call = await answered(edge, provider, far, worker)
+            far.send(backwards(far, "BYE", call.received, "d1", user="doris"))
+            worker.send(answer(await request(worker, "BYE"), 200, "OK"))
+            assert (await call.phone.final()).code == 200
+            await edge.close()

@@ -286,12 +286,12 @@ class Engine:
     def _dial(self, command: p.Dial) -> None:
         if command.leg in self._legs:
             raise ValueError("a leg is dialled once")
-        if command.ipv6 and self._ipv6 is None:
-            self._send(p.LegDown(command.leg, 500, "engine: no address for audio over IPv6"))
-            return
+        ipv6 = (
+            command.ipv6 and self._ipv6 is not None
+        )  # without an address of ours a phone that has both may still talk
         call = Call(self, self._secure if command.srtp else self._plain, command.leg, srtp=command.srtp)
         parameters = call_parameters()
-        ours = {"X-Beffroi-Leg": command.token, **({ipv6_media.MARK: "1"} if command.ipv6 else {})}
+        ours = {"X-Beffroi-Leg": command.token, **({ipv6_media.MARK: "1"} if ipv6 else {})}
         for made in headers({**command.headers, **ours}):
             parameters.txOption.headers.append(made)
         parameters.txOption.localUri = (

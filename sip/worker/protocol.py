@@ -55,7 +55,7 @@ class Dial:
     from_user: str
     from_display: str
     srtp: bool  # offer RTP/SAVP (SDES, RFC 4568) and nothing else; False: RTP/AVP and nothing else
-    ipv6: bool = False  # its audio goes over IPv6
+    ipv6: bool = False  # its audio goes over IPv6, if there is an address for that; else over IPv4
     headers: dict[str, str] = field(default_factory=dict)  # more headers of the INVITE: Diversion, Privacy ...
 
 

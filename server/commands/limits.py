@@ -21,6 +21,7 @@ FIELDS = (
     Field("minutes_this_month", "used this month"),
     Field("cents_today", "spent today, by the rates"),
     Field("cents_this_month", "spent this month"),
+    Field("alerts", "limits of which limits.alert_at_percent is used", show=words),
 )
 _NAMES = ("international", "premium", "countries", "minutes_per_day", "minutes_per_month", "cents_per_day",
           "cents_per_month", "max_calls", "inherit")  # fmt: skip

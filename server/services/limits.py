@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from server.company import limit_defaults
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import account_by_name, trunk_by_name
+from sip.calls.permission import Used, near, of_trunk
+from sip.calls.permission import of_account as allowance_of
 from storage import limits, usage
 from storage.limits import Limits
 from storage.tx import Tx
@@ -45,6 +48,7 @@ class LimitsView:
     minutes_this_month: int
     cents_today: int
     cents_this_month: int
+    alerts: tuple[str, ...]
 
 
 async def of_account(
@@ -137,6 +141,7 @@ async def _tell(services: Services, *, changed: bool) -> None:
 async def _view(services: Services, tx: Tx, owner: str, words: str) -> LimitsView:
     one, today = await limits.get(tx, owner), services.clock().date()
     day, month = await usage.of_day(tx, owner, today), await usage.of_month(tx, owner, today)
+    money = (day.cost_microeuros, month.cost_microeuros)
     return LimitsView(
         owner=words,
         international=one.international,
@@ -151,4 +156,17 @@ async def _view(services: Services, tx: Tx, owner: str, words: str) -> LimitsVie
         minutes_this_month=-(-month.seconds // 60),
         cents_today=-(-day.cost_microeuros // _CENT),
         cents_this_month=-(-month.cost_microeuros // _CENT),
+        alerts=await _alerts(services, tx, one, Used(day.seconds, month.seconds, *money)),
     )
+
+
+async def _alerts(services: Services, tx: Tx, one: Limits, used: Used) -> tuple[str, ...]:
+    """Names of the limits that are nearly used up, those of the default included. The default itself uses nothing."""
+    if one.owner == limits.DEFAULT:
+        return ()
+    defaults = limit_defaults(services.settings)
+    if one.owner.startswith("trunk:"):
+        allowance = of_trunk(one)
+    else:
+        allowance = allowance_of(one, await limits.get(tx, limits.DEFAULT), defaults)
+    return tuple(near(allowance, used, defaults.alert_at_percent))

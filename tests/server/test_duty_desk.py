@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from server.duty_desk import DutyDesk
+from server.services import operations
+from server.services.actor import Actor
 from server.services.context import Services
 from sip.calls.duty import OutsideLeg
 from sip.calls.plan import Ceiling, PromptFile, TrunkTarget
@@ -172,5 +174,7 @@ async def test_administrators_hear_of_a_limit_and_the_call_of_its_ceiling(house:
     ((call_id, ceiling),) = house.calls.ceilings
     assert call_id == "one" and ceiling is not None and 95 < ceiling.talk_s <= 100
     assert house.desk.counters()["limit_alerts"] == 1.0
+    shown = await operations.call("account.limits", house.services, Actor("os:1", "desk"), {"name": account.name})
+    assert shown["alerts"] == ["minutes_per_day"]  # type: ignore[index,call-overload]
     assert house.desk.running(limits.of_account(account.id)).calls == 1 and house.desk.channels_in_use(trunk.id) == 1
     assert house.desk.talks("talker") and not house.desk.talks("other")

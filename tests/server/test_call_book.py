@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sip.calls import acts
-from sip.calls.plan import CallPlan, Outcome
+from sip.calls.plan import CallPlan, Direction, Outcome
 from sip.calls.ports import ClosedCall
 from sip.worker import protocol as p
 from storage import call_records, ledger_verify, lines
@@ -117,6 +117,36 @@ async def test_each_record_says_on_what_it_rests_and_when_it_goes(place: House, 
     await place.book.close(call)
     kept = await record(place, call)
     assert kept.purpose and kept.legal_basis and kept.expires_at > NOW + timedelta(days=1)
+
+
+async def test_a_call_that_was_transferred_says_so_and_how_many_recordings_there_are(place: House) -> None:
+    call = replace(closed("minimal", transferred=True), rec_ids=("e" * 32, "f" * 32))
+    await place.book.close(call)
+    kept = await record(place, call)
+    assert kept.fields["transferred"] is True and kept.fields["recordings"] == 2 and kept.recording_id == "e" * 32
+
+
+@pytest.mark.promise("L5")
+async def test_a_call_that_became_private_or_that_somebody_protected_joined_leaves_no_record(place: House) -> None:
+    call = closed("standard", metadata_class="none")
+    await place.book.close(call)
+    async with place.db.read() as tx:
+        assert await call_records.list_all(tx) == ()
+
+
+@pytest.mark.parametrize(("direction", "peer"), [("outbound", "BE"), ("inbound", "DE")])
+async def test_the_peer_of_a_call_by_a_trunk_is_who_is_outside(place: House, direction: Direction, peer: str) -> None:
+    call = closed("minimal")
+    outside = replace(
+        call.plan,
+        direction=direction,
+        trunk_id="t1" if direction == "inbound" else None,
+        caller=replace(call.plan.caller, country="DE"),
+        callee=replace(call.plan.callee, country="BE"),
+    )
+    await place.book.close(replace(call, plan=outside))
+    kept = await record(place, call)
+    assert (kept.fields["direction"], kept.fields["peer"]) == (direction, peer)
 
 
 async def test_a_call_is_written_once(place: House) -> None:

@@ -364,6 +364,26 @@ async def test_click_to_call(stage: House) -> None:
     await stage.over()
 
 
+async def test_what_an_operator_sees_and_pauses(stage: House) -> None:
+    stage.planner.plan_ = plan_for(RECORDED)
+    caller, callee = await stage.talk()
+    (live,) = stage.control.live()
+    assert (live.state, live.account_id, live.direction) == ("talking", "alice", "internal")
+    assert stage.control.talks("alice") and stage.control.talks("bob") and not stage.control.talks("carol")
+    await until(lambda: all(call.recording for call in stage.control.live()))
+    assert stage.control.pause(live.call_id, True)
+    await until(lambda: all(call.paused for call in stage.control.live()))
+    await asyncio.sleep(0.3)
+    assert stage.control.pause(live.call_id, False)
+    await until(lambda: not any(call.paused for call in stage.control.live()))
+    caller.send("BYE")
+    await callee.request("BYE")
+    await stage.over()
+    ((start_ms, end_ms, why),) = stage.desk.gaps
+    assert why == "pause" and end_ms - start_ms >= 300
+    assert not stage.control.pause(live.call_id, True)
+
+
 async def test_a_revoked_device_ends_its_own_calls_only(stage: House) -> None:
     alice, bob = await stage.talk()
     stage.planner.plan_ = replace(

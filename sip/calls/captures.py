@@ -26,6 +26,7 @@ from sip.calls.core import Core, Ended, Left, Step
 from sip.calls.plan import Evidence
 from sip.worker import protocol as p
 
+MAX_GAPS = 500  # of one recording
 RECORDER_S = 3.0  # from the last consent to a running capture
 MUST = "This call must be recorded and cannot be"
 
@@ -153,19 +154,24 @@ class Captures:
         if not self.running or self._began_s is None:
             return
         if was:
-            self._gaps.append(self._gap(since_s, was))
+            self._add_gap(since_s, was)
         if bool(was) != bool(why):
             yield p.PauseCapture(bool(why))
 
-    def _gap(self, since_s: float, why: str) -> Gap:
+    def _add_gap(self, since_s: float, why: str) -> None:
+        """Whoever holds and resumes all day long fills no table: the last gap grows then."""
         assert self._began_s is not None
         began_ms = round(1000 * max(0.0, since_s - self._began_s))
-        return began_ms, round(1000 * (self._core.now_s - self._began_s)), why
+        ended_ms = round(1000 * (self._core.now_s - self._began_s))
+        if len(self._gaps) >= MAX_GAPS:
+            began_ms, _, why = self._gaps.pop()
+        if ended_ms > began_ms:
+            self._gaps.append((began_ms, ended_ms, why))
 
     def _close_gap(self) -> tuple[Gap, ...]:
         if self._silent and self._began_s is not None:
-            self._gaps.append(self._gap(self._silent_since_s, self._silent))
-        return tuple(gap for gap in self._gaps if gap[1] > gap[0])
+            self._add_gap(self._silent_since_s, self._silent)
+        return tuple(self._gaps)
 
     # --- objecting --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip.calls import acts
+from sip.calls.captures import MAX_GAPS
 from sip.calls.keys import Codes
 from sip.worker import protocol as p
 from tests.sip.calls.drive import Call, accepted, kinds, plan
@@ -95,6 +96,15 @@ def test_a_recording_that_begins_while_somebody_holds_begins_silent() -> None:
     call = accepted(replace(plan(), music=MUSIC))
     call.feed(held("b0"))
     assert call.feed(acts.RecordingStarted()) == [p.PauseCapture(True)]
+
+
+def test_a_phone_that_holds_all_day_long_leaves_no_end_of_gaps() -> None:
+    call = recorded()
+    for _ in range(1200):
+        call.feed(held("a"), held("a", False))
+    (stop,) = [act for act in call.feed(p.LegDown("a", 200)) if isinstance(act, acts.StopRecording)]
+    assert len(stop.gaps) == MAX_GAPS
+    assert all(first[1] <= second[0] for first, second in zip(stop.gaps, stop.gaps[1:], strict=False))
 
 
 # --- pause ----------------------------------------------------------------------------------------

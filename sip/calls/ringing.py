@@ -53,8 +53,8 @@ class Ringing:
         answered: bool,
         otherwise: Callable[[Happening], Step[None]] | None = None,
     ) -> None:
-        """``waits`` "": nobody does. ``shown`` is who calls, unless ``hidden``. ``answered``: the leg that waits is up and hears our tone.
-        ``otherwise`` is told of each event."""
+        """``waits`` "": nobody does. ``shown`` is who calls, unless ``hidden``. ``answered``: the leg that waits is up
+        and hears our tone. ``otherwise`` is told of each event."""
         self._core = core
         self._stages = stages
         self._waits = waits

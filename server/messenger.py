@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from sip.edge.protocol import MESSAGE_MAX_BYTES
 from sip.edge.rpc import RpcError
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,10 @@ class Messenger:
         self.undelivered = 0
 
     async def deliver(self, account_id: str, text: str, patience_s: float) -> bool:
-        """Whether one phone has taken it. Every phone is tried in each round, for the person may sit at any."""
+        """Whether one phone has taken it. Every phone is tried in each round, for the person may sit at any. A text
+        that is too long loses its end."""
         taken, pause_s = False, AGAIN_S
+        text = text.encode()[:MESSAGE_MAX_BYTES].decode(errors="ignore")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 while not (taken := await self._round(account_id, text)):

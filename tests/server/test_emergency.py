@@ -22,7 +22,7 @@ from server.services.context import Services
 from server.trunks_desk import TrunksDesk
 from sip.calls.plan import CallPlan, LineKind, Outcome, PromptFile, Refusal, TrunkTarget
 from sip.calls.ports import ClosedCall
-from sip.edge.protocol import EdgeRequest
+from sip.edge.protocol import MESSAGE_MAX_BYTES, EdgeRequest
 from sip.edge.trunks import TrunkState
 from storage import accounts, devices, emergency_calls
 from storage.database import Database
@@ -285,6 +285,14 @@ async def test_a_phone_that_takes_no_message_is_tried_again(house: House, quick:
         await until(lambda: bool(house.edge.messages))
         await until(lambda: house.reports.waiting == 0)
     assert house.reports.missed == 0
+
+
+async def test_a_report_that_is_too_long_loses_its_end_and_is_sent(house: House, quick: None) -> None:
+    house.edge.takes = {house.phone}
+    await house.learn()
+    assert await house.reports._messenger.deliver(house.account.id, "é" * 5000, 1.0)
+    ((_, sent),) = house.edge.messages
+    assert 100 < len(sent.encode()) <= MESSAGE_MAX_BYTES and set(sent) == {"é"}
 
 
 async def test_who_cannot_be_told_in_time_is_counted(

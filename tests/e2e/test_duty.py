@@ -4,7 +4,9 @@ concerns, ceilings of minutes, calls begun and ended by command."""
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -167,6 +169,27 @@ def test_a_call_is_begun_and_ended_by_command(site: Site):
     site.nothing_goes_on()
     refused = run_cli(site.product.data, "calls", "originate", "anna", DORIS)
     assert refused.returncode == 1 and "limit" in refused.stderr.lower(), refused
+
+
+@pytest.mark.promise("P12")
+def test_a_locked_database_and_a_stopping_daemon_do_not_keep_help_away(site: Site):
+    site.nothing_goes_on()
+    since = len(site.help.events)
+    with closing(sqlite3.connect(site.product.data / "beffroi.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else can write
+        site.dials("112")
+        site.meets(site.help, since)
+        other.execute("ROLLBACK")
+    daemon = site.product.daemon
+    assert daemon is not None
+    daemon.terminate()
+    until(lambda: "the server waits for them" in site.product.logs(last=10**6), "it is told that it waits", 20)
+    assert daemon.poll() is None and site.help.events[since:][-1]["type"] != "CALL_CLOSED"
+    site.anna.hang_up()
+    assert daemon.wait(30) == 0
+    site.product.start_daemon()
+    ended = until(lambda: [one for one in site.product.json("emergency", "list") if not one["drill"]], "it is listed")
+    assert ended[0]["outcome"] == "caller-hung-up"
 
 
 @pytest.mark.promise("P12")

@@ -92,7 +92,7 @@ def _trunks(trunks: Sequence[Trunk]) -> Iterator[Finding]:
         if state in _DOWN:
             yield wrong("trunks", f"{name} is down: {state}", f"Type: beffroi trunk test {name}")
         elif one["warning"]:
-            yield note("trunks", f"{name}: {one['warning']}", f"Type: beffroi trunk set {name}, or ask the provider")
+            yield note("trunks", f"{name}: {one['warning']}", f"Ask the provider, then type: beffroi trunk set {name} --transport tls --srtp")
         else:
             yield ok("trunks", f"{name}: {state or 'not asked, the daemon does not run'}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from server.checks.finding import Finding, note, ok, wrong
@@ -59,9 +60,20 @@ def _is_address(host: str) -> bool:
     return True
 
 
-async def examine(trunk: Trunk, state: State | None, *, running: bool) -> tuple[Finding, ...]:
-    """Asks the provider. Raises nothing for what a provider may do."""
-    target = Target(trunk.host, trunk.port, trunk.transport, trunk.domain, trunk.user, trunk.realm, trunk.ha1 or "")
+def _vouching(authorities: Path | None) -> str:
+    return str(authorities) if authorities is not None and authorities.exists() else ""
+
+
+async def examine(
+    trunk: Trunk, state: State | None, *, running: bool, authorities: Path | None = None
+) -> tuple[Finding, ...]:
+    """Asks the provider. `authorities`: who vouches for it, if not whom this machine trusts.
+
+    Raises nothing for what a provider may do.
+    """
+    vouching = _vouching(authorities)
+    who = (trunk.domain, trunk.user, trunk.realm, trunk.ha1 or "")
+    target = Target(trunk.host, trunk.port, trunk.transport, *who, vouching)
     probed = await probe(target)
     found = [_contact(trunk, probed.contact)]
     if probed.credential is not None:
@@ -70,7 +82,7 @@ async def examine(trunk: Trunk, state: State | None, *, running: bool) -> tuple[
     if not trunk.enabled:
         found.append(note("trunk", "is disabled: no call uses it", f"Type: beffroi trunk enable {trunk.name}"))
     if said := warning(trunk):
-        found.append(note("trunk", said, f"Type: beffroi trunk set {trunk.name}"))
+        found.append(note("trunk", said, f"Type: beffroi trunk set {trunk.name} --transport tls --srtp, if the provider can"))
     return tuple(found)
 
 

@@ -92,7 +92,8 @@ def _trunks(trunks: Sequence[Trunk]) -> Iterator[Finding]:
         if state in _DOWN:
             yield wrong("trunks", f"{name} is down: {state}", f"Type: beffroi trunk test {name}")
         elif one["warning"]:
-            yield note("trunks", f"{name}: {one['warning']}", f"Ask the provider, then type: beffroi trunk set {name} --transport tls --srtp")
+            remedy = f"Ask the provider, then type: beffroi trunk set {name} --transport tls --srtp"
+            yield note("trunks", f"{name}: {one['warning']}", remedy)
         else:
             yield ok("trunks", f"{name}: {state or 'not asked, the daemon does not run'}")
 

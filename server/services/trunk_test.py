@@ -82,7 +82,8 @@ async def examine(
     if not trunk.enabled:
         found.append(note("trunk", "is disabled: no call uses it", f"Type: beffroi trunk enable {trunk.name}"))
     if said := warning(trunk):
-        found.append(note("trunk", said, f"Type: beffroi trunk set {trunk.name} --transport tls --srtp, if the provider can"))
+        remedy = f"Ask the provider, then type: beffroi trunk set {trunk.name} --transport tls --srtp"
+        found.append(note("trunk", said, remedy))
     return tuple(found)
 
 

@@ -53,6 +53,7 @@ class Target:
     user: str = ""
     realm: str = ""
     ha1: str = field(default="", repr=False)
+    authorities: str = ""  # file of certificates that vouch for it; "": those that this machine trusts
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ async def _way(target: Target, answer_s: float) -> AsyncIterator[_Way]:
 
 @asynccontextmanager
 async def _stream(target: Target, answer_s: float) -> AsyncIterator[_Way]:
-    context = ssl.create_default_context() if target.transport == "tls" else None
+    context = ssl.create_default_context(cafile=target.authorities or None) if target.transport == "tls" else None
     async with asyncio.timeout(answer_s):
         reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context, limit=_MAX_BYTES)
 

@@ -79,6 +79,7 @@ async def test_the_same_is_said_of_who_exists_and_who_does_not(edge: Edge) -> No
         assert len(set(heard)) == 1, (name, heard)
 
 
+@pytest.mark.full  # transactions are remembered for a while
 async def test_the_memory_of_the_edge_does_not_grow_by_rubbish(edge: Edge) -> None:
     rpc = RpcClient(edge.plan.rpc_socket)
     await rpc.open()

@@ -58,6 +58,11 @@ class Paths:
         return self.tls / "server.key"
 
     @property
+    def trunk_ca(self) -> Path:
+        """Certificates that vouch for providers reached by TLS; not there: the authorities that this machine trusts."""
+        return self.tls / "providers.pem"
+
+    @property
     def database(self) -> Path:
         """SQLite database, used while storage.url is empty."""
         return self.data / "beffroi.sqlite3"

@@ -76,6 +76,7 @@ def edge_plan(settings: Settings, paths: Paths) -> EdgePlan:
         rpc_socket=run_dir / "rpc.sock",
         tls_certificate=run_dir / "server.pem",
         tls_key=run_dir / "server.key",
+        trunk_ca=run_dir / "providers.pem" if paths.trunk_ca.exists() else None,
         media_address=settings.media.address,
         public_address=settings.media.public_address,
         local_networks=settings.media.local_networks,

@@ -91,11 +91,14 @@ def _own(directory: Path) -> None:
 
 
 def _prepare(plan: EdgePlan, paths: Paths, whoever: Identity | None) -> None:
-    """The edge's directory, with copies of certificate and key that it may read."""
+    """The edge's directory, with copies of certificates and key that it may read."""
     plan.run_dir.mkdir(mode=0o700, exist_ok=True)
     plan.run_dir.chmod(0o700)
     _own(plan.run_dir)
-    for source, target in ((paths.tls_certificate, plan.tls_certificate), (paths.tls_key, plan.tls_key)):
+    copies = [(paths.tls_certificate, plan.tls_certificate), (paths.tls_key, plan.tls_key)]
+    if plan.trunk_ca is not None:
+        copies.append((paths.trunk_ca, plan.trunk_ca))
+    for source, target in copies:
         if not source.exists():
             raise Failure(
                 f"{source} is missing", "Put it back from a backup, or make a new one with: beffroi quickstart"

@@ -206,7 +206,9 @@ async def test(services: Services, actor: Actor, *, trunk: str) -> TrunkTest:
         await note(services, tx, actor, "test", "trunk", trunk_id=found.id)
     states = await trunk_states(services)
     state = None if states is None else states.get(found.id)
-    findings = await trunk_test.examine(found, state, running=services.live is not None)
+    findings = await trunk_test.examine(
+        found, state, running=services.live is not None, authorities=services.paths.trunk_ca
+    )
     return TrunkTest(found.name, all(one.verdict != "wrong" for one in findings), findings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,27 +69,34 @@ def outside(
     ports = Ports(200)
     # One that is known by its address has one of its own: who calls from there is the provider, whatever he says.
     address = "127.0.0.1" if register else BY_ADDRESS
-    with Provider(directory / "provider", ports, digest=register, address=address) as provider, product:
-        for name, number in (("anna", "701"), ("ben", "702")):
-            product.add_account(name, number, language="fr", display_name=name.title())
-        add_trunk(product, "main", provider, *trunk, transport=transport, register=register)
-        product.cli("number", "add", MAIN, "--account", "anna", "--shared")
-        product.cli("number", "add", BENS, "--account", "ben")
-        anna = product.desk("anna", "anna", says=office.voice(office.HZ["anna"]))
-        ben = product.phone("ben", "ben", "tls", says=office.voice(office.HZ["ben"]))
-        secure = transport == "tls"
-        doris = provider.phone(
-            "doris", DORIS, also=("0033612345678", "0612345678"), says=office.voice(DORIS_HZ), srtp=secure
-        )
-        if not register:
-            provider.calls_by_address(product.server("udp"))
-        with anna, ben, doris:
-            anna.registered()
-            ben.registered()
-            if register:
-                provider.wait_registered()
-            yield Outside(product, provider, anna, ben, doris)
+    with Provider(directory / "provider", ports, digest=register, address=address) as provider:
+        if transport == "tls":
+            shutil.copy(provider.ca, product.data / "tls" / "providers.pem")
+        with product, _people(product, provider, *trunk, transport=transport, register=register) as made:
+            yield made
     ports.close()
+
+
+@contextmanager
+def _people(product: Product, provider: Provider, *trunk: str, transport: str, register: bool) -> Iterator[Outside]:
+    for name, number in (("anna", "701"), ("ben", "702")):
+        product.add_account(name, number, language="fr", display_name=name.title())
+    add_trunk(product, "main", provider, *trunk, transport=transport, register=register)
+    product.cli("number", "add", MAIN, "--account", "anna", "--shared")
+    product.cli("number", "add", BENS, "--account", "ben")
+    anna = product.desk("anna", "anna", says=office.voice(office.HZ["anna"]))
+    ben = product.phone("ben", "ben", "tls", says=office.voice(office.HZ["ben"]))
+    others, says = ("0033612345678", DORIS_DIALLED), office.voice(DORIS_HZ)
+    doris = provider.phone("doris", DORIS, also=others, says=says, srtp=transport == "tls")
+    if not register:
+        secure = transport == "tls"
+        provider.calls_by_address(product.server("tls" if secure else "udp"), "tls" if secure else "udp")
+    with anna, ben, doris:
+        anna.registered()
+        ben.registered()
+        if register:
+            provider.wait_registered()
+        yield Outside(product, provider, anna, ben, doris)
 
 
 def to_doris(out: Outside, number: str = DORIS_DIALLED, talk_s: float = 1.0) -> tuple[int, int]:

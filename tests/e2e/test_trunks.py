@@ -68,6 +68,18 @@ def test_out_and_in_by_address(product_seed: Any, tmp_path: Path):
         out.quiet()
 
 
+@pytest.mark.promise("P1")
+def test_out_and_in_over_tls_with_srtp(product_seed: Any, tmp_path: Path):
+    """The provider's certificate is checked: it is vouched for by the authority that was put into tls/providers.pem."""
+    with outside(tmp_path, product_seed, transport="tls", register=False) as out:
+        call, before = to_doris(out)
+        assert office.story(out.anna.heard(call)) == ["dora"] and out.doris_heard(before) == ["anna"]
+        [*_, sent] = out.provider.seen("INVITE", number=DORIS)
+        assert sent["Via"].startswith("SIP/2.0/TLS") and b"RTP/SAVP" in sent.body
+        assert from_doris(out) == ["ben"]
+        out.quiet()
+
+
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 

@@ -88,6 +88,7 @@ modparam("tls", "verify_certificate", 0)
 modparam("tls", "require_certificate", 0)"""
         tokens = {
             "TLS_ENABLE": "enable_tls=yes",
+            "SOURCE": "" if ":" in self.address else f"tcp_source_ipv4={self.address}",
             "LISTENS": f"listen=udp:{host}:{port}\nlisten=tcp:{host}:{port}\nlisten=tls:{host}:{secure}",
             "TLS_MODULE": module,
             "RPC_SOCKET": str(self._run / "rpc"),

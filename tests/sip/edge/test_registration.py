@@ -8,9 +8,9 @@ import re
 import pytest
 
 from sip.edge.protocol import ToDevices
-from tests.peers.sipclient import Message, credentials, ha1, md5
+from tests.peers.sipclient import Message, Phone, credentials, ha1, md5
 from tests.sip.edge.calling import dial, request
-from tests.sip.edge.conftest import DOMAIN, Daemon, Edge
+from tests.sip.edge.conftest import DOMAIN, PASSWORD, Daemon, Edge
 
 URI = f"sip:{DOMAIN}"
 
@@ -52,19 +52,30 @@ async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(edge: Edg
 
 
 async def test_nobodys_secret_cannot_be_guessed(edge: Edge) -> None:
-    """The HA1 against which an unknown user is checked must not be a constant of the program."""
-    phone = await edge.phone("udp", "nobody-1234")
-    for guess in ("0" * 32, "", md5("")):
-        phone.endpoint.send(phone.request("REGISTER", URI))
-        challenge = (await phone.final())["WWW-Authenticate"]
-        nonce = re.search(r'nonce="([^"]+)"', challenge)
-        opaque = re.search(r'opaque="[^"]+"', challenge)
-        assert nonce is not None and opaque is not None
-        proof = md5(f"{guess}:{nonce[1]}:00000001:aa:auth:{md5(f'REGISTER:{URI}')}")
-        value = f'Digest username="nobody-1234", realm="{DOMAIN}", nonce="{nonce[1]}", uri="{URI}", response="{proof}"'
-        header = f"Authorization: {value}, algorithm=MD5, cnonce=aa, qop=auth, nc=00000001, {opaque[0]}"
-        phone.endpoint.send(phone.request("REGISTER", URI, headers=(header,)))
-        assert (await phone.final()).code == 401
+    """The HA1 against which an unknown user is checked is neither a constant of the program nor what is left in memory
+    of somebody else's: alice, who knows her own, signs on first."""
+    await edge.daemon.add("alice-k3f9", "alice")
+    alice = await edge.phone("udp", "alice-k3f9")
+    own = ha1("alice-k3f9", DOMAIN, PASSWORD)
+    for number, guess in enumerate(("0" * 32, "", md5(""), "0", own, f"0{own[1:]}", f"0\0{own[2:]}")):
+        phone = await edge.phone("udp", "nobody-1234", local_ip=f"127.0.7.{number + 1}")  # nobody is banned so soon
+        for _ in range(2):  # one of several processes answers
+            assert (await alice.register()).code == 200
+            assert (await _prove(phone, guess)).code == 401
+    assert await edge.daemon.control.contacts("nobody-1234") == []
+
+
+async def _prove(phone: Phone, guess: str) -> Message:
+    phone.endpoint.send(phone.request("REGISTER", URI))
+    challenge = (await phone.final())["WWW-Authenticate"]
+    nonce = re.search(r'nonce="([^"]+)"', challenge)
+    opaque = re.search(r'opaque="[^"]+"', challenge)
+    assert nonce is not None and opaque is not None
+    proof = md5(f"{guess}:{nonce[1]}:00000001:aa:auth:{md5(f'REGISTER:{URI}')}")
+    value = f'Digest username="nobody-1234", realm="{DOMAIN}", nonce="{nonce[1]}", uri="{URI}", response="{proof}"'
+    header = f"Authorization: {value}, algorithm=MD5, cnonce=aa, qop=auth, nc=00000001, {opaque[0]}"
+    phone.endpoint.send(phone.request("REGISTER", URI, headers=(header,)))
+    return await phone.final()
 
 
 async def test_nobody_registers_as_somebody_else(edge: Edge) -> None:

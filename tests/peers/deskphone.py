@@ -148,8 +148,9 @@ class DeskPhone:
         """A user part or a whole sip: URI; gives the number of the call. `headers` as P_Asserted_Identity="..."."""
         return int(self.ask("dial", uri=number, headers={k.replace("_", "-"): v for k, v in headers.items()}))
 
-    def answer(self, call: int, code: int = 200) -> None:
-        self.ask("answer", call=call, code=code)
+    def answer(self, call: int, code: int = 200) -> float:
+        """When it did, on the clock of the events."""
+        return float(self.ask("answer", call=call, code=code))
 
     def hang_up(self, call: int, code: int = 0) -> None:
         """Or refuses, with this code, what rings."""

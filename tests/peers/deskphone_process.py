@@ -10,6 +10,7 @@ import json
 import os
 import select
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +170,12 @@ class Desk:
         call.makeCall(uri if uri.startswith("sip:") else f"sip:{uri}@{self.options['domain']}", prm)
         return call.number
 
-    def do_answer(self, call: int, code: int) -> None:
+    def do_answer(self, call: int, code: int) -> float:
         prm = pj.CallOpParam()
         prm.statusCode = code
+        at = time.monotonic()
         self.calls[call].answer(prm)
+        return at
 
     def do_hang_up(self, call: int, code: int) -> None:
         prm = pj.CallOpParam()

@@ -410,10 +410,14 @@ class Engine:
             leg.state = "early"
             self._send(p.LegRinging(name, code, leg.media_up))
         elif state == pj.PJSIP_INV_STATE_CONFIRMED and leg.state != "up":
-            leg.state = "up"
-            self._send(p.LegUp(name, "" if leg.call is None else leg.call.contact()))
+            # An answer in which there is nothing that we can speak is none: pjsip ends the leg by itself then.
+            nothing = leg.dialled and leg.call is not None and not leg.call.has_audio()
+            leg.state = "refused" if nothing else "up"
+            if not nothing:
+                self._send(p.LegUp(name, "" if leg.call is None else leg.call.contact()))
         elif state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self._leg_down(leg, code, reason)
+            refused = leg.state == "refused"
+            self._leg_down(leg, pj.PJSIP_SC_NOT_ACCEPTABLE_HERE if refused else code, reason)
 
     def _leg_down(self, leg: Leg, code: int, reason: str) -> None:
         self._audio.stop_play(leg)  # who waits for its end is told of the leg's: nothing failed, somebody has hung up

@@ -162,6 +162,14 @@ class Call(pj.Call):  # type: ignore[misc]
             return str(info.remoteContact)
         return ""
 
+    def has_audio(self) -> bool:
+        """Whether the two sides have agreed on audio, be it on hold (RFC 3264 section 6)."""
+        with contextlib.suppress(pj.Error):
+            info = self.getInfo()
+            nothing = (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR)
+            return any(m.type == pj.PJMEDIA_TYPE_AUDIO and m.status not in nothing for m in info.media)
+        return True  # it has ended in the same moment, which is told anyway
+
     def codec(self) -> tuple[str, bool]:
         """Name of the codec, and whether its stream is encrypted; "" while there is no stream."""
         if self.conference_slot() < 0:

@@ -306,7 +306,7 @@ def test_the_prompts_are_prompts(evening: Evening):
     for path in place.rglob("*"):
         assert path.is_dir() or path.suffix == ".wav"
         if path.suffix == ".wav" and path.parent == place:
-            assert len(path.stem) == 64
+            assert len(path.stem) == 64 or path.stem.startswith("hold-music")
             assert max(tones.shares(tones.read_wav(path)[0][:, 0], SAID_HZ)[hz] for hz in SAID_HZ) < 0.3
     said = {name: mark for name, mark in audio_marks().items() if "Hz" in name}
     assert tones.traces(place, said) == {}

@@ -117,7 +117,7 @@ def test_a_forward_to_the_outside_says_from_whom(out: Outside):
         out.doris.wait("CALL_INCOMING", since=since, timeout=20)
         out.doris.answer()
         out.anna.established(call)
-        scene.talk(0.8)
+        scene.talk(2)
         out.anna.hang_up(call)
         out.doris.wait("CALL_CLOSED", since=since)
     finally:
@@ -143,7 +143,7 @@ def test_the_next_trunk_takes_over(out: Outside, tmp_path: Path, what: str):
             assert time.monotonic() - began < 20
             emma.answer()
             out.anna.established(call)
-            scene.talk(0.8)
+            scene.talk(2)
             out.anna.hang_up(call)
             emma.wait("CALL_CLOSED")
             assert office.story(out.anna.heard(call)) == ["dora"]

@@ -402,7 +402,8 @@ class Engine:
         self._do(self._guard, leg)
         self._send(p.Incoming(leg.name, call.sip_call_id()))
 
-    def on_call_state(self, name: str, state: int, code: int, reason: str) -> None:
+    def on_call_state(self, name: str, state: int, code: int, reason: str, audio: bool) -> None:
+        """``audio``: the two sides have agreed on some, be it on hold (RFC 3264 section 6)."""
         leg = self._legs.get(name)
         if leg is None or leg.state == "down":
             return
@@ -411,9 +412,8 @@ class Engine:
             self._send(p.LegRinging(name, code, leg.media_up))
         elif state == pj.PJSIP_INV_STATE_CONFIRMED and leg.state != "up":
             # An answer in which there is nothing that we can speak is none: pjsip ends the leg by itself then.
-            nothing = leg.dialled and leg.call is not None and not leg.call.has_audio()
-            leg.state = "refused" if nothing else "up"
-            if not nothing:
+            leg.state = "up" if audio or not leg.dialled else "refused"
+            if leg.state == "up":
                 self._send(p.LegUp(name, "" if leg.call is None else leg.call.contact()))
         elif state == pj.PJSIP_INV_STATE_DISCONNECTED:
             refused = leg.state == "refused"

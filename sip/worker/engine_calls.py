@@ -125,7 +125,7 @@ class Host(Protocol):
     def defer(self, act: Callable[..., None], *arguments: Any) -> None: ...
     def defer_from_thread(self, act: Callable[..., None], *arguments: Any) -> None: ...
     def take(self, account: Account, call_id: int, message: str) -> None: ...
-    def on_call_state(self, name: str, state: int, code: int, reason: str) -> None: ...
+    def on_call_state(self, name: str, state: int, code: int, reason: str, audio: bool) -> None: ...
     def on_media_state(self, name: str, status: int | None) -> None: ...
     def on_digit(self, name: str, digit: str) -> None: ...
     def on_stream_destroyed(self, name: str, figures: Figures) -> None: ...
@@ -161,14 +161,6 @@ class Call(pj.Call):  # type: ignore[misc]
             info = self.getInfo()
             return str(info.remoteContact)
         return ""
-
-    def has_audio(self) -> bool:
-        """Whether the two sides have agreed on audio, be it on hold (RFC 3264 section 6)."""
-        with contextlib.suppress(pj.Error):
-            info = self.getInfo()
-            nothing = (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR)
-            return any(m.type == pj.PJMEDIA_TYPE_AUDIO and m.status not in nothing for m in info.media)
-        return True  # it has ended in the same moment, which is told anyway
 
     def codec(self) -> tuple[str, bool]:
         """Name of the codec, and whether its stream is encrypted; "" while there is no stream."""
@@ -206,7 +198,11 @@ class Call(pj.Call):  # type: ignore[misc]
 
     def onCallState(self, _prm: Any) -> None:  # noqa: N802
         info = self.getInfo()
-        self.engine.defer(self.engine.on_call_state, self.name, info.state, info.lastStatusCode, info.lastReason)
+        # Looked at now: until the loop acts on it the call may be gone.
+        nothing = (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR)
+        audio = any(m.type == pj.PJMEDIA_TYPE_AUDIO and m.status not in nothing for m in info.media)
+        told = (info.state, info.lastStatusCode, info.lastReason, audio)
+        self.engine.defer(self.engine.on_call_state, self.name, *told)
 
     def onCallMediaState(self, _prm: Any) -> None:  # noqa: N802
         # What holds now: until the loop acts on it, the next offer may have changed it again.

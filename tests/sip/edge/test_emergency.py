@@ -105,6 +105,27 @@ async def test_without_the_daemon_the_call_gets_through(
         await ready.daemon.start()
 
 
+async def test_a_phone_that_writes_its_name_in_another_alphabet_is_helped(ready: Edge, provider: Provider) -> None:
+    """What cannot be put into a question to the daemon is refused; a call for help is not."""
+    far, phone = await centre(ready, provider), await alice(ready)
+    send = phone.endpoint.send
+
+    def in_latin_1(text: str | bytes) -> None:
+        data = text if isinstance(text, bytes) else text.encode()
+        send(data.replace(b"From: <sip:alice", b"From: <sip:al\xefce"))
+
+    phone.endpoint.send = in_latin_1  # type: ignore[method-assign]
+    await invite(phone, "200")
+    assert (await phone.final()).code == 400
+    phone.call_id += "x"
+    await invite(phone, "112")
+    received, ok = await picked_up(far, phone)
+    assert received["From"].startswith("<sip:+33170000009@")
+    phone.endpoint.send(sequel(phone, "BYE", ok))
+    far.send(answer(await request(far, "BYE"), 200, "OK"))
+    assert (await phone.final()).code == 200
+
+
 async def test_a_caller_may_give_up_while_the_edge_relays(ready: Edge, provider: Provider) -> None:
     far, phone = await centre(ready, provider), await alice(ready)
     ready.daemon.decide = never

@@ -146,3 +146,22 @@ def office(directory: Path, seed: Any, **settings: Any) -> Iterator[Office]:
         for phone in (made.anna, made.ben, made.carl, made.dora):
             phone.registered()
         yield made
+
+
+def anna_calls_ben(crew: Office) -> tuple[int, int]:
+    """(Anna's call, where Ben's events begin)."""
+    since = len(crew.ben.events)
+    call = crew.anna.dial("702")
+    crew.ben.wait("CALL_INCOMING", since=since)
+    crew.ben.answer()
+    crew.anna.established(call)
+    crew.ben.wait("CALL_ESTABLISHED", since=since)
+    return call, since
+
+
+def rings_carl(crew: Office, since: int) -> int:
+    """Carl answers what rings; his call."""
+    call = crew.carl.rung(since=since)
+    crew.carl.answer(call)
+    crew.carl.established(call)
+    return call

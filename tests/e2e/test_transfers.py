@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import office, scene
-from tests.e2e.office import Office
+from tests.e2e.office import Office, anna_calls_ben, rings_carl
 from tests.e2e.rawphone import raw_phone
 
 pytestmark = [pytest.mark.e2e]
@@ -25,25 +25,6 @@ def crew(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def nothing_is_left(crew: Office) -> Iterator[None]:
     yield
     crew.clear()
-
-
-def anna_calls_ben(crew: Office) -> tuple[int, int]:
-    """(Anna's call, where Ben's events begin)."""
-    since = len(crew.ben.events)
-    call = crew.anna.dial("702")
-    crew.ben.wait("CALL_INCOMING", since=since)
-    crew.ben.answer()
-    crew.anna.established(call)
-    crew.ben.wait("CALL_ESTABLISHED", since=since)
-    return call, since
-
-
-def rings_carl(crew: Office, since: int) -> int:
-    """Carl answers what rings; his call."""
-    call = crew.carl.rung(since=since)
-    crew.carl.answer(call)
-    crew.carl.established(call)
-    return call
 
 
 # --- blind transfer ---------------------------------------------------------------------------------------------------

@@ -120,7 +120,8 @@ class RpcClient:
             logger.warning("reading from the edge's RPC socket failed: %s", error.strerror)
             return
         try:
-            reply = json.loads(data, strict=False)
+            # A phone may have written anything into its headers: what is no UTF-8 must not cost the whole answer.
+            reply = json.loads(data.decode(errors="replace"), strict=False)
         except ValueError:
             logger.warning("the edge gave an RPC answer of %d bytes that is no JSON", len(data))
             return

@@ -18,7 +18,6 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -193,7 +192,8 @@ async def _check(program: str, config: Path, identity: Identity | None) -> None:
         async with asyncio.timeout(_CHECK_TIMEOUT_S):
             _, output = await process.communicate()
     except TimeoutError:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
         raise EdgeError("Kamailio did not finish checking its configuration") from None
     lines = [daemonlog.parse(line) for line in output.decode(errors="replace").splitlines()]
     bad = [line for line in lines if line is not None and line.level >= logging.WARNING]
@@ -264,13 +264,12 @@ async def _first(tasks: asyncio.TaskGroup, *waits: Coroutine[None, None, object]
 
 async def _end(process: Process) -> None:
     """Asks it to stop, asks all of its processes (a child that was just starting may have missed it), kills it."""
-    all_of_it = partial(os.killpg, process.pid)
-    steps = ((process.send_signal, signal.SIGTERM), (all_of_it, signal.SIGTERM), (all_of_it, signal.SIGKILL))
-    for ask, number in steps:
+    # Not by process.send_signal(): that looks whether it lives, and takes its end from under the loop's own watcher.
+    for ask, number in ((os.kill, signal.SIGTERM), (os.killpg, signal.SIGTERM), (os.killpg, signal.SIGKILL)):
         if process.returncode is not None:
             break
         with contextlib.suppress(ProcessLookupError):
-            ask(number)
+            ask(process.pid, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await process.wait()

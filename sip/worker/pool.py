@@ -292,7 +292,7 @@ class WorkerPool:
         zygote, orders = self._zygote, self._orders
         if zygote is not None and zygote.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                zygote.kill()
+                os.kill(zygote.pid, signal.SIGKILL)  # zygote.kill() would take its end from under the loop's watcher
         if orders is not None:
             self._zygote_ended(orders)
 

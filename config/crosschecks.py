@@ -17,7 +17,7 @@ from config.problems import SECRET_REMEDY, Problem
 if TYPE_CHECKING:
     from config.settings import Settings
 
-PORTS_PER_CALL = 8  # at most four legs, each with a port for RTP and one for RTCP
+PORTS_PER_CALL = 16  # four legs, each with a port for RTP and one for RTCP, and as many for legs that move
 
 _LOOPBACK = ipaddress.ip_address("127.0.0.1")
 _Found = Iterator[tuple[frozenset[str], Problem]]
@@ -96,7 +96,7 @@ def _clashes(s: Settings) -> _Found:
 
 def _media(s: Settings) -> _Found:
     first, last = s.media.rtp_port_first, s.media.rtp_port_last
-    needed = s.calls.max_concurrent * PORTS_PER_CALL
+    needed = (s.calls.max_concurrent + s.calls.emergency_reserve) * PORTS_PER_CALL
     if first % 2:
         yield _one(
             "media.rtp_port_first",
@@ -109,9 +109,11 @@ def _media(s: Settings) -> _Found:
             "media.rtp_port_last",
             last,
             f"leaves {max(last - first + 1, 0)} ports for audio",
-            f"{s.calls.max_concurrent} calls need {needed}: widen the range or lower calls.max_concurrent",
+            f"{s.calls.max_concurrent} calls and {s.calls.emergency_reserve} kept for emergencies need {needed}: "
+            "widen the range or lower calls.max_concurrent",
             "media.rtp_port_first",
             "calls.max_concurrent",
+            "calls.emergency_reserve",
         )
     outside = [
         text

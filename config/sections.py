@@ -340,7 +340,7 @@ class Media(Section):
     rtp_port_last: Port = Field(
         default=20999,
         json_schema_extra=RESTART,
-        description=("Last UDP port for audio. A conversation of four legs takes eight ports."),
+        description=("Last UDP port for audio. A conversation takes sixteen ports."),
     )
 
 

@@ -54,7 +54,7 @@ DEMO_ACCOUNTS = (("alice", "101", "Alice"), ("bob", "102", "Bob"))
 READER_LOGIN = "reader"
 TOTP_BYTES = 20  # RFC 4226 section 4, R6
 CA_KEY = "ca.key"
-_PORTS_WANTED = 20 * PORTS_PER_CALL
+_PORTS_WANTED = 21 * PORTS_PER_CALL  # 20 calls, and one that is kept for emergencies
 _RTP_OFFSET = 10
 
 
@@ -144,7 +144,10 @@ def sample(wishes: Wishes) -> str:
         raise Failure(f"--port-base {base} leaves no ports", "Give one from 1024 to 65000", "invalid")
     first, last = wishes.rtp or _audio_ports(base)
     host = f"[{address}]" if ":" in address else address
-    calls = {"max_concurrent": max(1, min(20, (last - first + 1) // PORTS_PER_CALL))}
+    fit = (last - first + 1) // PORTS_PER_CALL
+    calls = {"max_concurrent": max(1, min(20, fit - 1))}
+    if fit < 2:
+        calls["emergency_reserve"] = 0
     calls["max_per_account"] = min(4, calls["max_concurrent"])
     company = {"name": wishes.company} if wishes.company else {}
     return configuration.sample(

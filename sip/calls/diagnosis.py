@@ -296,7 +296,7 @@ def _of_what_came(leg: LegHistory, measured: LegFigures, expected: list[Stretch]
     outside = leg.source != leg.signalled or leg.signalling == "public"
     if leg.moved and leg.signalled in ("private", "none") and outside:
         yield Verdict("private-address", leg.leg)
-    elif leg.moved:
+    elif leg.moved and leg.source != "loopback":  # no router lies between this machine and itself
         yield Verdict("rewritten-address", leg.leg)
 
 

@@ -115,9 +115,9 @@ def test_udp_and_tls_may_share_a_port_number() -> None:
 
 
 def test_too_few_audio_ports_for_the_calls() -> None:
-    found = problems("[media]\nrtp_port_last = 20099\n[calls]\nmax_concurrent = 13\n")
-    assert "13 calls need 104" in found["media.rtp_port_last"]
-    assert parse("[media]\nrtp_port_last = 20103\n[calls]\nmax_concurrent = 13\n")
+    found = problems("[media]\nrtp_port_last = 20222\n[calls]\nmax_concurrent = 13\n")
+    assert "13 calls and 1 kept for emergencies need 224" in found["media.rtp_port_last"]
+    assert parse("[media]\nrtp_port_last = 20223\n[calls]\nmax_concurrent = 13\n")
 
 
 @pytest.mark.parametrize(

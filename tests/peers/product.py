@@ -105,6 +105,7 @@ class Product:
             media__address=address,
             media__rtp_port_first=audio + audio % 2,
             media__rtp_port_last=self.ports.last,
+            calls__max_concurrent=max(4, min(20, (ports // 2) // 16 - 1)),
         )
         self.ports.last = audio - 1  # what is left is for phones
 

@@ -145,8 +145,11 @@ def test_all_ports_from_a_base_upwards():
     assert chosen.sip.udp_listen == ("127.0.0.1:21001",)
     assert (chosen.sip.worker_port, chosen.sip.control_port, chosen.http.listen) == (21002, 21003, "127.0.0.1:21004")
     assert chosen.media.rtp_port_first >= 21005 and chosen.media.rtp_port_first % 2 == 0
-    narrow = configuration.parse(sample(Wishes(address="192.0.2.1", rtp=(30000, 30015))))
-    assert (narrow.calls.max_concurrent, narrow.calls.max_per_account) == (2, 2)
+    assert chosen.calls.max_concurrent == 20
+    narrow = configuration.parse(sample(Wishes(address="192.0.2.1", rtp=(30000, 30047))))
+    assert (narrow.calls.max_concurrent, narrow.calls.max_per_account, narrow.calls.emergency_reserve) == (2, 2, 1)
+    narrowest = configuration.parse(sample(Wishes(address="192.0.2.1", rtp=(30000, 30015))))
+    assert (narrowest.calls.max_concurrent, narrowest.calls.emergency_reserve) == (1, 0)
 
 
 @pytest.mark.promise("P2")

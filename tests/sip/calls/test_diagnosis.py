@@ -78,6 +78,8 @@ def test_where_the_audio_came_from_is_a_note_when_it_came() -> None:
     assert said(moved, leg("b0")) == [("good", ""), ("private-address", "a")]
     moved = leg("a", signalled="public", source="public", moved=True)
     assert said(moved, leg("b0")) == [("good", ""), ("rewritten-address", "a")]
+    here = leg("a", signalled="public", source="loopback", moved=True)
+    assert said(here, leg("b0")) == [("good", "")], "no router lies between this machine and itself"
 
 
 def test_only_silence() -> None:

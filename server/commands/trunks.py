@@ -94,7 +94,11 @@ def _options(parser: argparse.ArgumentParser, *, needed: bool) -> None:
     parser.add_argument("--srtp", action=yes_no, help="encrypt audio (default: with tls)")
     parser.add_argument("--ipv6", action=yes_no, help="audio over IPv6")
     parser.add_argument("--domain", metavar="NAME", help="the provider's SIP domain (default: the host)")
-    parser.add_argument("--register", action=yes_no, help="register there, so that calls come in")
+    parser.add_argument(
+        "--register",
+        action=yes_no,
+        help="register there, so that calls come in (default for a new one: where --user is given)",
+    )
     parser.add_argument("--user", metavar="USER", help="user name there; not needed where it knows our address")
     parser.add_argument("--realm", metavar="TEXT", help="realm of the password (default: the domain)")
     parser.add_argument("--password-fd", type=int, metavar="N", help="read the password from descriptor N")

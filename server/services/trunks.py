@@ -72,7 +72,7 @@ async def add(
     srtp: bool | None = None,
     ipv6: bool = False,
     domain: str | None = None,
-    register: bool = False,
+    register: bool | None = None,
     user: str = "",
     realm: str | None = None,
     password: str | None = None,
@@ -83,8 +83,10 @@ async def add(
     main_number: str | None = None,
     format: str = "plus",
 ) -> TrunkView:
-    """`password` is turned into its digest at once and kept nowhere. Raises Duplicate, Invalid, Failure."""
-    _check_register(register=register, user=user, password=bool(password))
+    """`register` None: where there is a user. `password` is turned into its digest at once and kept nowhere. Raises
+    Duplicate, Invalid, Failure."""
+    registers = bool(user) if register is None else register
+    _check_register(register=registers, user=user, password=bool(password))
     kept_realm = realm or domain or host
     async with services.db.transaction() as tx:
         trunk = await trunks.add(
@@ -97,7 +99,7 @@ async def add(
             domain=domain or host,
             srtp=transport == "tls" if srtp is None else srtp,
             ipv6=ipv6,
-            register=register,
+            register=registers,
             user=user,
             realm=kept_realm,
             ha1=ha1(user, kept_realm, password) if password else None,

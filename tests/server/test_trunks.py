@@ -99,13 +99,15 @@ async def test_another_realm_or_user_asks_for_the_password_again(data: Path, bef
 
 def _change_realm(beffroi: Callable[..., Ran]) -> None:
     host = ("--host", "sip.provider.example")
-    assert beffroi("trunk", "add", "north", *host, "--user", "u", "--password-fd", descriptor("old")).status == 0
+    added = beffroi("trunk", "add", "north", *host, "--user", "u", "--password-fd", descriptor("old"), "--json").json
+    assert added["register"], "who has a password there is called there as well"
     refused = beffroi("trunk", "set", "north", "--realm", "asterisk")
     assert refused.status == 2 and "--password-fd" in refused.err, "no terminal to ask at"
     changed = beffroi("trunk", "set", "north", "--realm", "asterisk", "--password-fd", descriptor("new"), "--json").json
     assert changed["realm"] == "asterisk"
     assert beffroi("trunk", "set", "north", "--channels", "4", "--json").json["channels"] == 4
-    assert not beffroi("trunk", "set", "north", "--user", "", "--json").json["password"]
+    assert "--no-register" in beffroi("trunk", "set", "north", "--user", "").err
+    assert not beffroi("trunk", "set", "north", "--user", "", "--no-register", "--json").json["password"]
     assert beffroi("trunk", "set", "north", "--user", "u", "--password-fd", descriptor("new"), "--json").json[
         "password"
     ]

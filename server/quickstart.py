@@ -39,6 +39,7 @@ from server.services.credentials import ha1, new_auth_user, new_secret
 from server.services.failures import told
 from server.services.lock import DataLock
 from server.services.origin import workstation_here
+from server.welcome import DEMO_PACK
 from sip.calls.planning import prompts_for
 from storage import accounts, devices, lines, people, readers
 from storage.database import Database
@@ -49,7 +50,6 @@ from storage.tx import Tx
 
 logger = logging.getLogger(__name__)
 
-DEMO_PACK = "REC_QUALITY"
 DEMO_ACCOUNTS = (("alice", "101", "Alice"), ("bob", "102", "Bob"))
 READER_LOGIN = "reader"
 TOTP_BYTES = 20  # RFC 4226 section 4, R6

@@ -34,8 +34,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
+
 from tests.peers import tones
 from tests.peers.ports import Ports
+
+_WAV_HEADER_BYTES = 44
+_AUDIBLE = 300  # of 32767: a prompt or a voice, not silence and not comfort noise
 
 Transport = Literal["udp", "tcp", "tls"]
 Event = dict[str, Any]
@@ -281,10 +286,23 @@ class Phone:
         self.command("dial", user)
 
     def press(self, digits: str) -> None:
-        """RFC 4733 digits, with the spacing of a quick human."""
+        """RFC 4733 digits, with the spacing of a quick human, who hears something before the first key. (A key that is
+        pressed before there is a question answers none, and a machine with much to do asks late.)"""
+        self._hears_something(3)
         for digit in digits:
             self.command("sndcode", digit)
             time.sleep(0.25)
+
+    def _hears_something(self, patience_s: float) -> None:
+        """Waits until the newest call has brought anything but silence, or patience ends."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            files = self.recordings()
+            data = files[-1].read_bytes()[_WAV_HEADER_BYTES:] if files else b""
+            samples = np.frombuffer(data[: len(data) // 2 * 2], dtype="<i2")
+            if samples.size and int(np.abs(samples.astype(np.int32)).max()) > _AUDIBLE:
+                return
+            time.sleep(0.02)
 
     def answer(self) -> None:
         self.command("accept")

@@ -195,6 +195,9 @@ class EmergencyFirst:
         found = await self._planner.plan(request, self._inner, now)
         return await self._inner.plan(request, now) if found is None else found
 
+    async def plan_refusal(self, request: EdgeRequest, refusal: Refusal, now: datetime) -> CallPlan | None:
+        return await self._inner.plan_refusal(request, refusal, now)
+
     async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
         return await self._inner.plan_transfer(transfer, now)
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from sip.calls.announcements import Announcements
 from sip.calls.plan import CallPlan, Refusal
 from sip.calls.preemption import Seat, channels, gives_way
 from sip.edge.protocol import EdgeRequest, Reply
@@ -43,6 +44,7 @@ class Admission:
         self._preempt = preempt
         self.is_emergency = is_emergency
         self._max_channels = max_channels
+        self.announcements = Announcements()
         self.beginning = 0  # calls that are being planned
         self.waiting: Counter[str | None] = Counter()  # account id -> calls that wait for a worker
         self._dialling: Counter[str] = Counter()  # trunk id -> emergency calls that wait for a channel
@@ -58,23 +60,38 @@ class Admission:
             self.beginning -= 1
 
     def no_room(self, max_concurrent: int) -> Reply | None:
-        """Whether one more ordinary call is too many for this machine."""
-        ordinary = sum(1 for seat in self._seats() if not seat.emergency)
-        if ordinary + self.beginning >= min(max_concurrent, self._pool.ordinary_capacity):
+        """Whether one more ordinary call is too many for this machine. What is only said about a refused call is none,
+        and gives way."""
+        ordinary = [seat for seat in self._seats() if not seat.emergency]
+        said = [seat for seat in ordinary if seat.announcement]
+        calls = len(ordinary) - len(said) + self.beginning
+        if calls >= min(max_concurrent, self._pool.ordinary_capacity):
             return Reply(503, f"All {max_concurrent} Lines Are In Use")
+        staying = [seat for seat in said if not seat.leaving]
+        too_many = calls + len(staying) + 1 - self._pool.ordinary_capacity
+        for seat in staying[: max(0, too_many)]:
+            self._preempt(seat.call_id)
         return None
+
+    def may_announce(self, max_concurrent: int) -> bool:
+        """Whether there are workers to spare for saying why a call is refused; asked while that call is planned."""
+        ordinary = sum(1 for seat in self._seats() if not seat.emergency)
+        capacity = min(max_concurrent, self._pool.ordinary_capacity)
+        return self.announcements.room(capacity, ordinary + self.beginning)
 
     def too_many(self, plan: CallPlan, mine: int, max_per_account: int) -> Refusal | None:
         """All devices of an account share its limit; ``mine``: its calls that go on."""
         if plan.emergency:
             return None
         if mine + self.waiting[plan.caller.account_id] >= max_per_account:
-            return Refusal(486, f"Limit Of {max_per_account} Calls Reached", "limit")
+            return Refusal(486, f"Limit Of {max_per_account} Calls Reached", "limit", "PROMPT_LIMIT")
         return None
 
     async def worker(self, plan: CallPlan) -> Worker:
         """A worker for this call; where all are taken, an emergency call takes one that was kept for it, or the newest
         ordinary call gives way. Raises NoWorker."""
+        if plan.refusal is not None:
+            return await self._pool.acquire(wideband=plan.wideband)
         self.waiting[plan.caller.account_id] += 1
         try:
             if not plan.emergency:

@@ -23,6 +23,7 @@ from sip.calls.observatory import Observatory
 from sip.calls.plan import CallPlan, Ceiling, Refusal, Stage, Target, TrunkTarget
 from sip.calls.ports import CallBook, Planner, Recordings
 from sip.calls.script import PAUSE_MAX_S
+from sip.calls.spoken_refusals import SpokenRefusals
 from sip.calls.transfers import Transfers
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToDevices, ToTrunk, ToWorker
 from sip.edge.rpc import RpcError
@@ -34,7 +35,17 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 2.5  # for an answer to the edge, which waits little longer
 RING_MARGIN_S = 5  # the edge gives a ringing phone up later than the script does
-STATISTICS = ("refused", "begun", "answered", "recorded", "engine_lost", "recording_failed", "emergency", "preempted")
+STATISTICS = (
+    "refused",
+    "refusals_spoken",
+    "begun",
+    "answered",
+    "recorded",
+    "engine_lost",
+    "recording_failed",
+    "emergency",
+    "preempted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,7 @@ class CallControl:
         self.admission = Admission(
             pool, seats=self.seats, preempt=self._preempt, is_emergency=is_emergency, max_channels=max_channels
         )
+        self._refusals = SpokenRefusals(self)
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._idle = asyncio.Event()  # set while there is no call
@@ -133,9 +145,10 @@ class CallControl:
 
     async def _in_time(self, request: EdgeRequest) -> Answer:
         """An answer while somebody still waits for it; what was begun for a call that is given up is taken back."""
+        until_s = asyncio.get_running_loop().time() + ANSWER_S
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await self._begin(request)
+            async with asyncio.timeout_at(until_s):
+                return await self._begin(request, until_s)
         except TimeoutError:
             log.error("a call was refused: it was not planned within %.1f s", ANSWER_S)
         except (StorageError, RpcError) as error:
@@ -148,10 +161,11 @@ class CallControl:
         return self.admission.no_room(self.max_concurrent)
 
     def _too_many(self, plan: CallPlan) -> Refusal | None:
-        mine = sum(call.plan.caller.account_id == plan.caller.account_id for call in self._calls.values())
+        calls = [call.plan for call in self._calls.values() if call.plan.refusal is None]
+        mine = sum(one.caller.account_id == plan.caller.account_id for one in calls)
         return self.admission.too_many(plan, mine, self.max_per_account)
 
-    async def _begin(self, request: EdgeRequest) -> Answer:
+    async def _begin(self, request: EdgeRequest, until_s: float) -> Answer:
         began_at = self._clock()
         plan = await self._planner.plan(request, began_at)
         refusal = plan if isinstance(plan, Refusal) else self._too_many(plan)
@@ -159,18 +173,27 @@ class CallControl:
             call_id = plan.call_id if isinstance(plan, CallPlan) else secrets.token_hex(16)
             log.info("call %s refused: %s", call_id, refusal.cause)
             self.observatory.refused(call_id, request, refusal, began_at)
-            return Reply(refusal.code, refusal.reason)
+            spoken = await self._refusals.speak(request, refusal, call_id, began_at, until_s)
+            if spoken is None:
+                return Reply(refusal.code, refusal.reason)
+            self.counters["refused"] += 1
+            self.counters["refusals_spoken"] += 1
+            return self._expected(spoken, request)
         assert not isinstance(plan, Refusal)
         if plan.pickup is not None:
             return self._pick_up(plan, request)
-        conversation = await self._start(plan, request, began_at)
+        conversation = await self.start(plan, request, began_at)
         if isinstance(conversation, Refusal):
             return Reply(conversation.code, conversation.reason)
+        return self._expected(conversation, request)
+
+    def _expected(self, conversation: Conversation, request: EdgeRequest) -> ToWorker:
+        """The caller's INVITE is on its way to our worker."""
         token = secrets.token_hex(16)
         conversation.worker.send(p.Expect(token, CALLER, request.ipv6))
         return ToWorker(conversation.worker.port, token)
 
-    async def _start(self, plan: CallPlan, request: EdgeRequest | None, began_at: datetime) -> Conversation | Refusal:
+    async def start(self, plan: CallPlan, request: EdgeRequest | None, began_at: datetime) -> Conversation | Refusal:
         """A worker for this call, and its script set going."""
         try:
             worker = await self.admission.worker(plan)
@@ -186,9 +209,10 @@ class CallControl:
         self.may_dial(conversation, plan.stages)
         assert self._group is not None
         self._group.create_task(self._converse(conversation), name=f"call {plan.call_id}")
-        self.counters["begun"] += 1
-        self.counters["emergency"] += plan.emergency
-        self.duty.began(plan)
+        if plan.refusal is None:
+            self.counters["begun"] += 1
+            self.counters["emergency"] += plan.emergency
+            self.duty.began(plan)
         return conversation
 
     def _pick_up(self, plan: CallPlan, request: EdgeRequest) -> Answer:
@@ -249,6 +273,8 @@ class CallControl:
             self._pool.release(conversation.worker)
             self._calls.pop(call_id, None)
             self.observatory.forget(call_id)
+            if conversation.plan.refusal is not None:
+                self.admission.announcements.end(conversation.plan.caller.account_id or "")
             self.admission.freed()
             if not self._calls:
                 self._idle.set()
@@ -293,11 +319,11 @@ class CallControl:
         return [call.seat() for call in self._calls.values()]
 
     def _preempt(self, call_id: str) -> None:
-        """At once and without a word: somebody needs help now."""
-        self.counters["preempted"] += 1
-        self._calls[call_id].arrive(
-            acts.HangUp(503, "An emergency call needs the line", spoken=False, why=preemption.CAUSE)
-        )
+        """At once and without a word: somebody needs help now, or no more than what is said about a refusal ends."""
+        call = self._calls[call_id]
+        if call.plan.refusal is None:
+            self.counters["preempted"] += 1
+        call.arrive(acts.HangUp(503, "An emergency call needs the line", spoken=False, why=preemption.CAUSE))
 
     def worker_ports(self) -> set[int]:
         """SIP ports of the workers that have a call."""
@@ -347,7 +373,7 @@ class CallControl:
             if refused is not None:
                 return refused
             assert not isinstance(plan, Refusal)
-            started = await self._start(plan, None, began_at)
+            started = await self.start(plan, None, began_at)
         return started if isinstance(started, Refusal) else plan.call_id
 
     def pause(self, call_id: str, on: bool) -> bool:

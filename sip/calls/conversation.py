@@ -20,7 +20,7 @@ from sip.calls.admission import Admission
 from sip.calls.core import CALLER
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.observatory import Observatory
-from sip.calls.plan import CallPlan, Party, Target, TrunkTarget, contact_key
+from sip.calls.plan import CallPlan, Party, Refusal, Target, TrunkTarget, contact_key
 from sip.calls.ports import CallBook, ClosedCall, Recordings
 from sip.calls.script import Script
 from sip.calls.tape import Tape
@@ -32,6 +32,7 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 CLOSE_S = 15.0  # for a record to be committed: until then the call counts among those that go on
+MEDIA_ENGINE_LOST = Refusal(503, "Media Engine Lost", "engine-lost")
 TROUBLES_LOGGED = 10  # of one call
 
 
@@ -143,7 +144,10 @@ class Conversation:
     def seat(self) -> preemption.Seat:
         """What this call takes up now."""
         trunks = tuple(leg.trunk_id for leg in self.outside.values())
-        return preemption.Seat(self.plan.call_id, self.began_at, self.plan.emergency, trunks, self._leaving)
+        announcement = self.plan.refusal is not None
+        return preemption.Seat(
+            self.plan.call_id, self.began_at, self.plan.emergency, trunks, self._leaving, announcement
+        )
 
     def _outside_up(self, leg: str) -> None:
         if (outside := self.outside.get(leg)) is not None and outside.answered_s is None:
@@ -271,6 +275,9 @@ class Conversation:
         if outcome.talk_began_s is not None and outcome.talk_ended_s is not None:
             talk_s = outcome.talk_ended_s - outcome.talk_began_s
         self.leave_trunks()
+        if self.plan.refusal is not None:  # no call: what there is to be written down was, when it was refused
+            log.info("call %s: the refusal was spoken: %s", self.plan.call_id, outcome.cause)
+            return
         closed = ClosedCall(self.plan, outcome, self.began_at, self._house.now(), talk_s, self._tape.kept)
         self._house.duty.ended(closed)
         self._house.observatory.ended(self._observation, outcome, self.began_at)
@@ -329,7 +336,8 @@ class Conversation:
             if leg in self._up:
                 await self._edge_does(self._house.edge.end_dialog(sip_call_id))
             elif inward:
-                await self._edge_does(self._house.edge.reply_pending(sip_call_id, 503, "Media Engine Lost"))
+                refusal = self.plan.refusal or MEDIA_ENGINE_LOST
+                await self._edge_does(self._house.edge.reply_pending(sip_call_id, refusal.code, refusal.reason))
             else:
                 await self._edge_does(self._house.edge.cancel(sip_call_id))
 

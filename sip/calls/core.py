@@ -35,10 +35,11 @@ class Left(Exception):
 class Ended(Exception):
     """The call must end now, with this cause."""
 
-    def __init__(self, code: int, cause: str, text: str, *, told: bool = False) -> None:
+    def __init__(self, code: int, cause: str, text: str, *, told: bool = False, prompt: str = "") -> None:
         super().__init__(cause)
         self.code, self.cause, self.text = code, cause, text
         self.told = told  # whoever is left has been told already
+        self.prompt = prompt  # says it better than that of the cause, where it can be had
 
 
 class Core:
@@ -145,12 +146,12 @@ class Core:
             if isinstance(event, TimedOut):
                 raise Ended(408, "no-media", "No acknowledgement or no media")
 
-    def hang_up(self, leg: str, code: int, cause: int, text: str) -> Step[None]:
+    def hang_up(self, leg: str, code: int, cause: int, text: str, *, phrase: str = "") -> Step[None]:
         """End a leg that is not down yet, once."""
         if leg in self._hung_up or self.down(leg):
             return
         self._hung_up.add(leg)
-        yield p.Hangup(leg, code, cause, text)
+        yield p.Hangup(leg, code, cause, text, phrase)
 
     def slots(self) -> int:
         """How many legs more the engine can take."""

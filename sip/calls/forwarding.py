@@ -34,12 +34,12 @@ _LATER = (
     ("forward_no_answer", "no_answer", frozenset({"no-answer"})),
     ("forward_unregistered", "unregistered", frozenset({"not-available"})),
 )
-LOOP = Refusal(482, "Loop Of Forwards", CAUSE_LOOP)
+LOOP = Refusal(482, "Loop Of Forwards", CAUSE_LOOP, "PROMPT_LOOP")
 NOBODY = Refusal(480, "Nobody Else Is On This Line", "nobody")
 UNREGISTERED = Refusal(480, "Not Registered", "not-registered")
 BUSY = Refusal(486, "Busy Here", "busy")
 DISTURBED = Refusal(480, "Does Not Wish To Be Disturbed", "not-available")
-UNKNOWN = Refusal(404, "Not Found", "unknown")
+UNKNOWN = Refusal(404, "Not Found", "unknown", "PROMPT_UNKNOWN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,9 @@ class Builder:
         return None
 
     def _forward(self, account_id: str, name: str, link: Link, path: tuple[str, ...]) -> Refusal | None:
-        return self.lead(self.snapshot.leads.get((account_id, name), UNKNOWN), link, path)
+        """What a forward comes to is not spoken about, but for a loop: whoever calls has dialled another number."""
+        refusal = self.lead(self.snapshot.leads.get((account_id, name), UNKNOWN), link, path)
+        return refusal if refusal is None or refusal is LOOP else replace(refusal, prompt="")
 
     def _forward_or(
         self, account_id: str, name: str, link: Link, path: tuple[str, ...], otherwise: Refusal

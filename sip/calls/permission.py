@@ -117,13 +117,13 @@ def permit(number: Number, allowance: Allowance, used: Used, rate: Rate, default
     if refusal is not None:
         return refusal
     if allowance.max_calls is not None and used.calls >= allowance.max_calls:
-        return Refusal(486, f"Limit Of {allowance.max_calls} Calls Reached", CAUSE_USED_UP)
+        return Refusal(486, f"Limit Of {allowance.max_calls} Calls Reached", CAUSE_USED_UP, "PROMPT_LIMIT")
     left = min(_left_s(allowance, used, rate), default=None)
     alerts = tuple(near(allowance, used, defaults.alert_at_percent))
     if left is None:
         return Permitted(None, alerts)
     if left < MIN_TALK_S:
-        return Refusal(403, "Limit Of Minutes Or Money Reached", CAUSE_USED_UP)
+        return Refusal(403, "Limit Of Minutes Or Money Reached", CAUSE_USED_UP, "PROMPT_LIMIT")
     warn = (defaults.warn_before_s,) if left > defaults.warn_before_s else ()
     return Permitted(Ceiling(left, warn), alerts)
 
@@ -131,9 +131,9 @@ def permit(number: Number, allowance: Allowance, used: Used, rate: Rate, default
 def closed(number: Number, allowance: Allowance) -> Refusal | None:
     """Whether the kind of number is closed for this owner."""
     if number.abroad and not allowance.international and number.country not in allowance.countries:
-        return Refusal(403, "Calls Abroad Are Not Permitted", CAUSE_CLOSED)
+        return Refusal(403, "Calls Abroad Are Not Permitted", CAUSE_CLOSED, "PROMPT_NOT_PERMITTED")
     if number.class_ in _RAISED and not allowance.premium:
-        return Refusal(403, "Premium Numbers Are Not Permitted", CAUSE_CLOSED)
+        return Refusal(403, "Premium Numbers Are Not Permitted", CAUSE_CLOSED, "PROMPT_NOT_PERMITTED")
     return None
 
 

@@ -26,6 +26,7 @@ class LineKind(Enum):
     ECHO = "echo"  # the caller's own voice
     SERVICE = "service"  # one sentence, after a deed that the planner has done: a forward set, for instance
     DRILL = "drill"  # an emergency call that never leaves this machine
+    REFUSAL = "refusal"  # one sentence about why there is no call; nothing is answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class CallPlan:
     trunk_id: str | None = None  # trunk that it came in by
     originated: bool = False  # click-to-call: leg "a" is dialled by us, stages[0] is the caller's own devices
     music: Path | None = None  # WAV for whoever waits
-    service: str = ""  # LineKind.SERVICE: id of the prompt that is spoken
+    service: str = ""  # LineKind.SERVICE and REFUSAL: id of the prompt that is spoken
+    refusal: Refusal | None = None  # LineKind.REFUSAL: what is spoken about, and the status that follows
     wideband: bool = False  # takes a 16 kHz worker
     pickup: str | None = None  # call id of the ringing conversation that is picked up
 
@@ -160,6 +162,7 @@ class Refusal:
     code: int
     reason: str  # phrase for the phone's display
     cause: str  # for metrics and records: "unknown", "not-registered", "limit" ...
+    prompt: str = ""  # id of what a phone of the house hears before the status; "" where the status says it all
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from config import rates
 from retention.recording_decision import CompanyFacts
+from sip.calls import planning_refusal
 from sip.calls.house import EmptyHouse, House
 from sip.calls.numbers import SiteNumbering
 from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest
@@ -123,6 +124,9 @@ class DirectoryPlanner:
             return await self._help.plan(request, wanted, now)
         # "#" travels as %23 (RFC 3261 section 19.1.2)
         return await self._phones.plan(request, unquote(request.request_user), now)
+
+    async def plan_refusal(self, request: EdgeRequest, refusal: Refusal, now: datetime) -> CallPlan | None:
+        return await planning_refusal.plan(self._bench, request, refusal, now)
 
     async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
         return await self._transfers.plan_transfer(transfer, now)

@@ -41,7 +41,8 @@ from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
-NO_TRUNK = Refusal(503, "No Trunk", "trunk-failed")
+NO_TRUNK = Refusal(503, "No Trunk", "trunk-failed", "PROMPT_TRUNK_FAILED")
+LINES_BUSY = Refusal(503, "All Channels Are In Use", "trunk-failed", "PROMPT_LINES_BUSY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,10 @@ class WaysOut:
         chosen, line = await self._chosen(tx, payer, settings.presented)
         owned = own_numbers if chosen is None else (*own_numbers, chosen)
         rate = self.habits.rates.of(number.number, number.country, number.class_.value)
-        refusal: Refusal = NO_TRUNK
+        states = await self._states(tx)
+        refusal = LINES_BUSY if states and not any(state.has_room for state in states) else NO_TRUNK
         found: list[TrunkTarget] = []
-        for trunk in await self._order(tx):
+        for trunk in self._order(states):
             for_trunk = permit(
                 number,
                 of_trunk(await limits.get(tx, limits.of_trunk(trunk.id))),
@@ -133,7 +135,7 @@ class WaysOut:
         self, tx: Tx, caller: Account | None, number: Number, location: str
     ) -> tuple[TrunkTarget, ...]:
         """By every trunk that may serve, full ones too; the number shown is one that reaches back to the caller."""
-        every = named_first(await self._order(tx, emergency=True), self.habits.emergency_trunks)
+        every = named_first(self._order(await self._states(tx), emergency=True), self.habits.emergency_trunks)
         owned = await numbers_owned.of_account(tx, caller.id) if caller is not None else ()
         found = []
         for trunk in every:
@@ -179,9 +181,11 @@ class WaysOut:
             calls=running.calls,
         )
 
-    async def _order(self, tx: Tx, *, emergency: bool = False) -> tuple[trunks.Trunk, ...]:
-        states = [
+    async def _states(self, tx: Tx) -> list[TrunkState]:
+        return [
             TrunkState(trunk, self.house.trunk_up(trunk.id), self.house.channels_in_use(trunk.id))
             for trunk in await trunks.list_all(tx, enabled_only=True)
         ]
+
+    def _order(self, states: Sequence[TrunkState], *, emergency: bool = False) -> tuple[trunks.Trunk, ...]:
         return order(states, [self._chance() for _ in states], emergency=emergency)

@@ -32,6 +32,9 @@ class Planner(Protocol):
 
     async def plan(self, request: EdgeRequest, now: datetime) -> CallPlan | Refusal: ...
 
+    async def plan_refusal(self, request: EdgeRequest, refusal: Refusal, now: datetime) -> CallPlan | None:
+        """What the phone whose call was refused is told in words; None: the status has to do."""
+
     async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
         """Blind: whoever is named there is dialled, and joins the side that stays."""
 

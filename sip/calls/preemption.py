@@ -1,7 +1,7 @@
 """Who gives way when an emergency call finds everything taken. Pure.
 
-The newest ordinary call does: whoever has talked longest is disturbed last. An emergency call never gives way, to
-another one neither.
+What is only said about a refused call goes first; then the newest ordinary call: whoever has talked longest is
+disturbed last. An emergency call never gives way, to another one neither.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Seat:
     emergency: bool = False
     trunks: tuple[str, ...] = ()  # ids of trunks that it holds a channel of, one entry a channel
     leaving: bool = False  # it is being ended already: what it holds comes free by itself
+    announcement: bool = False  # no call: a refusal is spoken
 
 
 def gives_way(calls: Iterable[Seat], trunk: str | None = None) -> str | None:
@@ -32,7 +33,7 @@ def gives_way(calls: Iterable[Seat], trunk: str | None = None) -> str | None:
     ordinary = [one for one in calls if not one.emergency and not one.leaving]
     if trunk is not None:
         ordinary = [one for one in ordinary if trunk in one.trunks]
-    newest = max(ordinary, key=lambda one: (one.began_at, one.call_id), default=None)
+    newest = max(ordinary, key=lambda one: (one.announcement, one.began_at, one.call_id), default=None)
     return newest.call_id if newest is not None else None
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sip.calls import echo
+from sip.calls import echo, refusing
 from sip.calls.acts import BecomeRelay, Happening, NewCeiling, Pause, TimedOut, Transfer
 from sip.calls.captures import Captures
 from sip.calls.core import CALLER, HANGUP_S, Core, Ended, Left, Step
@@ -98,6 +98,8 @@ class Script:
                     yield from self._echo_test()
                 case LineKind.RING:
                     yield from self._call()
+                case LineKind.REFUSAL:
+                    yield from refusing.run(self.core, self.near)
                 case _:
                     yield from self._service()
         except Left as left:
@@ -396,8 +398,10 @@ class Script:
                     if each != leg:
                         yield from core.hang_up(each, 480, 0, "")
                 if not end.told and leg in core.media:
-                    yield from core.say(leg, FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))
-            yield from core.hang_up(leg, end.code if end.code >= 300 else 480, end.code, end.text)
+                    better = core.prompt(end.prompt, core.language(leg)) is not None
+                    yield from core.say(leg, end.prompt if better else FAILURE_PROMPTS.get(end.cause, "PROMPT_ERROR"))
+            phrase = end.text if self.plan.refusal is not None else ""
+            yield from core.hang_up(leg, end.code if end.code >= 300 else 480, end.code, end.text, phrase=phrase)
         except (Left, Ended):
             return
 

@@ -314,6 +314,7 @@ class Engine:
         leg.hung_up = True
         parameters = pj.CallOpParam()
         parameters.statusCode = command.code
+        parameters.reason = "".join(c for c in command.phrase if c.isprintable())
         if command.cause:
             text = "".join(c for c in command.text if c.isprintable()).replace('"', "'")
             parameters.txOption.headers.append(header("Reason", f'SIP;cause={command.cause};text="{text}"'))

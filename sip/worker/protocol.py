@@ -62,12 +62,13 @@ class Dial:
 @dataclass(frozen=True, slots=True)
 class Hangup:
     """End a leg: CANCEL, final answer ``code`` or BYE, whichever fits its state. ``cause`` goes into a
-    Reason header (RFC 3326) of the BYE; 0 sends none."""
+    Reason header (RFC 3326) of the BYE; 0 sends none. ``phrase`` is that of a final answer; "": the usual one."""
 
     leg: str
     code: int = 0
     cause: int = 0
     text: str = ""
+    phrase: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class Planner:
 
     plan_: CallPlan | Refusal = field(default_factory=plan_for)
     before: Callable[[], Awaitable[None]] = nothing
+    speaks: CallPlan | None = None  # what is planned for a refusal that has a prompt
+    before_speaking: Callable[[], Awaitable[None]] = nothing
     joining: Joining | Refusal = field(default_factory=lambda: joining_for(()))
     transfers: list[TransferRequest] = field(default_factory=list)
 
@@ -76,6 +78,10 @@ class Planner:
         if isinstance(self.plan_, Refusal):
             return self.plan_
         return replace(self.plan_, call_id=secrets.token_hex(16))
+
+    async def plan_refusal(self, request: EdgeRequest, refusal: Refusal, now: datetime) -> CallPlan | None:
+        await self.before_speaking()
+        return None if self.speaks is None else replace(self.speaks, refusal=refusal)
 
     async def plan_transfer(self, transfer: TransferRequest, now: datetime) -> Joining | Refusal:
         self.transfers.append(transfer)

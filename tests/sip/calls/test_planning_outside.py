@@ -184,6 +184,73 @@ def rung(plan: CallPlan | Joining) -> list[str]:
     ]
 
 
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+async def spoken(office: Office, dialled: str, **changes: Any) -> CallPlan | None:
+    """What is said to the phone whose call is refused."""
+    request = office.request(dialled, **changes)
+    refusal = await office.planner.plan(request, NOW)
+    assert isinstance(refusal, Refusal), refusal
+    return await office.planner.plan_refusal(request, refusal, NOW)
+
+
+@pytest.mark.promise("P13")
+async def test_a_refusal_is_spoken_in_the_callers_language_and_leaves_no_trace(office: Office) -> None:
+    async with office.db.transaction() as tx:
+        dora = await accounts.add(tx, "dora", "204", "Dora", NOW, language="en")
+        await devices.add(tx, dora.id, "phone", "dora-1", "0" * 32, NOW)
+    for name, language in (("alice", "fr"), ("dora", "en")):
+        plan = await spoken(office, "0004930123456", auth_user=f"{name}-1", from_user=name)
+        assert plan is not None and plan.kind is LineKind.REFUSAL and plan.refusal is not None
+        assert (plan.refusal.code, plan.refusal.cause) == (403, "not-permitted")
+        assert list(plan.prompts) == [("PROMPT_NOT_PERMITTED", language)] and plan.caller.language == language
+        assert plan.metadata_class == "none" and not plan.recording.record and plan.line_id is None
+        assert not plan.stages and plan.ceiling is None and plan.callee.number == ""
+
+
+@pytest.mark.parametrize(
+    ("dialled", "prompt"),
+    [("799", "PROMPT_UNKNOWN"), ("202", "PROMPT_LOOP"), ("0044205550100", "PROMPT_NOT_PERMITTED")],
+)
+async def test_each_refusal_has_its_words(office: Office, dialled: str, prompt: str) -> None:
+    await office.choose("bob", forward_always="203")
+    await office.choose("carol", forward_always="202")
+    plan = await spoken(office, dialled)
+    assert plan is not None and plan.service == prompt
+
+
+async def test_a_limit_is_spoken_and_a_trunk_or_stranger_is_told_nothing(office: Office) -> None:
+    await office.limit(limits.of_account(office.ids["alice"]), max_calls=1)
+    office.live.uses = {limits.of_account(office.ids["alice"]): RunningUse(1, 9.0, 0)}
+    plan = await spoken(office, "00123456789")
+    assert plan is not None and plan.service == "PROMPT_LIMIT" and plan.refusal is not None and plan.refusal.code == 486
+    refusal = await office.refusal("799")
+    trunk = office.request("799", trunk=office.trunks["first"].id, auth_user="", from_user="+33199000000")
+    assert await office.planner.plan_refusal(trunk, refusal, NOW) is None
+    assert await office.planner.plan_refusal(office.request("799", auth_user=""), refusal, NOW) is None
+    assert await office.planner.plan_refusal(office.request("799", auth_user="mallory-1"), refusal, NOW) is None
+
+
+@pytest.mark.parametrize("state", ["busy", "dnd", "away", "revoked", "forged"])
+async def test_what_phones_show_well_enough_or_what_is_nobodys_business_has_no_words(
+    office: Office, state: str
+) -> None:
+    await office.choose("bob", dnd=state == "dnd", call_waiting=state != "busy")
+    office.live.busy = {office.ids["bob"]} if state == "busy" else set()
+    office.registrations.away = {"bob-1"} if state == "away" else set()
+    if state == "revoked":
+        async with office.db.transaction() as tx:
+            await accounts.disable(tx, office.ids["alice"], NOW)
+    assert await spoken(office, "202", **({"from_user": "bob"} if state == "forged" else {})) is None
+
+
+async def test_where_somebody_elses_forward_leads_is_not_spoken_about(office: Office) -> None:
+    """Who calls Bob has dialled nothing abroad, and has no business with what Bob may."""
+    await office.choose("bob", forward_always="0004930123456")
+    assert (await office.refusal("202")).cause == "not-permitted" and await spoken(office, "202") is None
+
+
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
@@ -213,14 +280,18 @@ async def test_a_trunk_that_is_down_is_tried_last_and_a_full_or_disabled_one_not
     async with office.db.transaction() as tx:
         await trunks.disable(tx, second.id)
     refusal = await office.refusal("00123456789")
-    assert (refusal.code, refusal.cause) == (503, "trunk-failed")
+    assert (refusal.code, refusal.cause, refusal.prompt) == (503, "trunk-failed", "PROMPT_LINES_BUSY")
+    async with office.db.transaction() as tx:
+        await trunks.disable(tx, first.id)
+    refusal = await office.refusal("00123456789")
+    assert (refusal.code, refusal.prompt) == (503, "PROMPT_TRUNK_FAILED")
 
 
 @pytest.mark.promise("P13")
 @pytest.mark.parametrize("dialled", ["0004930123456", "+4930123456", "00899123456", "0118712", "+870773111632"])
 async def test_what_is_closed_is_refused_until_it_is_opened(office: Office, dialled: str) -> None:
     refusal = await office.refusal(dialled)
-    assert (refusal.code, refusal.cause) == (403, "not-permitted")
+    assert (refusal.code, refusal.cause, refusal.prompt) == (403, "not-permitted", "PROMPT_NOT_PERMITTED")
     await office.limit(limits.of_account(office.ids["bob"]), international=True, premium=True)
     assert (await office.refusal(dialled)).cause == "not-permitted", "what is opened for Bob is not for Alice"
     await office.limit(limits.of_account(office.ids["alice"]), international=True, premium=True)

@@ -37,6 +37,14 @@ def test_an_emergency_call_never_gives_way_and_a_leaving_one_is_not_ended_twice(
     assert gives_way([]) is None
 
 
+@pytest.mark.promise("P12")
+def test_what_is_only_said_about_a_refused_call_gives_way_before_any_conversation() -> None:
+    said = replace(seat("said", 2), announcement=True)
+    assert gives_way([seat("old", 0), said, seat("new", 9)]) == "said"
+    assert gives_way([seat("old", 0, "one"), said], "one") == "old", "it holds no channel"
+    assert gives_way([seat("old", 0), replace(said, leaving=True), seat("new", 9)]) == "new"
+
+
 def test_channels_are_counted_one_by_one() -> None:
     assert channels([seat("a", 0, "x", "y"), seat("b", 0, "x"), seat("c", 0)]) == {"x": 2, "y": 1}
 

@@ -18,6 +18,7 @@ from sip.calls.legs import LegState
 from sip.calls.ringing import INVITE_S, PHRASES, Nobody, Ringing
 from sip.worker import protocol as p
 
+FAILED = "PROMPT_TRANSFER_FAILED"
 REFERRER_S = 2.0  # for whoever asked for a transfer to hang up once it is done
 JOINT_S = 5.0  # for the leg between two workers
 
@@ -38,6 +39,7 @@ class Joinings:
         core, referrer = self._core, order.referrer
         self.under_way = True
         core.needed = {stays}
+        core.prompts |= {key: each for key, each in order.joining.prompts.items() if key[0] == FAILED}
         if order.notify:
             yield from self._tell(referrer, 100, "Trying")
         yield from self._floor.part()
@@ -90,10 +92,12 @@ class Joinings:
 
     def _nobody_joins(self, order: Transfer, stays: str, nobody: Nobody) -> Step[None]:
         core, referrer = self._core, order.referrer
-        if core.down(referrer):
-            raise Ended(nobody.code, nobody.cause, nobody.text)
+        if core.down(referrer):  # whoever was to be transferred is alone, and has dialled nothing of this
+            raise Ended(nobody.code, nobody.cause, nobody.text, prompt=FAILED)
         if order.notify:
             yield from self._tell(referrer, nobody.code, PHRASES.get(nobody.code, "Failed"), final=True)
+            if referrer not in core.held:  # who holds hears nothing, and sees it when they come back
+                yield from core.begin_saying(referrer, FAILED)
         core.needed = {stays, referrer}
 
     def _take_in(self, order: Transfer, joined: str) -> None:

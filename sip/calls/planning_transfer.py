@@ -11,6 +11,7 @@ from retention import recording_decision as decisions
 from retention.metadata import MetadataClass, strictest_class
 from sip.calls import emergency
 from sip.calls.forwarding import UNKNOWN, Link
+from sip.calls.joining import FAILED
 from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest
 from sip.calls.planning_bench import Bench, Called
 from sip.calls.planning_terms import account_party, of_ceilings, outside_party
@@ -72,8 +73,9 @@ class Transfers:
             joins, classes = to.outside.party, ["none"] if to.number.help_line else []
             parties = [outside_party(LETTER, joins.country, joins.language)]
         joining = await self._joining(transfer.plan, line, transfer.stays, joins, parties, classes, now)
-        warnings = of_ceilings(builder.stages, transfer.stays.language, joins.language)
-        prompts = dict(joining.prompts) | await bench.terms.speak(bench.terms.decide(None, (), now), warnings)
+        others = of_ceilings(builder.stages, transfer.stays.language, joins.language)
+        others.append((FAILED, transfer.referrer.language))
+        prompts = dict(joining.prompts) | await bench.terms.speak(bench.terms.decide(None, (), now), others)
         return replace(joining, stages=tuple(builder.stages), prompts=prompts)
 
     async def plan_joining(self, first: CallPlan, stays: Party, joins: Party, now: datetime) -> Joining:
@@ -118,4 +120,5 @@ class Transfers:
         asked = tuple(each for each in decision.legs if each.leg == LETTER) if recorded else ()
         speaking = replace(decision, legs=asked)
         found = [MetadataClass.parse(each) for each in (first.metadata_class, *classes) if each is not None]
-        return Joining((), joins, asked, await terms.speak(speaking) if asked else {}, str(strictest_class(found)))
+        prompts = await terms.speak(speaking, [(FAILED, stays.language)])
+        return Joining((), joins, asked, prompts, str(strictest_class(found)))

@@ -103,10 +103,12 @@ def test_a_transfer_to_somebody_busy_leaves_the_two_talking(crew: Office):
         crew.anna.refer(call, "703")
         crew.carl.hang_up(crew.carl.rung(since=at), 486)
         assert crew.anna.transferred(call).startswith("486")
-        scene.talk(1.0)
+        scene.talk(1.0 + scene.PROMPT_S)
         crew.anna.hang_up(call)
         crew.anna.closed(call)
     crew.quiet()
+    assert "transfer_failed" in office.story(crew.anna.heard(call))
+    assert "transfer_failed" not in office.story(heard.samples(crew.ben))
     assert office.story(crew.anna.heard(call)[-6400:]) == ["ben"]
     assert office.story(heard.samples(crew.ben)[-6400:]) == ["anna"]
 

@@ -123,6 +123,42 @@ def test_a_transfer_that_fails_once_the_referrer_has_gone_is_told_to_whoever_is_
     assert p.Hangup("b0", 486, 486, "Busy Here") in did
 
 
+def saying_so(*languages: str) -> Joining:
+    """Where the words for a transfer that fails can be had."""
+    failed = PromptFile(
+        "PROMPT_TRANSFER_FAILED", "1", "fr", "ef" * 32, Path("/prompts/PROMPT_TRANSFER_FAILED.wav"), 900
+    )
+    return replace(joining(), prompts={(failed.prompt_id, language): failed for language in languages})
+
+
+def played(did: list[Any]) -> list[tuple[str, str]]:
+    return [(act.leg, Path(act.path).stem) for act in did if isinstance(act, p.Play)]
+
+
+def test_whoever_is_left_alone_hears_that_the_transfer_failed_and_not_of_somebody_else() -> None:
+    call = talking()
+    call.feed(acts.Transfer("a", saying_so("fr")), p.LegDown("a", 200))
+    assert played(call.feed(p.LegDown("c0", 486))) == [("b0", "PROMPT_TRANSFER_FAILED")]
+    assert p.Hangup("b0", 486, 486, "Busy Here") in call.hears("b0")
+
+
+def test_a_referrer_who_listens_hears_that_it_failed_and_they_talk_on() -> None:
+    call = talking()
+    call.feed(acts.Transfer("b0", saying_so("fr")))
+    did = call.feed(p.LegDown("c0", 486))
+    assert played(did) == [("b0", "PROMPT_TRANSFER_FAILED")] and did[-1] == p.Bridge("a", "b0")
+    assert call.hears("b0") == [] and call.script.talking
+
+
+@pytest.mark.parametrize("how", ["held", "operator", "language"])
+def test_who_holds_or_has_not_asked_for_it_is_not_told(how: str) -> None:
+    call = talking()
+    if how == "held":
+        call.feed(p.LegMedia("b0", True, held=True))
+    call.feed(acts.Transfer("b0", saying_so("en" if how == "language" else "fr"), notify=how != "operator"))
+    assert played(call.feed(p.LegDown("c0", 486))) == []
+
+
 def test_whoever_was_to_stay_hangs_up_and_the_target_is_cancelled() -> None:
     call = talking()
     call.feed(blind("b0"), p.LegRinging("c0", 180, False))

@@ -727,6 +727,13 @@ async def test_a_caller_is_passed_on_to_a_colleague(office: Office) -> None:
     assert isinstance(joining, Joining) and rung(joining) == ["bob-1"]
     assert [t.leg for stage in joining.stages for t in stage.targets] == ["c0"]
     assert joining.callee.account_id == office.ids["bob"] and joining.terms == ()
+    german = replace(plan, caller=replace(plan.caller, language="en"))
+    told = await office.planner.plan_transfer(transfer(office, german, "202"), NOW)
+    assert isinstance(told, Joining), "should it fail, both who stays and who asked for it may have to hear so"
+    assert {key for key in told.prompts if key[0] == "PROMPT_TRANSFER_FAILED"} == {
+        ("PROMPT_TRANSFER_FAILED", "en"),
+        ("PROMPT_TRANSFER_FAILED", "fr"),
+    }
 
 
 @pytest.mark.promise("P4", "L1")

@@ -83,6 +83,20 @@ def test_a_phone_behind_nat_hears_and_is_heard(
             assert both_hear(work, home, before)
 
 
+@pytest.mark.parametrize("transport", ["tls", "udp"])
+def test_a_phone_behind_nat_hears_why_it_is_refused(net: netns.Internet, product: Product, transport: Transport):
+    """In early media: nothing is answered, and the phone's own audio says where it is."""
+    with at_home(net, product, transport, "refused") as home:
+        home.registered()
+        home.dial("799")
+        assert "404" in str(home.wait("CALL_CLOSED", timeout=25)["param"])
+        assert not home.count("CALL_ESTABLISHED")
+        scene.talk(0.3)
+        assert [name for path in home.recordings() for name in office.story(tones.read_wav(path)[0][:, 0])] == [
+            "unknown"
+        ]
+
+
 @pytest.mark.full
 def test_it_is_reached_after_its_router_would_have_forgotten_it(net: netns.Internet, product: Product, work: Phone):
     """Nothing but keep-alives of ours passes meanwhile: the phone registers anew every ten minutes only."""

@@ -31,9 +31,9 @@ def out(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def carl(out: Outside) -> Iterator[DeskPhone]:
-    """He reads English."""
+    """He reads English, and his phone wants 183 acknowledged (RFC 3262)."""
     out.product.add_account("carl", "703", language="en", display_name="Carl")
-    with out.product.desk("carl", "carl", says=office.voice(office.HZ["carl"])) as phone:
+    with out.product.desk("carl", "carl", says=office.voice(office.HZ["carl"]), prack=True) as phone:
         phone.registered()
         yield phone
 

@@ -346,20 +346,24 @@ class Script:
     def _obey(self, leg: str, code: str, media_ms: int) -> Step[None]:
         match code:
             case "7":
-                yield from self.pause(not self.floor.paused)
+                yield from self.pause(not self.floor.paused, by=leg)
                 yield p.Tone(leg, "done")
             case "8":
                 yield from self._go_private(leg, media_ms)
             case _:
                 yield from self.captures.object(leg, code, media_ms)
 
-    def pause(self, on: bool) -> Step[None]:
-        """Let silence flow into the recording; it goes on by itself after a while."""
-        self.floor.paused = on
+    def pause(self, on: bool, *, by: str = "") -> Step[None]:
+        """Let silence flow into the recording; it goes on by itself after a while. Both are told which it is, but for
+        whoever did it (``by``)."""
+        tell, self.floor.paused = self.captures.running and on is not self.floor.paused, on
         self.core.no_alarm("pause")
         if on:
             self.core.alarm("pause", self.core.now_s + self._pause_max_s, partial(self.pause, False))
         yield from self.floor.arrange()
+        for leg in (self.near, self.far):
+            if tell and leg not in (None, by) and self.core.up(leg) and leg not in self.core.held:
+                yield from self.core.begin_saying(leg, "PROMPT_PAUSED" if on else "PROMPT_RESUMED")
 
     def _go_private(self, leg: str, media_ms: int) -> Step[None]:
         """From here on this call is nobody's business, unless the law says that it must be recorded."""

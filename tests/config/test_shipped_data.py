@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,6 +145,19 @@ def test_a_mistake_in_a_country_is_found(change: Any, message: str) -> None:
     change(rows, states)
     with pytest.raises(DataError, match=message):
         countries.build(rows, states)
+
+
+def test_every_prompt_has_somebody_who_plays_it() -> None:
+    """In the code, or in a pack of data."""
+    root = Path(prompt_texts.__file__).parents[1]
+    rooms = [
+        path for room in ("config", "retention", "recording", "sip", "server") for path in (root / room).rglob("*")
+    ]
+    said = "".join(
+        path.read_text() for path in rooms if path.suffix in (".py", ".toml") and "prompt_texts" not in path.name
+    )
+    named = set(re.findall(r"\b(?:PROMPT|NOTICE)_[A-Z_]+\b", said))
+    assert set(prompt_texts.load()) - named == set()
 
 
 def test_every_prompt_speaks_both_languages_with_the_same_placeholders() -> None:

@@ -93,7 +93,8 @@ PROMPT_HZ = {
             "PROMPT_FORWARD_OFF",
             "PROMPT_FORWARD_REFUSED",
             "PROMPT_DRILL",
-            "PROMPT_JOIN",
+            "PROMPT_PAUSED",
+            "PROMPT_RESUMED",
         )
     )
 }

@@ -138,6 +138,8 @@ def test_hold_and_pause_leave_silence_and_a_gap(crew: Office, tmp_path: Path, ho
         row = db.execute("SELECT gaps FROM recordings WHERE id = ?", (one["id"],)).fetchone()
     ((start_ms, end_ms, why),) = json.loads(row["gaps"])
     assert why == how and 1500 < end_ms - start_ms < 6000
+    spoken = [name for name in office.story(crew.anna.heard(call)) if name in ("paused", "resumed")]
+    assert spoken == (["paused", "resumed"] if how == "pause" else [])
     middle = opened[8 * (start_ms + 400) : 8 * (end_ms - 400)]
     assert len(middle) > 4000 and not any(tones.tones_in(middle[:, n], tuple(PEOPLE)) for n in (0, 1))
     for n, who in ((0, "anna"), (1, "carl")):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sip.calls import acts
 from sip.calls.captures import MAX_GAPS
 from sip.calls.keys import Codes
+from sip.calls.plan import PromptFile
 from sip.worker import protocol as p
 from tests.sip.calls.drive import Call, accepted, kinds, plan
 
@@ -131,6 +132,46 @@ def test_an_operator_pauses_too() -> None:
     call = recorded()
     assert call.feed(acts.Pause(True)) == [p.PauseCapture(True)]
     assert call.feed(acts.Pause(False)) == [p.PauseCapture(False)]
+
+
+def told() -> Call:
+    """A recorded call for which the words can be had."""
+    words = {
+        (name, "fr"): PromptFile(name, "1", "fr", "ab" * 32, Path(f"/prompts/{name}.wav"), 1000)
+        for name in ("PROMPT_PAUSED", "PROMPT_RESUMED")
+    }
+    made = plan()
+    call = accepted(replace(made, prompts={**made.prompts, **words}))
+    call.feed(p.LegDown("b1", 487), acts.RecordingStarted())
+    return call
+
+
+def played(did: list[Any]) -> list[tuple[str, str]]:
+    return [(act.leg, Path(act.path).stem) for act in did if isinstance(act, p.Play)]
+
+
+def test_whoever_is_recorded_hears_that_it_pauses_and_that_it_goes_on() -> None:
+    call = told()
+    assert played(press(call, "b0", "*7")) == [("a", "PROMPT_PAUSED")]
+    assert played(press(call, "b0", "*7")) == [("a", "PROMPT_RESUMED")]
+    press(call, "b0", "*7")
+    assert played(call.time_passes()) == [("a", "PROMPT_RESUMED"), ("b0", "PROMPT_RESUMED")], "nobody pressed anything"
+
+
+def test_what_is_as_it_was_is_not_said_again_and_who_holds_hears_nothing() -> None:
+    call = told()
+    assert played(call.feed(acts.Pause(True))) == [("a", "PROMPT_PAUSED"), ("b0", "PROMPT_PAUSED")]
+    assert played(call.feed(acts.Pause(True))) == []
+    call.feed(held("b0"))
+    assert played(call.feed(acts.Pause(False))) == [("a", "PROMPT_RESUMED")]
+
+
+def test_a_pause_that_ends_when_nothing_is_recorded_any_more_is_not_spoken_about() -> None:
+    call = told()
+    press(call, "b0", "*7")
+    call.feed(p.Digit("a", "2", 100), acts.RecordingDestroyed())
+    call.now_s += 120
+    assert played(call.feed(acts.TimedOut())) == []
 
 
 def test_hold_within_a_pause_leaves_gaps_that_do_not_overlap() -> None:

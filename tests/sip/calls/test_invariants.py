@@ -18,7 +18,7 @@ from sip.worker import protocol as p
 from tests.sip.calls.drive import CALLEE, Call, plan
 
 CAROL = Party("e" * 32, "103", "Carol", "fr", "FR")
-JOIN = PromptFile("PROMPT_JOIN", "1", "fr", "cd" * 32, Path("/prompts/PROMPT_JOIN.wav"), 2000)
+JOIN = PromptFile("PROMPT_STAFF", "1", "fr", "cd" * 32, Path("/prompts/PROMPT_STAFF.wav"), 2000)
 YES = ("key1", "heard", "statute")
 ENGINE_LEGS = 4
 
@@ -196,9 +196,9 @@ class World:
             return
         letter = "cdef"[self.joinings]
         self.joinings += 1
-        asked = (LegConsent(letter, ConsentMode.ANNOUNCE, "PROMPT_JOIN", "fr", "record", "continue"),) if asks else ()
+        asked = (LegConsent(letter, ConsentMode.ANNOUNCE, "PROMPT_STAFF", "fr", "record", "continue"),) if asks else ()
         stages = () if attended else (Stage((Target(f"{letter}0", ("c",), False),), 20, CAROL),)
-        joining = Joining(stages, CAROL, asked, {("PROMPT_JOIN", "fr"): JOIN}, "minimal")
+        joining = Joining(stages, CAROL, asked, {("PROMPT_STAFF", "fr"): JOIN}, "minimal")
         self.names += 1
         joint = f"j{self.names}" if attended else ""
         self.feed(acts.Transfer(script.far, joining, joint=joint, joint_staff=True))

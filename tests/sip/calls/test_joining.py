@@ -16,16 +16,16 @@ from sip.worker import protocol as p
 from tests.sip.calls.drive import Call, accepted, kinds, plan
 
 CAROL = Party("e" * 32, "103", "Carol", "en", "FR")
-JOIN = PromptFile("PROMPT_JOIN", "1", "en", "cd" * 32, Path("/prompts/PROMPT_JOIN.wav"), 2000)
+JOIN = PromptFile("PROMPT_STAFF", "1", "en", "cd" * 32, Path("/prompts/PROMPT_STAFF.wav"), 2000)
 
 
 def terms(letter: str = "c", on_refusal: OnRefusal = "continue") -> LegConsent:
-    return LegConsent(letter, ConsentMode.ANNOUNCE, "PROMPT_JOIN", "en", "record", on_refusal)
+    return LegConsent(letter, ConsentMode.ANNOUNCE, "PROMPT_STAFF", "en", "record", on_refusal)
 
 
 def joining(*asked: LegConsent, letter: str = "c", target: Target | TrunkTarget | None = None) -> Joining:
     rung = target or Target(f"{letter}0", ("carol-1",), False)
-    return Joining((Stage((rung,), 20, CAROL),), CAROL, asked, {("PROMPT_JOIN", "en"): JOIN}, "minimal")
+    return Joining((Stage((rung,), 20, CAROL),), CAROL, asked, {("PROMPT_STAFF", "en"): JOIN}, "minimal")
 
 
 def blind(referrer: str = "b0", *asked: LegConsent, letter: str = "c", **more: Any) -> acts.Transfer:
@@ -206,7 +206,7 @@ def test_whoever_joins_is_asked_before_a_new_recording_and_the_first_is_kept() -
     assert p.PauseCapture(True) in did and "StopRecording" not in kinds(did), "it goes on if nobody joins"
     did = call.feed(p.LegUp("c0"), p.LegMedia("c0", True))
     assert "StopRecording" in kinds(did) and p.Notify("b0", 200, "OK", True) in did
-    assert call.playing() == "PROMPT_JOIN" and "Bridge" not in kinds(did)
+    assert call.playing() == "PROMPT_STAFF" and "Bridge" not in kinds(did)
     did = call.hears("c0")
     (note,) = [act for act in did if isinstance(act, acts.Note)]
     assert (note.evidence.leg, note.evidence.act, note.evidence.prompt_sha256) == ("c0", "heard", "cd" * 32)
@@ -309,7 +309,7 @@ def test_the_joint_is_dialled_and_told_within_the_same_step_as_its_answer() -> N
 def test_the_party_behind_the_joint_is_asked_through_it() -> None:
     call = recorded()
     call.feed(attended(terms()), p.LegUp("j0"), p.LegMedia("j0", True))
-    assert call.playing() == "PROMPT_JOIN" and call.all[-1].leg == "j0"
+    assert call.playing() == "PROMPT_STAFF" and call.all[-1].leg == "j0"
     did = call.hears("j0")
     assert [act.evidence.leg for act in did if isinstance(act, acts.Note)] == ["j0"]
     assert did[-1] == acts.StartRecording("a", "j0")

@@ -31,6 +31,7 @@ class Credential:
     account: str  # account name
     ha1: str = field(repr=False)  # 32 hexadecimal characters
     only_emergency: bool = False  # the account is disabled: it is known, and may call emergency services
+    account_id: str = ""
 
 
 async def add(tx: Tx, account_id: str, label: str, auth_user: str, ha1: str, now: datetime) -> Device:
@@ -89,7 +90,7 @@ async def credentials(tx: Tx, account_id: str | None = None) -> list[Credential]
     """Of every device that is not revoked, those of disabled accounts flagged: for the edge, and for nobody else."""
     accounts = tables.accounts
     wanted = (
-        select(_T.c.id, _T.c.auth_user, _T.c.ha1_sealed, accounts.c.name, accounts.c.disabled_at)
+        select(_T.c.id, _T.c.auth_user, _T.c.account_id, _T.c.ha1_sealed, accounts.c.name, accounts.c.disabled_at)
         .join(accounts, accounts.c.id == _T.c.account_id)
         .where(_T.c.revoked_at.is_(None), _T.c.ha1_sealed.is_not(None))
         .order_by(_T.c.auth_user)
@@ -102,6 +103,7 @@ async def credentials(tx: Tx, account_id: str | None = None) -> list[Credential]
             account=row["name"],
             ha1=tx.keys.open_text("devices", "ha1", row["id"], row["ha1_sealed"]),
             only_emergency=row["disabled_at"] is not None,
+            account_id=row["account_id"],
         )
         for row in await tx.rows(wanted)
     ]

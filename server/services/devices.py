@@ -52,7 +52,7 @@ async def add(services: Services, actor: Actor, *, account: str, label: str = "p
         device = await devices.add(tx, owner.id, label, auth_user, digest, services.clock())
         refused = owner.disabled_at is not None
         await note(services, tx, actor, "add", "device", device_id=device.id, account_id=owner.id)
-    await push(services, Credential(auth_user, owner.name, digest, only_emergency=refused))
+    await push(services, Credential(auth_user, owner.name, digest, only_emergency=refused, account_id=owner.id))
     return NewDevice(await view(services, device, owner.name, masked=False), domain, password)
 
 

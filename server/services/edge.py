@@ -20,7 +20,9 @@ async def push(services: Services, credential: Credential) -> None:
     if services.edge is None or credential.only_emergency:
         return
     try:
-        await services.edge.push_device(credential.auth_user, credential.account, credential.ha1)
+        await services.edge.push_device(
+            credential.auth_user, credential.account, credential.ha1, account_id=credential.account_id
+        )
     except RpcError as error:
         logger.warning("a new device was not told to the edge: %s", error.code)
 

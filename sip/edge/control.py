@@ -16,7 +16,7 @@ from pathlib import Path
 from sip.edge import netstring, protocol
 from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, MessageAnswered, Pong, Reply, TrunkAnswered, Welcome
 from sip.edge.rpc import RpcClient, RpcError
-from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState
+from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState, RelayedCall
 from sip.edge.trunks import Trunk, TrunkState, TrunkTable
 from sip.edge.window import SendWindow
 
@@ -228,9 +228,9 @@ class EdgeControl:
 
     # --- what the edge holds; every method raises RpcError when the edge cannot be asked ---
 
-    async def push_device(self, auth_user: str, account: str, ha1: str) -> None:
+    async def push_device(self, auth_user: str, account: str, ha1: str, account_id: str = "") -> None:
         """Lets this device sign on as itself or as its account. `ha1`: 32 lower-case hex digits (RFC 7616 3.4.2)."""
-        await self._state.push_device(Device(auth_user, account, ha1))
+        await self._state.push_device(Device(auth_user, account, ha1, account_id=account_id))
 
     async def replace_devices(self, devices: Iterable[Device]) -> None:
         """These devices and no others. Contacts of devices that are gone are removed."""
@@ -280,15 +280,25 @@ class EdgeControl:
         trunks: Iterable[str],
         prefixes: Iterable[str] = (),
         presented: Mapping[str, str] | None = None,
+        discreet: Iterable[str] = (),
     ) -> None:
         """What the edge needs to let emergency calls through, and to relay them alone when the daemon is silent.
 
         `numbers` as a provider is asked for them; they count as dialled also behind each of `prefixes`. `trunks`: ids,
         in the order they are tried. `presented`: by trunk id, the number shown in From when the edge relays alone;
-        without one the trunk's user. Raises ValueError.
+        without one the trunk's user. `discreet`: of calls to these numbers nothing is kept. Raises ValueError.
         """
         dialled = {prefix + number: number for number in numbers for prefix in ("", *prefixes)}
-        await self._state.push_emergency(dialled, tuple(trunks), presented or {})
+        await self._state.push_emergency(dialled, tuple(trunks), presented or {}, frozenset(discreet))
+
+    async def relayed_calls(self) -> list[RelayedCall]:
+        """Emergency calls that the edge has relayed by itself and was not yet told to forget, oldest first. Those that
+        go on stay: their end is still to be asked for."""
+        return await self._state.relayed_calls()
+
+    async def forget_relayed(self, key: str) -> None:
+        """This one is written down, and those who are to know were told."""
+        await self._state.forget_relayed(key)
 
     async def send_message(self, auth_user: str, text: str) -> bool:
         """A short message to every contact of this device, from sip:beffroi@domain. True when one has taken it.

@@ -96,7 +96,12 @@ class MessageAnswered:
     code: int
 
 
-EdgeEvent = Banned | RegistrationChanged
+@dataclass(frozen=True, slots=True)
+class EmergencyRelayed:
+    """An emergency call that the edge relays by itself has begun or ended. Read relayed_calls() for which."""
+
+
+EdgeEvent = Banned | RegistrationChanged | EmergencyRelayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | MessageAnsw
             return Banned(_text(message, "source"), _text(message, "why"))
         case "registration":
             return RegistrationChanged(_text(message, "user"))
+        case "relayed":
+            return EmergencyRelayed()
         case "trunk":
             return TrunkAnswered(_text(message, "id"), _number(message, "code"))
         case "sent":

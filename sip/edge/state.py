@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from sip.edge import relayed
 from sip.edge.protocol import check_number, check_user
+from sip.edge.relayed import RelayedCall
 from sip.edge.rpc import Json, RpcClient, RpcError
 from sip.edge.table import Table as HashTable
 from sip.edge.table import dicts as _dicts
 from sip.edge.trunks import Trunk, TrunkState
 
-__all__ = ["Ban", "Contact", "Device", "Dialog", "EdgeState", "Trunk", "TrunkState"]
+__all__ = ["Ban", "Contact", "Device", "Dialog", "EdgeState", "RelayedCall", "Trunk", "TrunkState"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Device:
     account: str
     ha1: str = field(repr=False)  # MD5(auth_user:domain:password), 32 lower-case hex digits
     only_emergency: bool = False  # may not register and may call emergency numbers alone
+    account_id: str = ""  # kept with an emergency call that is relayed without the daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,9 @@ class EdgeState:
             raise ValueError("HA1 is 32 lower-case hexadecimal digits")
         if device.only_emergency:
             await self.refuse_device(device.auth_user)
+        if device.account_id:
+            check_user(device.account_id)
+            await self._set("own", device.auth_user, device.account_id)
         await self._set("dev", device.auth_user, f"{device.ha1}:{device.account}")
         if not device.only_emergency:
             await self._delete("only", device.auth_user)
@@ -108,7 +114,8 @@ class EdgeState:
         try:
             stale = [name for name, _ in await self._dump("dev") if name not in wanted]
         except RpcError:  # more than one datagram holds: start afresh
-            await self._rpc.call("htable.flush", "dev")
+            for table in ("dev", "own"):
+                await self._rpc.call("htable.flush", table)
             stale = [name for name in await self.registrations() if name not in wanted]
         for name in stale:
             await self.drop_device(name)
@@ -117,8 +124,8 @@ class EdgeState:
 
     async def drop_device(self, auth_user: str) -> None:
         check_user(auth_user)
-        await self._delete("dev", auth_user)
-        await self._delete("only", auth_user)
+        for table in ("dev", "only", "own"):
+            await self._delete(table, auth_user)
         await self._forget_contacts(auth_user)
 
     async def _forget_contacts(self, auth_user: str) -> None:
@@ -185,7 +192,11 @@ class EdgeState:
         return await self._try("tm.cancel", call_id, str(dialog.cseq)) is not None
 
     async def push_emergency(
-        self, numbers: Mapping[str, str], trunks: tuple[str, ...], presented: Mapping[str, str]
+        self,
+        numbers: Mapping[str, str],
+        trunks: tuple[str, ...],
+        presented: Mapping[str, str],
+        discreet: frozenset[str],
     ) -> None:
         for value in (*numbers, *numbers.values()):
             if not _DIALLED.fullmatch(value):
@@ -196,6 +207,7 @@ class EdgeState:
         for trunk in trunks:
             check_user(trunk)
         wanted = {f"n:{dialled}": number for dialled, number in numbers.items()}
+        wanted |= {f"told:{number}": "1" for number in numbers.values() if number not in discreet}
         wanted |= {f"from:{trunk}": number for trunk, number in presented.items()}
         if trunks:
             wanted["trunks"] = "/".join(trunks)
@@ -204,6 +216,13 @@ class EdgeState:
         for key, _ in await self._dump("em"):
             if key not in wanted:
                 await self._delete("em", key)
+
+    async def relayed_calls(self) -> list[RelayedCall]:
+        return relayed.read(await self._dump("alone"))
+
+    async def forget_relayed(self, key: str) -> None:
+        for name in relayed.names(key):
+            await self._delete("alone", name)
 
     async def bans(self) -> list[Ban]:
         found = []

@@ -19,6 +19,9 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./+=,-]*")  # what may stand unquoted in 
 _SECRET = re.compile(r"[0-9a-f]{32,}")
 _TCP_SPARE_S = 60  # a connection outlives the longest registration made over it
 _EMERGENCY_PER_SOURCE_PER_S = 20
+_REMEMBERED_S = 86400  # emergency calls that were relayed without the daemon
+_REMEMBERED_ENTRIES = 600  # three a call: what one answer over RPC holds with room to spare
+_REMEMBERED_OF_DEVICE = 16
 _PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "network.cfg.in", "events.cfg.in")
 _SYSTEM_CAS = "/etc/ssl/certs"  # of the package ca-certificates; looked into as needed: each process would read a list
 
@@ -167,6 +170,9 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "EMERGENCY_TIMEOUT_MS": str(timers.emergency_answer_ms),
         "EMERGENCY_TRUNK_SILENCE_MS": str(timers.emergency_trunk_silence_ms),
         "EMERGENCY_PER_SOURCE": str(_EMERGENCY_PER_SOURCE_PER_S),
+        "REMEMBERED_S": str(_REMEMBERED_S),
+        "REMEMBERED_ENTRIES": str(_REMEMBERED_ENTRIES),
+        "REMEMBERED_OF_DEVICE": str(_REMEMBERED_OF_DEVICE),
         "TRUNK_RETRY_S": str(timers.trunk_retry_s),
         "TRUNK_SILENCE_MS": str(timers.trunk_silence_ms),
         "CONTROL_SILENCE_S": str(timers.control_silence_s),

@@ -53,7 +53,7 @@ class Daemon:
     async def end_device(self, auth_user: str) -> None:
         self.told.append(("end", auth_user))
 
-    async def push_device(self, auth_user: str, account: str, ha1: str) -> None:
+    async def push_device(self, auth_user: str, account: str, ha1: str, account_id: str = "") -> None:
         self.told.append(("push", auth_user))
 
     async def drop_device(self, auth_user: str) -> None:

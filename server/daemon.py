@@ -35,7 +35,7 @@ from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
 from sip.edge.control import EdgeControl
-from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest
+from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest, EmergencyRelayed
 from sip.edge.rpc import RpcError
 from sip.edge.state import Device
 from sip.worker.pool import PoolConfig, WorkerPool
@@ -219,6 +219,8 @@ class Daemon:
         if isinstance(event, Banned):
             self._bans += 1
             log.warning("a source was banned: %s (see: beffroi ban list)", event.why)
+        elif isinstance(event, EmergencyRelayed):
+            self.duty.relayed.look_soon()
 
     async def _on_attach(self) -> None:
         """The edge may be new (it knows nobody) or old (it holds dialogs of workers that died with the last daemon).
@@ -232,7 +234,8 @@ class Daemon:
         except StorageError as error:
             raise RpcError("attach", 0, f"the directory cannot be read: {error}") from error
         await self.edge.replace_devices(
-            Device(c.auth_user, c.account, c.ha1, only_emergency=c.only_emergency) for c in credentials
+            Device(c.auth_user, c.account, c.ha1, only_emergency=c.only_emergency, account_id=c.account_id)
+            for c in credentials
         )
         await self.edge.replace_workers(self.pool.ports)
         up = self.calls.legs_up()  # before: one that comes up meanwhile is not missed by the edge

@@ -23,6 +23,7 @@ from server.emergency_planner import EmergencyFirst, EmergencyPlanner
 from server.emergency_reports import EmergencyReports
 from server.messenger import MessageEdge, Messenger
 from server.metering_desk import Alert, MeteringDesk
+from server.relayed_calls import RelayedCalls, RelayEdge
 from server.trunks_desk import TrunkEdge, TrunksDesk
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.emergency import PRIVATE_CODE
@@ -53,7 +54,7 @@ class Calls(Protocol):
     def ringing(self, account_ids: Collection[str]) -> str | None: ...
 
 
-class DutyEdge(TrunkEdge, MessageEdge, Protocol):
+class DutyEdge(TrunkEdge, MessageEdge, RelayEdge, Protocol):
     """What is asked of the edge."""
 
     async def push_emergency(
@@ -62,6 +63,7 @@ class DutyEdge(TrunkEdge, MessageEdge, Protocol):
         trunks: Iterable[str],
         prefixes: Iterable[str] = (),
         presented: Mapping[str, str] | None = None,
+        discreet: Iterable[str] = (),
     ) -> None: ...
 
 
@@ -88,6 +90,7 @@ class DutyDesk(Duty):
         self.reports = EmergencyReports(
             database, self.memory, self.messenger, settings, clock, self.planner.presented, self.planner.location_of
         )
+        self.relayed = RelayedCalls(edge, self.memory, self.planner, self.reports, clock)
         self.metering = MeteringDesk(
             database,
             outside=self._outside,
@@ -171,6 +174,7 @@ class DutyDesk(Duty):
             "metering": self.metering.run,
             "emergency records": self.reports.write,
             "emergency reports": self.reports.tell,
+            "emergency calls relayed by the edge": self.relayed.run,
             "alerts": self._tell_admins,
         }
 
@@ -183,16 +187,17 @@ class DutyDesk(Duty):
             log.error("the trunks stay as they were: %s", error)
         await self.trunks.push(edge)
         await self.push_emergency(edge)
+        self.relayed.look_soon()
 
     async def push_emergency(self, edge: DutyEdge | None = None) -> None:
         """What the edge needs to relay an emergency call alone, while we are silent. During a drill it relays none.
         Raises RpcError."""
         site = self.planner.site()
-        numbers = () if self._settings().emergency.drill else tuple(emergency_numbers.load().of(site.country))
+        known = {} if self._settings().emergency.drill else emergency_numbers.load().of(site.country)
         ways = self.planner.ways()
         code = country_code_for_region(site.country)
         await (edge or self._edge).push_emergency(
-            numbers,
+            tuple(known),
             [trunk.id for trunk in ways],
             tuple(prefix for prefix in (site.outside_prefix, PRIVATE_CODE, f"+{code}", f"00{code}") if prefix),
             {
@@ -200,6 +205,7 @@ class DutyDesk(Duty):
                 for trunk in ways
                 if trunk.main_number
             },
+            tuple(number for number, one in known.items() if one.discreet),
         )
 
     async def _keep_order(self) -> None:
@@ -267,6 +273,7 @@ class DutyDesk(Duty):
         return {
             "trunks_went_down": float(self.trunks.failures),
             "emergency_drills": float(self.reports.drills),
+            "emergency_relayed_by_the_edge": float(self.reports.relays),
             "emergency_without_a_trunk": float(self.planner.without_a_way),
             "emergency_reports_missed": float(self.reports.missed),
             "messages_delivered": float(self.messenger.delivered),

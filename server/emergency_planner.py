@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -22,12 +23,14 @@ from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest, T
 from sip.calls.planning import Prompts
 from sip.calls.ports import Planner
 from sip.edge.protocol import EdgeRequest
+from sip.edge.relayed import key_of
 from storage.accounts import Account
 from storage.errors import StorageError
 from storage.trunks import Trunk
 
 log = logging.getLogger(__name__)
 
+IDS_KEPT = 1000
 DIRECTORY_S = 0.6  # the edge waits a second, and then sends the call on by itself
 DRILL_PROMPT = "PROMPT_DRILL"  # the star was dialled
 DRILL_ON_PROMPT = "PROMPT_DRILL_SWITCHED_ON"  # emergency.drill in the configuration
@@ -44,6 +47,17 @@ class EmergencyPlanner:
         self._prompts = prompts
         self._settings = settings
         self.without_a_way = 0  # emergency calls for which there was no trunk, for the metrics
+        self._ids: OrderedDict[str, str] = OrderedDict()  # the edge's key of a Call-ID -> our id of that call
+
+    def id_of(self, key: str) -> str | None:
+        """Under which id a call was planned that the edge has relayed all the same, by ``sip.edge.relayed.key_of``."""
+        return self._ids.get(key)
+
+    def _id_for(self, request: EdgeRequest) -> str:
+        call_id = self._ids[key_of(request.call_id)] = secrets.token_hex(16)
+        while len(self._ids) > IDS_KEPT:
+            self._ids.popitem(last=False)
+        return call_id
 
     def site(self) -> SiteNumbering:
         return site_numbering(self._settings())
@@ -74,10 +88,12 @@ class EmergencyPlanner:
     async def _plan_help(
         self, asked: EmergencyNumber, request: EdgeRequest, inner: Planner, now: datetime
     ) -> CallPlan | Refusal:
+        call_id = self._id_for(request)  # first: the edge does not wait long
         account = await self._memory.of_device(request.auth_user)
         if account is not None and account.id in self._memory.now.obliged:
             obliged = await _obliged(inner, request, now)
             if obliged is not None:
+                self._ids[key_of(request.call_id)] = obliged.call_id
                 return obliged
         targets = self.targets(asked.number, account)
         if not targets:
@@ -86,7 +102,7 @@ class EmergencyPlanner:
             return Refusal(503, "No Trunk For Emergency Calls", "no-trunk")
         settings = self._settings()
         return emergency_plan.plan(
-            secrets.token_hex(16), asked, self._seeker(account), targets, company=company_facts(settings), now=now
+            call_id, asked, self._seeker(account), targets, company=company_facts(settings), now=now
         )
 
     async def _plan_drill(
@@ -163,6 +179,12 @@ class EmergencyPlanner:
         first = next((target.trunk_id for _, target in plan.targets() if isinstance(target, TrunkTarget)), None)
         trunk = next((trunk for trunk in self._trunks.enabled if trunk.id == first), None)
         return self.shown_number(account, trunk) if trunk is not None else None
+
+    def presented_alone(self, trunk_id: str | None) -> str | None:
+        """What the service sees of a call that the edge relays alone: the main number of the trunk."""
+        ways = self.ways()
+        taken = next((trunk for trunk in ways if trunk.id == trunk_id), ways[0] if ways else None)
+        return taken.main_number if taken is not None else None
 
     def location_of(self, account_id: str | None) -> str:
         return self.location(self._memory.now.accounts.get(account_id or ""))

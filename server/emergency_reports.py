@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 600.0
 WRITE_AGAIN_S = 2.0
 RUNNING = "running"
+RELAYED = "relayed"  # by the edge alone
+_REMEMBERED = 1000  # calls that the edge relayed, of which call control may still tell
 
 _TEXTS: Mapping[tuple[str, bool], str] = {
     ("fr", False): "APPEL D'URGENCE : {who} a composé le {number} à {time}.{place}",
@@ -36,17 +39,22 @@ _TEXTS: Mapping[tuple[str, bool], str] = {
     ("fr", True): "Exercice : {who} a composé le {number} à {time}. Rien n'a quitté les lieux.{place}",
     ("en", True): "Drill: {who} dialled {number} at {time}. Nothing left the building.{place}",
 }
+_LATE = {
+    "fr": " Signalé après coup : le serveur était absent.",
+    "en": " Told afterwards: the server was away.",
+}
 _PLACE = {"fr": " Lieu : {where}", "en": " Location: {where}"}
 _UNKNOWN = {"fr": "un appareil inconnu", "en": "an unknown device"}
 
 
-def text(language: str, *, drill: bool, who: str, number: str, at: datetime, where: str) -> str:
-    """What is sent. ``who``: "Alice Martin (201)", or "". The time is that of the server's own clock."""
+def text(language: str, *, drill: bool, who: str, number: str, at: datetime, where: str, late: bool = False) -> str:
+    """What is sent. ``who``: "Alice Martin (201)", or "". The time is that of the server's own clock, with the day if
+    it is told late."""
     spoken = language if language in _PLACE else "en"
     place = _PLACE[spoken].format(where=where) if where else ""
     name = who or _UNKNOWN[spoken]
-    time = at.astimezone().strftime("%H:%M")
-    return _TEXTS[spoken, drill].format(who=name, number=number, time=time, place=place)
+    time = at.astimezone().strftime("%Y-%m-%d %H:%M" if late else "%H:%M")
+    return _TEXTS[spoken, drill].format(who=name, number=number, time=time, place=place) + (late * _LATE[spoken])
 
 
 @dataclass
@@ -56,8 +64,12 @@ class _Case:
     call: EmergencyCall
     presented: str | None
     added: bool = False
+    unwritten: int = 0  # times that it waits to be written
     reported: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)  # account ids that are still to be told
+    missed: set[str] = field(default_factory=set)  # and those that could not be
+    relayed: bool = False  # by the edge alone
+    late: bool = False
 
 
 class EmergencyReports:
@@ -82,10 +94,12 @@ class EmergencyReports:
         self._presented = presented
         self._location = location
         self._cases: dict[str, _Case] = {}
+        self._relayed: OrderedDict[str, frozenset[str]] = OrderedDict()  # id -> account ids that were given up
         self._to_write: asyncio.Queue[str] = asyncio.Queue()
         self._to_tell: asyncio.Queue[str] = asyncio.Queue()
         self.calls = 0  # for the metrics
         self.drills = 0
+        self.relays = 0  # calls that the edge relayed alone
         self._missed = 0
 
     @property
@@ -106,24 +120,21 @@ class EmergencyReports:
             return
         self.calls += not drill
         self.drills += drill
-        if self._discreet(plan):
+        if self._discreet(plan) or plan.call_id in self._relayed:
             return
-        known = self._memory.now
-        notified = [known.named(name) for name in self._settings().emergency.notify]
         call = EmergencyCall(
             plan.call_id, self._clock(), plan.caller.account_id, plan.callee.number, None, drill, RUNNING, ()
         )
         self._cases[plan.call_id] = _Case(
             call,
             None if drill else self._presented(plan),
-            waiting={account.id for account in notified if account is not None},
+            waiting=self._notified(),
         )
-        self._to_write.put_nowait(plan.call_id)
-        self._to_tell.put_nowait(plan.call_id)
+        self._new(self._cases[plan.call_id])
 
     def ended(self, closed: ClosedCall) -> None:
         case = self._cases.get(closed.plan.call_id)
-        if case is None:
+        if case is None or case.relayed:
             return
         outcome = closed.outcome
         carried = next(
@@ -135,7 +146,70 @@ class EmergencyReports:
             None,
         )
         case.call = replace(case.call, outcome=outcome.cause, trunk_id=carried)
-        self._to_write.put_nowait(closed.plan.call_id)
+        self._changed(case)
+
+    def _notified(self) -> set[str]:
+        known = self._memory.now
+        named = [known.named(name) for name in self._settings().emergency.notify]
+        return {account.id for account in named if account is not None}
+
+    # --- told by what asks the edge (server.relayed_calls) ------------------------------------------
+
+    async def relayed(self, call: EmergencyCall, *, presented: str | None, late: bool) -> bool:
+        """The edge alone has this call, or had it: to be said again until it is settled. Whether it is: written down
+        as it stands, and nobody left to be told. Raises StorageError."""
+        if (case := self._cases.get(call.id)) is not None:
+            changed = not case.relayed or (case.call.outcome, case.call.trunk_id) != (call.outcome, call.trunk_id)
+            case.relayed = True
+            if changed:
+                case.call = replace(case.call, outcome=call.outcome, trunk_id=call.trunk_id)
+                self._changed(case)
+            return False
+        written = await unbroken(self._read(call.id))
+        if call.id in self._cases:  # begun meanwhile by call control
+            return False
+        reported = set(written.reported_to) if written is not None else set()
+        waiting = self._notified() - reported - self._relayed.get(call.id, frozenset())
+        current = written is not None and (written.outcome, written.trunk_id) == (call.outcome, call.trunk_id)
+        if current and not waiting:
+            return True
+        if call.id not in self._relayed:
+            self.relays += 1
+        self._remember(call.id, self._relayed.get(call.id, frozenset()))
+        self._cases[call.id] = _Case(
+            call, presented, written is not None, reported=reported, waiting=waiting, relayed=True, late=late
+        )
+        self._new(self._cases[call.id])
+        return False
+
+    def lost(self, call_id: str) -> None:
+        """The edge knows of it no more: it was restarted. That there was one stays."""
+        case = self._cases.get(call_id)
+        if case is not None and case.call.outcome == RUNNING:
+            case.call = replace(case.call, outcome=RELAYED)
+            self._changed(case)
+
+    def _new(self, case: _Case) -> None:
+        if not case.waiting and not case.reported:
+            log.warning("emergency call %s is told to nobody: emergency.notify names nobody", case.call.id)
+        self._changed(case)
+        self._to_tell.put_nowait(case.call.id)
+
+    def _changed(self, case: _Case) -> None:
+        case.unwritten += 1
+        self._to_write.put_nowait(case.call.id)
+
+    async def _read(self, call_id: str) -> EmergencyCall | None:
+        async with self._database.read() as tx:
+            try:
+                return await emergency_calls.get(tx, call_id)
+            except NotFound:
+                return None
+
+    def _remember(self, call_id: str, missed: frozenset[str]) -> None:
+        self._relayed[call_id] = missed
+        while len(self._relayed) > _REMEMBERED:
+            self._relayed.popitem(last=False)
 
     def _discreet(self, plan: CallPlan) -> bool:
         settings = self._settings()
@@ -151,9 +225,12 @@ class EmergencyReports:
             call_id = await self._to_write.get()
             if (case := self._cases.get(call_id)) is None:
                 continue
+            case.unwritten -= 1
             await self._surely_written(case)
-            if case.call.outcome != RUNNING and not case.waiting and self._to_write.empty():
+            if case.call.outcome != RUNNING and not case.waiting and not case.unwritten:
                 del self._cases[call_id]
+                if case.relayed:
+                    self._remember(call_id, frozenset(case.missed))
 
     async def _surely_written(self, case: _Case) -> None:
         while True:
@@ -183,9 +260,8 @@ class EmergencyReports:
         """Tell those who are to be told until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                case = self._cases[await self._to_tell.get()]
-                if not case.waiting:
-                    log.warning("emergency call %s is told to nobody: emergency.notify names nobody", case.call.id)
+                if (case := self._cases.get(await self._to_tell.get())) is None:
+                    continue
                 for account_id in sorted(case.waiting):
                     group.create_task(self._tell_one(case, account_id), name="emergency report")
 
@@ -200,11 +276,13 @@ class EmergencyReports:
             number=call.number,
             at=call.at,
             where=self._location(call.account_id),
+            late=case.late,
         )
         told = await self._messenger.deliver(account_id, message, PATIENCE_S)
         case.waiting.discard(account_id)
         if told:
             case.reported.add(account_id)
         else:
+            case.missed.add(account_id)
             self._missed += 1
-        self._to_write.put_nowait(call.id)
+        self._changed(case)

@@ -15,6 +15,7 @@ from tests.e2e.outside import DORIS_DIALLED, MAIN, Outside, outside
 from tests.peers import tones
 from tests.peers.baresip import Phone
 from tests.peers.deskphone import DeskPhone
+from tests.peers.product import Product
 from tests.peers.sipclient import Endpoint
 from tests.peers.sipclient import Phone as Stranger
 
@@ -191,12 +192,33 @@ def test_a_drill_leaves_nothing(out: Outside, centre: Phone):
     assert newest["drill"]
 
 
+def told(product: Product) -> int:
+    """Calls of which somebody has heard; each that is listed must be among them."""
+    listed = product.json("emergency", "list")
+    return len(listed) if all(one["told"] for one in listed) else 0
+
+
 def test_daemon_killed(product_seed: Any, tmp_path: Path):
-    """The edge alone relays; the phone and the centre hear each other."""
-    with outside(tmp_path, product_seed) as out:
-        centre = out.provider.phone("centre", "112", says=office.voice(CENTRE_HZ), answer="auto")
+    """The edge alone relays; the phone and the centre hear each other. The daemon that comes back writes it down and
+    tells who is named, once, also when it is killed again."""
+    with outside(tmp_path, product_seed, emergency__notify=["ben"]) as out:
+        product = out.product
+        also = {"also": ("119",)}
+        centre = out.provider.phone("centre", "112", says=office.voice(CENTRE_HZ), answer="auto", **also)
         with centre:
-            out.product.kill_daemon()
+            product.kill_daemon()
             help_is_reached(out.anna, centre)
             time.sleep(1.5)
-            help_is_reached(out.anna, centre)
+            help_is_reached(out.anna, centre, "119")  # discreet
+            for calls in (1, 2):
+                product.start_daemon()
+                scene.until(lambda calls=calls: told(product) == calls, "a report", 30)
+                assert product.metric("beffroi_messages_delivered_total") == 1
+                product.kill_daemon()
+                if calls == 1:
+                    help_is_reached(out.anna, centre)
+        product.start_daemon()
+        for listed in product.json("emergency", "list"):
+            assert (listed["account"], listed["number"], listed["outcome"]) == ("anna", "112", "relayed")
+            assert (listed["told"], listed["trunk"], listed["drill"]) == (["ben"], "main", False)
+        assert told(product) == 2

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sip.edge.protocol import EdgeRequest
 from sip.edge.rpc import RpcError
+from sip.edge.state import RelayedCall
 from sip.edge.trunks import Trunk as EdgeTrunk
 from sip.edge.trunks import TrunkState
 from storage import numbers_owned, trunks
@@ -27,6 +28,8 @@ class Edge:
     takes: set[str] = field(default_factory=set)
     messages: list[tuple[str, str]] = field(default_factory=list)
     emergency: list[tuple[object, ...]] = field(default_factory=list)
+    discreet: tuple[str, ...] = ()
+    relayed: list[RelayedCall] = field(default_factory=list)
     away: bool = False
 
     async def replace_trunks(self, trunks: Iterable[EdgeTrunk]) -> None:
@@ -49,9 +52,19 @@ class Edge:
         trunks: Iterable[str],
         prefixes: Iterable[str] = (),
         presented: Mapping[str, str] | None = None,
+        discreet: Iterable[str] = (),
     ) -> None:
         self._asked()
+        self.discreet = tuple(discreet)
         self.emergency.append((tuple(numbers), tuple(trunks), tuple(prefixes), dict(presented or {})))
+
+    async def relayed_calls(self) -> list[RelayedCall]:
+        self._asked()
+        return list(self.relayed)
+
+    async def forget_relayed(self, key: str) -> None:
+        self._asked()
+        self.relayed = [call for call in self.relayed if call.key != key]
 
     def _asked(self) -> None:
         if self.away:

@@ -88,6 +88,7 @@ async def test_the_edge_knows_what_it_needs_to_relay_alone(house: House) -> None
     await house.desk.attach(house.edge)
     ((numbers, ways, prefixes, presented),) = house.edge.emergency
     assert set(numbers) >= FRENCH and ways == (trunk.id,)  # type: ignore[call-overload]
+    assert "119" in house.edge.discreet and not set(house.edge.discreet) & FRENCH
     assert presented == {trunk.id: MAIN_NUMBER} and "*8" in prefixes  # type: ignore[operator]
     assert set(house.edge.trunks) == {trunk.id}
 

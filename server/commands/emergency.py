@@ -11,7 +11,11 @@ FIELDS = (
     Field("number", "number of the service", "NUMBER"),
     Field("trunk", "trunk that carried it", "TRUNK"),
     Field("drill", "whether it was an exercise", "DRILL"),
-    Field("outcome", "running, or how it ended; relayed: by the edge alone, while the daemon was away or silent", "OUTCOME"),
+    Field(
+        "outcome",
+        "running, or how it ended; relayed: by the edge alone, without the daemon",
+        "OUTCOME",
+    ),
     Field("told", "accounts whose telephone has taken the message about it", "TOLD", words),
     Field("missed", "accounts named in emergency.notify that were not reached", "NOT TOLD", words),
 )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sip.edge.protocol import Answer, EdgeRequest, Reply, ToWorker
+from sip.edge.rpc import RpcClient
 from sip.edge.state import Device
+from sip.edge.table import Table
+from sip.edge.template import EdgePlan
 from tests.peers import tones
 from tests.peers.baresip import Login
 from tests.peers.baresip import Phone as Softphone
@@ -18,7 +22,7 @@ from tests.peers.ports import Ports
 from tests.peers.provider import Provider
 from tests.peers.sipclient import Endpoint, Message, Phone, answer, ha1
 from tests.sip.edge.calling import SDP, backwards, cancel, invite, phone_calls, request, sequel
-from tests.sip.edge.conftest import DOMAIN, PASSWORD, Edge, until
+from tests.sip.edge.conftest import DOMAIN, PASSWORD, Daemon, Edge, run, until
 from tests.sip.edge.test_bans import guess
 from tests.sip.edge.test_calls import alice
 from tests.sip.edge.test_trunks import trunk
@@ -160,6 +164,62 @@ async def test_the_daemon_is_asked_first(ready: Edge) -> None:
     await invite(phone, "0611223344")
     assert (await phone.final()).code == 486
     assert not ready.daemon.asked[-1].emergency
+
+
+@pytest.fixture
+async def unheard(plan: EdgePlan, provider: Provider) -> AsyncIterator[Edge]:
+    """The daemon seems to be attached, but the event socket takes no question for it. Its answer would be waited for
+    longer than any test."""
+    provider.behave_well()
+    plan = replace(plan, timers=replace(plan.timers, answer_ms=60_000, emergency_answer_ms=60_000))
+    async with run(plan):
+        edge, rpc = Edge(plan, Daemon(plan)), RpcClient(plan.rpc_socket)
+        await edge.daemon.start()
+        await edge.daemon.add("alice-k3f9", "alice")
+        nowhere = trunk(provider, id="t0", uri=f"sip:127.0.0.1:{provider.ports.take()};transport=tcp")
+        await edge.daemon.control.replace_trunks([nowhere, trunk(provider)])
+        await edge.daemon.control.push_emergency(("112",), ("t0", "t1"))
+        await rpc.open()
+        await Table(rpc, "ctl").set("tag", "")
+        yield edge
+        rpc.close()
+        await edge.close()
+
+
+@pytest.mark.parametrize("proto", ["udp", "tls"])
+async def test_a_question_that_cannot_be_asked_keeps_no_call(unheard: Edge, provider: Provider, proto: str) -> None:
+    far, phone = await centre(unheard, provider), await unheard.phone(proto, "alice-k3f9", "alice")
+    await invite(phone, "0611223344")
+    refused = await phone.final()
+    assert refused.code == 503
+    phone.endpoint.send(phone.ack(f"sip:0611223344@{DOMAIN}", refused))
+    for ends in ("phone", "service"):
+        phone.call_id += "x"
+        await invite(phone, "112")
+        received, ok = await picked_up(far, phone)
+        if ends == "phone":
+            phone.endpoint.send(sequel(phone, "BYE", ok))
+            far.send(answer(await request(far, "BYE"), 200, "OK"))
+            assert (await phone.final()).code == 200
+        else:
+            far.send(backwards(far, "BYE", received, "d1", user="centre"))
+            phone.endpoint.send(answer(await request(phone.endpoint, "BYE"), 200, "OK"))
+            assert (await Phone(far, DOMAIN, "x", "", "").final()).code == 200
+    phone.call_id += "x"
+    sent = await invite(phone, "112")
+    received = await request(far, "INVITE", 15)
+    far.send(answer(received, 180, "Ringing", tag="d1"))
+    while (await phone.endpoint.receive(10)).code != 180:
+        pass
+    phone.endpoint.send(cancel(phone, sent))
+    far.send(answer(await request(far, "CANCEL"), 200, "OK"))
+    far.send(answer(received, 487, "Request Terminated", tag="d1"))
+    assert {(await phone.final()).code, (await phone.final()).code} == {200, 487}
+    provider.behave(INVITE="503")
+    phone.call_id += "x"
+    await invite(phone, "112")
+    assert (await phone.final(15)).code == 503
+    assert unheard.daemon.asked == []
 
 
 async def test_a_worker_that_hangs_does_not_keep_the_call(ready: Edge, provider: Provider) -> None:

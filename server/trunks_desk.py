@@ -42,6 +42,7 @@ class TrunkView:
     reachable: bool | None  # None: not known yet
     in_use: int
     channels: int
+    wrong_name: bool = False  # by TLS: the provider shows a certificate of another name
 
     @property
     def up(self) -> bool | None:
@@ -109,6 +110,7 @@ class TrunksDesk:
                 state.reachable if state is not None else None,
                 used.get(trunk.id, 0),
                 trunk.max_channels,
+                state is not None and state.wrong_name,
             )
             for trunk in self._known.values()
         }
@@ -129,6 +131,7 @@ class TrunksDesk:
                 "up": view.up,
                 "registered": view.registered,
                 "reachable": view.reachable,
+                "wrong_certificate": view.wrong_name,
                 "in_use": view.in_use,
                 "channels": view.channels,
             }
@@ -185,6 +188,9 @@ class TrunksDesk:
                 self.turned.set()
             if view.up is False and before[trunk_id].up is not False:
                 self.failures += 1
-                log.error("trunk %s is down: registered %s, reachable %s", trunk_id, view.registered, view.reachable)
+                why = ", its certificate has another name" if view.wrong_name else ""
+                log.error(
+                    "trunk %s is down: registered %s, reachable %s%s", trunk_id, view.registered, view.reachable, why
+                )
             elif view.up and before[trunk_id].up is False:
                 log.warning("trunk %s is up again", trunk_id)

@@ -21,6 +21,9 @@ class State(Protocol):
     @property
     def reachable(self) -> bool | None: ...
 
+    @property
+    def wrong_name(self) -> bool: ...
+
 
 States = Mapping[str, State]
 
@@ -31,6 +34,8 @@ def words(trunk: Trunk, state: State | None) -> str | None:
         return "disabled"
     if state is None:
         return None
+    if state.wrong_name:
+        return "shows a certificate of another name"
     if state.reachable is False:
         return "does not answer"
     if trunk.register and state.registered is not None:
@@ -161,6 +166,13 @@ def _edge(trunk: Trunk, state: State | None, *, running: bool) -> Finding:
     if state is None:
         what = "does not say how it stands with this trunk" if running else "is not asked: the daemon does not run"
         return note("edge", what, "Type: beffroi status" if running else "Type: beffroi serve")
+    if state.wrong_name:
+        return wrong(
+            "edge",
+            f"was shown a certificate of another name than {trunk.host}: the provider is told nothing",
+            f"If the provider's certificate names another host, type: beffroi trunk set {trunk.name} --host NAME; "
+            "if not, somebody may have put himself in its place",
+        )
     if trunk.register and state.registered is False:
         return wrong("edge", "is not registered there", "See what is wrong above; it tries again by itself")
     if state.reachable is False:

@@ -14,7 +14,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from sip.edge import netstring, protocol
-from sip.edge.protocol import Answer, EdgeEvent, EdgeRequest, MessageAnswered, Pong, Reply, TrunkAnswered, Welcome
+from sip.edge.protocol import (
+    Answer,
+    CertificateShown,
+    EdgeEvent,
+    EdgeRequest,
+    MessageAnswered,
+    Pong,
+    Reply,
+    TrunkAnswered,
+    TrunkClosed,
+    Welcome,
+)
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState, RelayedCall
 from sip.edge.trunks import Trunk, TrunkState, TrunkTable
@@ -26,6 +37,7 @@ _BEAT_S = 1.0  # the edge refuses requests after EdgeTimers.control_silence_s wi
 _WELCOME_TIMEOUT_S = 5.0
 _DEAD_AFTER_S = 15.0  # no pong for so long: the connection is given up
 _PROBE_S = 20.0  # between two questions to each provider
+_CLOSED_PAUSE_S = 1.0  # a provider that closes each connection at once is not asked without end
 _PROBES_A_REFRESH = 15  # then their names are looked up again
 _MESSAGE_S = 8.0  # for a phone's answer to a short message
 _RETRY_FIRST_S = 0.1
@@ -74,6 +86,7 @@ class EdgeControl:
         self._message_numbers = itertools.count(1)
         self._probe_s = probe_s
         self._probe_now = asyncio.Event()
+        self._probes_soon = False
         self._writer: asyncio.StreamWriter | None = None  # set from welcome to the end of that connection
         self._window = SendWindow()
         self._last_pong_s = 0.0  # loop time
@@ -161,7 +174,14 @@ class EdgeControl:
                 self._last_pong_s = asyncio.get_running_loop().time()
                 self._write(self._window.pong(number))
             case TrunkAnswered(trunk, code):
-                self._trunks.answered(trunk, code)
+                if self._trunks.answered(trunk, code):
+                    tasks.create_task(self._register(trunk), name="edge registration")
+            case CertificateShown():
+                tasks.create_task(self._judge(message), name="edge certificate")
+            case TrunkClosed():
+                if not self._probes_soon:
+                    self._probes_soon = True
+                    tasks.create_task(self._probe_soon(), name="edge trunk closed")
             case MessageAnswered(number, code):
                 if (waiting := self._messages.get(number)) is not None and not waiting.done():
                     waiting.set_result(code)
@@ -202,6 +222,23 @@ class EdgeControl:
             if loop.time() - self._last_pong_s > _DEAD_AFTER_S:
                 logger.warning("the edge has not answered for %d s", int(_DEAD_AFTER_S))
                 raise _Detached
+
+    async def _judge(self, shown: CertificateShown) -> None:
+        """Whose certificate a provider has shown. Where it is its own, it is asked again, and then counts."""
+        with contextlib.suppress(RpcError):
+            if await self._trunks.judge(shown.mark, shown.digest, shown.pem):
+                self._probe_now.set()
+
+    async def _probe_soon(self) -> None:
+        try:
+            await asyncio.sleep(_CLOSED_PAUSE_S)
+        finally:
+            self._probes_soon = False
+        self._probe_now.set()
+
+    async def _register(self, trunk_id: str) -> None:
+        with contextlib.suppress(RpcError):
+            await self._trunks.register(trunk_id)
 
     async def _probe(self) -> None:
         """Asks each provider now and then whether it is there."""

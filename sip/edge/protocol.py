@@ -12,10 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
 Kind = Literal["invite", "dial", "message", "refer"]
 Profile = Literal["tls", "plain"]
 
+_MAX_CERTIFICATE = 3 * 16384  # percent-encoded PEM
 _MAX_TEXT = 1024  # characters of any one field that a peer wrote
 MESSAGE_MAX_BYTES = 1300  # RFC 3428 section 8: no larger over any path that may be UDP
 _MAX_CSEQ = 2**32 - 1
@@ -101,6 +103,22 @@ class EmergencyRelayed:
     """An emergency call that the edge relays by itself has begun or ended. Read relayed_calls() for which."""
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateShown:
+    """A provider has shown a certificate, vouched for, that the edge does not know to be its own."""
+
+    mark: str  # of the trunks that are reached there
+    digest: str  # SHA-256 of its PEM, as the edge knows it
+    pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkClosed:
+    """The connection to the trunks of this mark is closed."""
+
+    mark: str
+
+
 EdgeEvent = Banned | RegistrationChanged | EmergencyRelayed
 
 
@@ -153,7 +171,10 @@ class ToTrunk:
 Answer = Reply | ToWorker | ToDevices | ToTrunk
 
 
-def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | MessageAnswered | Welcome | Pong:
+Told = EdgeRequest | EdgeEvent | TrunkAnswered | TrunkClosed | CertificateShown | MessageAnswered | Welcome | Pong
+
+
+def parse(frame: bytes) -> Told:
     """One frame from the edge. Raises MalformedFrame."""
     try:
         message = json.loads(frame)
@@ -170,6 +191,10 @@ def parse(frame: bytes) -> EdgeRequest | EdgeEvent | TrunkAnswered | MessageAnsw
             return RegistrationChanged(_text(message, "user"))
         case "relayed":
             return EmergencyRelayed()
+        case "certificate":
+            return CertificateShown(_text(message, "mark"), _text(message, "digest"), _certificate(message))
+        case "closed":
+            return TrunkClosed(_text(message, "mark"))
         case "trunk":
             return TrunkAnswered(_text(message, "id"), _number(message, "code"))
         case "sent":
@@ -304,6 +329,13 @@ def _text(message: Mapping[str, object], key: str, default: str | None = None) -
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise MalformedFrame(f"{key} is no text of reasonable length")
     return value
+
+
+def _certificate(message: Mapping[str, object]) -> str:
+    value = message.get("pem")
+    if not isinstance(value, str) or len(value) > _MAX_CERTIFICATE:
+        raise MalformedFrame("pem is no text of reasonable length")
+    return unquote(value)
 
 
 def _number(message: Mapping[str, object], key: str) -> int:

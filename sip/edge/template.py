@@ -23,6 +23,7 @@ _REMEMBERED_S = 86400  # emergency calls that were relayed without the daemon
 _REMEMBERED_ENTRIES = 600  # three a call: what one answer over RPC holds with room to spare
 _REMEMBERED_OF_DEVICE = 16
 _PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "network.cfg.in", "events.cfg.in")
+_WITH_TLS, _WITHOUT_TLS = "certificates.cfg.in", "plain.cfg.in"
 _SYSTEM_CAS = "/etc/ssl/certs"  # of the package ca-certificates; looked into as needed: each process would read a list
 
 
@@ -109,7 +110,9 @@ def render(plan: EdgePlan) -> Rendered:
     """The text of kamailio.cfg and tls.cfg for this plan. Raises PlanError."""
     _check(plan)
     here = resources.files(__package__)
-    template = "\n".join(here.joinpath(part).read_text(encoding="utf-8") for part in _PARTS)
+    tls = any(listen.proto == "tls" for listen in plan.listens)
+    parts = (*_PARTS, _WITH_TLS if tls else _WITHOUT_TLS)
+    template = "\n".join(here.joinpath(part).read_text(encoding="utf-8") for part in parts)
     tokens = _tokens(plan)
     unknown = set(_TOKEN.findall(template)) - set(tokens)
     if unknown:

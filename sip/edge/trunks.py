@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sip.edge.certificate import names_host
 from sip.edge.rpc import Json, RpcClient, RpcError
 from sip.edge.table import Table, dicts
 
@@ -24,6 +25,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-
 _USER = re.compile(r"[^\x00-\x20\"\\<>]{0,128}")
 _REALM = re.compile(r"[^\x00-\x1f\"\\]{0,128}")
 _HA1 = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _URI = re.compile(
     r"sip:(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?(?:;transport=(?P<proto>udp|tcp|tls))?"
 )
@@ -34,7 +36,8 @@ _UNDER_WAY = 2 | 8
 _SIGN_OFF_LOOKS, _SIGN_OFF_PAUSE_S = 10, 0.1
 _FAILURES = frozenset({408, 502, 503, 504})  # of an OPTIONS: there is nobody, or nobody who works
 _FAILED_PROBES = 2
-_FIELDS = ("du", "socket", "domain", "user", "realm", "ha1", "contact", "nets", "uuid", "src", "print")
+_FIELDS = ("at", "name", "du", "socket", "domain", "user", "realm", "ha1", "contact", "nets", "uuid", "src", "print")
+_JUDGED = re.compile(r"(at|cert|con):.*|[A-Za-z0-9]+::mark")  # names in the table that belong to certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class TrunkState:
 
     registered: bool | None
     reachable: bool | None
+    wrong_name: bool = False  # by TLS: it shows a certificate of another name, and is told nothing
 
 
 @dataclass(slots=True)
@@ -65,9 +69,11 @@ class _Health:
     failed: int = 0  # probes in a row
     asked: bool = False  # and not answered yet
     reachable: bool | None = None
+    wrong_name: bool = False
 
     def answered(self, good: bool) -> None:
         self.asked = False
+        self.wrong_name = self.wrong_name and not good
         self.failed = 0 if good else self.failed + 1
         if good:
             self.reachable = True
@@ -106,6 +112,14 @@ class _Place:
     proto: str
 
     @property
+    def at(self) -> str:
+        """As Kamailio writes it."""
+        if ":" not in self.ip:
+            return f"{self.ip}:{self.port}"
+        groups = ipaddress.IPv6Address(self.ip).exploded.split(":")
+        return f"[{':'.join(f'{int(group, 16):x}' for group in groups)}]:{self.port}"
+
+    @property
     def uri(self) -> str:
         return f"sip:{_bracketed(self.ip)}:{self.port};transport={self.proto}"
 
@@ -125,6 +139,9 @@ class TrunkTable:
         self._local = tuple(ipaddress.ip_network(text) for text in local_networks)
         self._known: dict[str, Trunk] = {}
         self._health: dict[str, _Health] = {}
+        self._places: dict[str, str] = {}  # id -> where it is reached by TLS
+        self._hosts: dict[str, frozenset[str]] = {}  # mark -> names that a certificate has to have
+        self._waiting: set[str] = set()  # ids of those by TLS whose registration may not have begun
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -166,7 +183,8 @@ class TrunkTable:
         found = {}
         for trunk in tuple(self._known.values()):
             registered = await self._registered(trunk) if trunk.register else None
-            found[trunk.id] = TrunkState(registered, self._health_of(trunk.id).reachable)
+            health = self._health_of(trunk.id)
+            found[trunk.id] = TrunkState(registered, health.reachable, health.wrong_name)
         return found
 
     # --- health ---
@@ -178,9 +196,39 @@ class TrunkTable:
             health.answered(False)
         health.asked = True
 
-    def answered(self, trunk_id: str, code: int) -> None:
-        if trunk_id in self._known:
-            self._health_of(trunk_id).answered(code not in _FAILURES)
+    def answered(self, trunk_id: str, code: int) -> bool:
+        """What has come of a probe. Whether the trunk is to be registered now (`register`)."""
+        if trunk_id not in self._known:
+            return False
+        good = code not in _FAILURES
+        self._health_of(trunk_id).answered(good)
+        return good and trunk_id in self._waiting
+
+    async def judge(self, mark: str, digest: str, pem: str) -> bool:
+        """A certificate that was shown by whoever is reached there: is it theirs? Then the edge is told so."""
+        hosts = self._hosts.get(mark)
+        if hosts is None or not _DIGEST.fullmatch(digest):
+            return False
+        if all(names_host(pem, host) for host in hosts):
+            await self._table.set(f"cert:{mark}:{digest}", "1")
+            return True
+        for trunk_id, place in self._places.items():
+            if self._mark(place) == mark:
+                health = self._health_of(trunk_id)
+                if not health.wrong_name:
+                    logger.error("trunk %s shows a certificate of another name", trunk_id)
+                health.wrong_name, health.reachable = True, False
+        return False
+
+    async def register(self, trunk_id: str) -> None:
+        """By TLS a registration begins once the provider was found to be who it should be."""
+        trunk = self._known.get(trunk_id)
+        if trunk is None or trunk_id not in self._waiting:
+            return
+        self._waiting.discard(trunk_id)
+        uuid = await self._table.get(f"{trunk_id}::uuid")
+        if uuid and await _or_none(self._rpc, "uac.reg_info", "l_uuid", uuid) is None:
+            await self._register(trunk, await self._fields(trunk))
 
     def _health_of(self, trunk_id: str) -> _Health:
         return self._health.setdefault(trunk_id, _Health())
@@ -189,6 +237,12 @@ class TrunkTable:
 
     async def _write(self, trunk: Trunk) -> None:
         fields = await self._fields(trunk)
+        self._places.pop(trunk.id, None)
+        self._waiting.discard(trunk.id)
+        if "at" in fields:
+            self._places[trunk.id] = fields["at"]
+            if trunk.register:
+                self._waiting.add(trunk.id)
         if await self._table.get(f"{trunk.id}::print") == fields["print"]:
             return
         await self._remove(trunk.id, forget=False)
@@ -199,7 +253,8 @@ class TrunkTable:
             await self._table.set(f"src:{fields['src']}", trunk.id)
         if trunk.register and "du" in fields:
             await self._table.set(f"who:{fields['uuid']}", trunk.id)
-            await self._register(trunk, fields)
+            if trunk.id not in self._waiting:
+                await self._register(trunk, fields)
 
     async def _fields(self, trunk: Trunk) -> dict[str, str]:
         nets, exact = [], ""
@@ -218,6 +273,8 @@ class TrunkTable:
         else:
             proto, ip, port = own
             fields |= {"du": place.uri, "socket": f"{proto}:{_bracketed(ip)}:{port}"}
+            if place.proto == "tls":
+                fields |= {"at": place.at, "name": "" if _is_address(_host(trunk)) else _host(trunk)}
             if place.proto == "udp" and not exact:  # its answers come from there, so may its calls
                 fields["src"] = f"{place.ip}:{place.port}"
             shown = self._shown(place, ip)
@@ -283,6 +340,8 @@ class TrunkTable:
             await self._table.delete(f"{trunk_id}::{name}")
         if forget:
             self._health.pop(trunk_id, None)
+            self._places.pop(trunk_id, None)
+            self._waiting.discard(trunk_id)
 
     async def _sign_off(self, uuid: str) -> None:
         """The registration is ended, and forgotten once that is done, for what is forgotten is not ended."""
@@ -298,6 +357,39 @@ class TrunkTable:
         nets = [net for trunk in self._known.values() for net in trunk.sources if not _source(net)[1]]
         await self._table.set_or_delete("nets", ",".join(_source(net)[0] for net in nets))
         await self._table.set_or_delete("ids", "/".join(self._known))
+        await self._index_certificates()
+
+    async def _index_certificates(self) -> None:
+        """Who is reached where by TLS. What was known of certificates stays, as long as the names are the same."""
+        self._hosts = {self._mark(place): self._hosts_at(place) for place in self._places.values()}
+        wanted = {f"at:{place}": self._mark(place) for place in self._places.values()}
+        wanted |= {f"{trunk_id}::mark": self._mark(place) for trunk_id, place in self._places.items()}
+        for key, value in wanted.items():
+            await self._table.set(key, value)
+        for key, _ in await self._table.dump():
+            about = key.split(":")[1] if key.startswith(("cert:", "con:")) else ""
+            if _JUDGED.fullmatch(key) and key not in wanted and about not in self._hosts:
+                await self._table.delete(key)
+
+    def _hosts_at(self, place: str) -> frozenset[str]:
+        return frozenset(_host(self._known[one]) for one, its in self._places.items() if its == place)
+
+    def _mark(self, place: str) -> str:
+        text = f"{self._secret}:{place}:{sorted(self._hosts_at(place))}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _host(trunk: Trunk) -> str:
+    match = _URI.fullmatch(trunk.uri)
+    return match["host"].strip("[]").lower() if match is not None else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _resolve(uri: str) -> _Place | None:

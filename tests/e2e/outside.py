@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +65,15 @@ class Outside:
 
 @contextmanager
 def outside(
-    directory: Path, seed: Any, *trunk: str, transport: str = "udp", register: bool = True, **settings: Any
+    directory: Path,
+    seed: Any,
+    *trunk: str,
+    transport: str = "udp",
+    register: bool = True,
+    trusted: tuple[Path, ...] = (),
+    **settings: Any,
 ) -> Iterator[Outside]:
+    """`trusted`: certificates of other providers that are authorities as well."""
     product = Product(directory / "product", *seed, ports=600)
     product.configure(**{"calls__ring_timeout_s": 15, "company__country": "FR", **settings})
     scene.speak_in_tones(product)
@@ -76,7 +82,8 @@ def outside(
     address = "127.0.0.1" if register else BY_ADDRESS
     with Provider(directory / "provider", ports, digest=register, address=address) as provider:
         if transport == "tls":
-            shutil.copy(provider.ca, product.data / "tls" / "providers.pem")
+            vouching = b"".join(path.read_bytes() for path in (provider.ca, *trusted))
+            (product.data / "tls" / "providers.pem").write_bytes(vouching)
         with product, _people(product, provider, *trunk, transport=transport, register=register) as made:
             yield made
     ports.close()

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(directory: Path, name: str, *addresses: str) -> tuple[Path, Path]:
-    """(certificate, key): self-signed, for these addresses (127.0.0.1 if none is given)."""
+def make_certificate(directory: Path, name: str, *hosts: str, common_name: str = "") -> tuple[Path, Path]:
+    """(certificate, key): self-signed, for these addresses and names (127.0.0.1 if none is given)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses or ("127.0.0.1",)]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or name)])
+    names = [_general_name(host) for host in hosts or ("127.0.0.1",)]
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -36,3 +36,10 @@ def make_certificate(directory: Path, name: str, *addresses: str) -> tuple[Path,
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_path, key_path
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

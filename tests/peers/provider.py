@@ -46,12 +46,23 @@ class ProviderError(AssertionError):
 class Provider:
     """One provider with one customer. Use as a context manager. `server(transport)` is where the trunk points."""
 
-    def __init__(self, directory: Path, ports: Ports, *, digest: bool = True, address: str = "127.0.0.1") -> None:
-        """`digest` False: a customer is believed by its address. `address` may be "::1"."""
+    def __init__(
+        self,
+        directory: Path,
+        ports: Ports,
+        *,
+        digest: bool = True,
+        address: str = "127.0.0.1",
+        certified: tuple[str, ...] = (),
+    ) -> None:
+        """`digest` False: a customer is believed by its address. `address` may be "::1". `certified`: names and
+        addresses in its certificate, if others than that."""
         directory.mkdir(parents=True)
         self.directory, self.ports, self.address = directory, ports, address
         self._first = ports.take(2)  # UDP and TCP, TLS
-        self.certificate, self._key = make_certificate(directory, "provider", address)
+        self.certificate, self._key = make_certificate(
+            directory, "provider", *(certified or (address,)), common_name=directory.name
+        )
         # The path of a UNIX socket has little room.
         self._run = Path(tempfile.mkdtemp(prefix="provider-"))
         self._dumps = directory / "messages"
@@ -144,6 +155,10 @@ modparam("tls", "require_certificate", 0)"""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         (self._run / "rpc").unlink(missing_ok=True)
+
+    def certify(self, *hosts: str) -> None:
+        """Another certificate from its next start on; `ca` changes with it."""
+        make_certificate(self.directory, "provider", *hosts)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -332,6 +332,7 @@ async def test_a_provider_by_tls_has_to_prove_itself(plan: EdgePlan, provider: P
         await daemon.control.replace_trunks([trunk(provider, "tls")])
         far, worker = await doris(edge, provider), await edge.worker()
         if trusted:
+            await reachable(daemon)
             call = await answered(edge, provider, far, worker)
             worker.send(sequel(call.caller, "BYE", call.ok))
             far.send(answer(await request(far, "BYE"), 200, "OK"))
@@ -343,10 +344,17 @@ async def test_a_provider_by_tls_has_to_prove_itself(plan: EdgePlan, provider: P
         await edge.close()
 
 
-def own_copy(plan: EdgePlan, certificate: Path) -> Path:
+async def reachable(daemon: Daemon, trunk_id: str = "t1") -> None:
+    """Waits until the edge has heard from that provider, by TLS also that it is the right one."""
+    async with asyncio.timeout(30):
+        while not (await daemon.control.trunk_states())[trunk_id].reachable:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def own_copy(plan: EdgePlan, *certificates: Path) -> Path:
     """The unprivileged Kamailio cannot look into pytest's directories."""
     copy = plan.run_dir.parent / "trunk-ca.pem"
-    copy.write_bytes(certificate.read_bytes())
+    copy.write_bytes(b"".join(certificate.read_bytes() for certificate in certificates))
     copy.chmod(0o644)
     return copy
 

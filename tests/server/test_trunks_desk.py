@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from server import trunks_desk
+from server.services import trunk_test
 from server.services.context import Services
 from server.trunks_desk import TrunksDesk
 from sip.edge.trunks import Trunk, TrunkState
@@ -69,6 +70,21 @@ async def test_a_trunk_that_goes_down_and_comes_back_is_told_once_each(
     assert "192.0.2.50" not in caplog.text and "provider" not in caplog.text
     assert desk.gauges() == {"trunks": 1.0, "trunks_down": 0.0, "trunk_channels_in_use": 2.0}
     assert desk.max_channels(trunk.id) == 5 and desk.max_channels("nobody") is None
+
+
+async def test_a_certificate_of_another_name_is_a_reason_in_plain_words(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = Edge()
+    desk = TrunksDesk(services.db, edge, dict)
+    trunk = await add_trunk(services.db, register=True, user="u", ha1="ab" * 16)
+    await desk.load()
+    edge.states = {trunk.id: TrunkState(True, False, wrong_name=True)}
+    await desk.look()
+    [shown] = desk.status()
+    assert shown["wrong_certificate"] and shown["up"] is False
+    assert "its certificate has another name" in caplog.text
+    assert trunk_test.words(trunk, edge.states[trunk.id]) == "shows a certificate of another name"
 
 
 async def test_an_edge_or_a_database_that_does_not_answer_changes_nothing(

@@ -250,11 +250,11 @@ async def own_edge(running: EdgePlan) -> AsyncIterator[Edge]:
 
 @pytest.fixture
 async def edge(shared: tuple[EdgePlan, subprocess.Popen[bytes]]) -> AsyncIterator[Edge]:
-    """The shared edge, without devices, workers, bans or counters of earlier tests."""
+    """The shared edge, without devices, workers, bans, counters or calls relayed of earlier tests."""
     plan, child = shared
     rpc = RpcClient(plan.rpc_socket)
     await rpc.open()
-    for table in ("ban", "fail", "rate", "live"):
+    for table in ("ban", "fail", "rate", "live", "alone"):
         await rpc.call("htable.flush", table)
     rpc.close()
     daemon = Daemon(plan)

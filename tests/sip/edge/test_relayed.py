@@ -44,9 +44,6 @@ async def ready(edge: Edge, provider: Provider) -> AsyncIterator[Edge]:
     await control.replace_trunks([nowhere, trunk(provider)])
     await control.push_emergency(("112", "119"), ("t0", "t1"), prefixes=("0",), discreet=("119",))
     yield edge
-    if edge.daemon.control.attached.is_set():
-        for call in await edge.daemon.control.relayed_calls():
-            await edge.daemon.control.forget_relayed(call.key)
     await edge.daemon.control.push_emergency((), ())
     await edge.daemon.control.replace_trunks([])
 

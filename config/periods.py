@@ -34,6 +34,15 @@ class Period:
         moved = when.replace(year=year, month=month0 + 1, day=day)
         return moved + timedelta(days=self.days, seconds=self.seconds)
 
+    def ago(self, when: datetime) -> datetime:
+        """The latest moment, to the day, that lies at least this long before `when`: what was before it is over."""
+        year, month0 = divmod(when.year * 12 + when.month - 1 - self.months, 12)
+        day = min(when.day, calendar.monthrange(year, month0 + 1)[1])
+        moved = when.replace(year=year, month=month0 + 1, day=day) - timedelta(days=self.days, seconds=self.seconds)
+        while self.after(moved) > when:
+            moved -= timedelta(days=1)
+        return moved
+
     def at_least_as_long_as(self, other: Period) -> bool:
         """Compared over the longest months, so that a doubtful case counts as shorter."""
         return self._span(28) >= other._span(28) and self._span(31) >= other._span(31)

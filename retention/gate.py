@@ -9,7 +9,7 @@ receipt; while a byte or a wrap remains, the destruction is not done and says so
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -119,6 +119,29 @@ class Erasable(Protocol):
         """Look at the stores themselves, not at what was meant to be done."""
 
 
+class ErasableTogether(Protocol):
+    """As Erasable, for many things of one kind at once: what is costly (a sync, a checkpoint) is done once for all."""
+
+    async def destroy_keys(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """As `Erasable.destroy_key`. Holds are asked for once more in the same transaction: the ids of those that were
+        destroyed, without those that somebody has laid a hold on meanwhile."""
+
+    async def remove_bytes(self, item_ids: Sequence[str]) -> tuple[str, ...]:
+        """As `Erasable.remove_bytes`. What may be left in spite of it, as a receipt's `exceptions_kept` says it."""
+
+    async def remains(self, item_ids: Sequence[str]) -> Mapping[str, Remains]:
+        """Of each of them, what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What became of several things: receipts with the ids that each is about; what is still there; what was held."""
+
+    receipts: tuple[tuple[Receipt, tuple[str, ...]], ...]
+    left: Mapping[str, Remains]
+    held: tuple[str, ...]
+
+
 class DestructionRefused(Exception):
     """The plan does not allow it. `plan` explains."""
 
@@ -180,19 +203,68 @@ class Gate:
         left = await erasable.remains(item.item_id)
         if not left.nothing:
             raise DestructionIncomplete(item.item_id, left)
+        return self._receipt(
+            plan, (item.item_id,), now, request_ref, ledger_seq=ledger_seq, method=method, kept=exceptions_kept
+        )
+
+    async def destroy_together(
+        self,
+        plans: Sequence[Plan],
+        erasable: ErasableTogether,
+        now: datetime,
+        *,
+        method: tuple[str, ...],
+        apart: bool = False,
+    ) -> Together:
+        """Destroy the items of all plans. A receipt for those of one kind, pack and trigger, or (`apart`) for each.
+
+        Raises DestructionRefused where one of the plans says no: nothing is touched then. What is left does not raise:
+        it has no receipt, and is named.
+        """
+        for plan in plans:
+            if not plan.destroy:
+                raise DestructionRefused(plan)
+        by_id = {plan.item.item_id: plan for plan in plans}
+        gone = await erasable.destroy_keys(list(by_id))
+        kept = await erasable.remove_bytes(gone)
+        remains = await erasable.remains(gone)
+        left = {item_id: each for item_id, each in remains.items() if not each.nothing}
+        groups: dict[tuple[str, ...], list[Plan]] = {}
+        for item_id in gone:
+            if item_id in remains and item_id not in left:
+                plan = by_id[item_id]
+                group = (plan.trigger.value, plan.item.kind, plan.item.pack, item_id if apart else "")
+                groups.setdefault(group, []).append(plan)
+        receipts = []
+        for group_plans in groups.values():
+            ids = tuple(plan.item.item_id for plan in group_plans)
+            receipts.append((self._receipt(group_plans[0], ids, now, method=method, kept=kept), ids))
+        return Together(tuple(receipts), left, tuple(item_id for item_id in by_id if item_id not in set(gone)))
+
+    def _receipt(
+        self,
+        plan: Plan,
+        ids: tuple[str, ...],
+        now: datetime,
+        request_ref: str = "",
+        *,
+        ledger_seq: int | None = None,
+        method: tuple[str, ...],
+        kept: tuple[str, ...],
+    ) -> Receipt:
         receipt = Receipt(
             receipt_id=secrets.token_hex(16),
             trigger=plan.trigger.value,
             request_ref=request_ref,
-            pack=item.pack,
-            objects={item.kind: 1},
-            object_ids_commitment=commitment((item.item_id,), self._commitment_key),
+            pack=plan.item.pack,
+            objects={plan.item.kind: len(ids)},
+            object_ids_commitment=commitment(ids, self._commitment_key),
             method=method,
             verification={"wraps_gone": True, "bytes_gone": True, "index_gone": True},
             checked_at=stamp(now),
             live_erased_at=stamp(now),
             backup_effective_at=stamp(now + self._key_backup_cycle),
-            exceptions_kept=exceptions_kept,
+            exceptions_kept=kept,
             ledger_seq=ledger_seq,
         )
         return sign(receipt, self._signing_key)

@@ -48,6 +48,11 @@ _PACK = {
 }
 
 
+def pack_of(class_: MetadataClass) -> str:
+    """Id of the pack that records of this class are kept under."""
+    return _PACK[class_]
+
+
 def strictest_class(classes: Iterable[MetadataClass]) -> MetadataClass:
     """The strictest class of the parties wins; minimal where nobody has one."""
     return max(classes, default=MetadataClass.MINIMAL)

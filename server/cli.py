@@ -12,12 +12,14 @@ from server.commands import (
     accounts,
     calls,
     emergency,
+    holds,
     ledger,
     limits,
     lines,
     numbers,
     people,
     recordings,
+    retention,
     system,
     trunks,
 )
@@ -53,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
         emergency,
         calls,
         recordings,
+        retention,
+        holds,
         ledger,
     ):
         subject.register(subparsers)

@@ -31,6 +31,7 @@ from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
 from server.spoken import Spoken
+from server.sweeper import Sweeper
 from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
@@ -102,6 +103,7 @@ class Daemon:
         )
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
+        self.sweeper = Sweeper(services)
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -149,6 +151,7 @@ class Daemon:
                 group.create_task(self._kept("gone workers", self._forget_workers), name="gone workers")
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
                 group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
+                group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
                 for name, part in self.duty.parts().items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
@@ -367,6 +370,7 @@ class Daemon:
             "recorder_restarts": float(self.desk.restarts),
             "prompts_failed": float(self.prompts.failures),
             "bans": float(self._bans),
+            **self.sweeper.counters(),
             **self.duty.counters(),
         }
 
@@ -377,6 +381,7 @@ class Daemon:
             "workers": float(len(self.pool.worker_pids())),
             "edge_attached": float(self.edge.attached.is_set()),
             "recorder_running": float(self.desk.recorder_pid != 0),
+            **self.sweeper.gauges(),
             **self.duty.gauges(),
         }
 
@@ -400,7 +405,7 @@ async def serve(data: Path) -> None:
         services.edge = daemon.edge
         services.live = daemon
         services.calls, services.duty = daemon.calls, daemon.duty
-        services.observatory = daemon.observatory
+        services.observatory, services.sweeper = daemon.observatory, daemon.sweeper
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config import packs
 from recording import vault
-from retention.gate import Gate, Item, Remains, Trigger, plan_destruction
+from retention.gate import Gate, Hold, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
-from storage import keys, ledger, receipts, recordings
+from storage import holds, keys, ledger, receipts, recordings
 from storage.database import Database
 from storage.errors import NotFound
 from storage.ledger_payload import Value
@@ -89,6 +89,7 @@ class RecordingDestruction:
                 recording = await recordings.get(tx, rec_id)
             except NotFound:
                 return None
+            standing = (await holds.on(tx, "recording", [rec_id])).get(rec_id, ())
             proven = recording.state == "destroyed" and await _is_proven(tx, rec_id)
         if proven and (await self._erasable.remains(rec_id)).nothing:
             return None
@@ -96,7 +97,8 @@ class RecordingDestruction:
         known = packs.load().get(recording.purpose or "")
         destroys = known is None or known.destroy_on_objection
         item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at, destroys)
-        plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
+        under = () if recording.state == "destroyed" else [Hold(hold_id) for hold_id in standing]
+        plan = plan_destruction(item, Trigger.OBJECTION, under, None, now)
         receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
         refs = [] if ledger_seq is None else [ledger_seq]
         async with self._database.transaction() as tx:

@@ -6,13 +6,13 @@ BEGIN IMMEDIATE between processes). PostgreSQL: the writers run side by side; wh
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import event, insert, make_url, select
+from sqlalchemy import event, func, insert, make_url, select
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -20,11 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from storage import failures, schema, tables
 from storage.errors import Invalid, SealBroken, Unavailable, WrongFieldKey
 from storage.field_crypto import FieldKeys
-from storage.forgetting import forget
+from storage.forgetting import KEY_TABLES, forget
 from storage.tx import Tx
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_TIMEOUT_MS = 2_000
+REWRITTEN_ROWS = 20_000  # takes some tenths of a second, in which nobody writes
 _CONNECTIONS = 5
 _KEY_CHECK = "field_key_check"
 
@@ -99,6 +100,51 @@ class Database:
         async with self._begin(write=False) as tx:
             yield tx
 
+    async def forget_rows(self, *names: str) -> tuple[str, ...]:
+        """After rows of these tables were deleted. SQLite: leave no byte of them in the file or the log, as
+        `checkpoint_truncate` does; a table of more than REWRITTEN_ROWS is not rewritten. PostgreSQL: vacuum.
+
+        What may be left nevertheless, in the words of a receipt's `exceptions_kept`. Raises `Unavailable`.
+        """
+        if not self.is_sqlite:
+            await self._vacuum(names)
+            return ()
+        async with self.read() as tx:
+            counts = [
+                await tx.row(select(func.count().label("n")).select_from(tables.metadata.tables[n])) for n in names
+            ]
+        small = tuple(n for n, row in zip(names, counts, strict=True) if row is not None and row["n"] <= REWRITTEN_ROWS)
+        await self._forget(small)
+        return () if small == names else ("slack_of_pages",)
+
+    async def _vacuum(self, names: Sequence[str]) -> None:
+        with failures.reaching():
+            async with self._engine.connect() as conn:
+                await conn.execution_options(isolation_level="AUTOCOMMIT")
+                await conn.exec_driver_sql("SET statement_timeout = '10min'")
+                try:
+                    for name in names:
+                        await conn.exec_driver_sql(f"VACUUM {tables.metadata.tables[name].name}")
+                finally:
+                    await conn.exec_driver_sql("RESET statement_timeout")
+
+    @asynccontextmanager
+    async def alone(self, what: int) -> AsyncIterator[bool]:
+        """Whether nobody else, on another node, holds the same `what` now; it is held until the block ends. (SQLite:
+        the data directory has one owner as it is.)"""
+        if self.is_sqlite:
+            yield True
+            return
+        with failures.reaching():
+            async with self._engine.connect() as conn:
+                await conn.execution_options(isolation_level="AUTOCOMMIT")
+                got = (await conn.exec_driver_sql(f"SELECT pg_try_advisory_lock({int(what)})")).scalar_one()
+                try:
+                    yield bool(got)
+                finally:
+                    if got:
+                        await conn.exec_driver_sql(f"SELECT pg_advisory_unlock({int(what)})")
+
     async def checkpoint_truncate(self) -> None:
         """SQLite: leave no byte of a deleted key in the file or the write-ahead log (see `storage.forgetting`).
         PostgreSQL: nothing to do from here (dead rows go with vacuum; the layer of week keys stands above that).
@@ -106,12 +152,14 @@ class Database:
         Call it after a destruction has committed, once for many. Raises `Unavailable` if a reader or another process
         held it back for CHECKPOINT_TIMEOUT_MS: call it again.
         """
-        if not self.is_sqlite:
-            return
+        if self.is_sqlite:
+            await self._forget(KEY_TABLES)
+
+    async def _forget(self, rewrite: Sequence[str]) -> None:
         path = Path(self._engine.url.database or "")
         with failures.reaching():
             async with self._writer:
-                done = await asyncio.to_thread(forget, path, CHECKPOINT_TIMEOUT_MS)
+                done = await asyncio.to_thread(forget, path, CHECKPOINT_TIMEOUT_MS, rewrite)
         if not done:
             raise Unavailable("the write-ahead log could not be emptied: a reader holds it")
 

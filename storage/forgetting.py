@@ -7,6 +7,7 @@ log is emptied.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from storage import tables
 
 # Small ones: a kilobyte or so for each living recording, for each reader of each week, for each account and phone.
 # What the field key still opens has to go as surely as a key.
-_KEY_TABLES = tuple(
+KEY_TABLES = tuple(
     table.name
     for table in (
         *(tables.rec_keys, tables.kek_wraps, tables.reader_keys),
@@ -23,8 +24,8 @@ _KEY_TABLES = tuple(
 )
 
 
-def forget(path: Path, patience_ms: int) -> bool:
-    """Rewrite the key tables, then empty the write-ahead log. False if a reader or writer held it back.
+def forget(path: Path, patience_ms: int, rewrite: Sequence[str] = KEY_TABLES) -> bool:
+    """Rewrite these tables, then empty the write-ahead log. False if a reader or writer held it back.
 
     Blocks: call it in a thread. Raises sqlite3.Error.
     """
@@ -39,7 +40,7 @@ def forget(path: Path, patience_ms: int) -> bool:
         ):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN IMMEDIATE")
-        for table in _KEY_TABLES:
+        for table in rewrite:
             _rewrite(connection, table)
         connection.execute("COMMIT")
         (busy, _pages, _moved) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -24,8 +24,8 @@ ACTIONS = _words(
     " restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account call case configuration device emergency escrow hold kek ledger limits line number person reader"
-    " recording report right role session system totp trunk vault"
+    "account call case configuration device diagnosis emergency escrow hold kek ledger limits line number person reader"
+    " recording report retention right role session system totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")

@@ -375,6 +375,52 @@ call_diagnoses = Table(
     Column("facts_sealed", LargeBinary, nullable=False),
 )
 
+# --- retention ---------------------------------------------------------------------------------------------------
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("scope", String, nullable=False),  # recording, call, account, number
+    Column("about_sealed", LargeBinary, nullable=False),  # case, requester, approver, reason, what it is about: JSON
+    Column("created_at", Instant, nullable=False),
+    Column("review_at", Instant, nullable=False),
+    Column("lifted_at", Instant),
+)
+
+# What a hold lies on: the bytes of an opaque id, or the keyed digest of a number.
+hold_targets = Table(
+    "hold_targets",
+    metadata,
+    Column("hold_id", String, ForeignKey("holds.id"), primary_key=True),
+    Column("target", LargeBinary, primary_key=True),
+    Index(None, "target"),
+)
+
+# What is being destroyed: written before the first of its bytes goes, gone with its receipt. Opaque ids only.
+destructions = Table(
+    "destructions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("items", Json, nullable=False),  # [[id, pack, created, expires]], times in microseconds
+    Column("begun_at", Instant, nullable=False),
+)
+
+# What each sweep found due, and what became of it, as counts by kind.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("began_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=False, index=True),
+    Column("due", Json, nullable=False),
+    Column("destroyed", Json, nullable=False),
+    Column("held", Json, nullable=False),
+    Column("left", Json, nullable=False),
+    Column("problem", String, nullable=False),
+)
+
 # --- the ledger --------------------------------------------------------------------------------------------------
 
 ledger_logs = Table(

@@ -49,6 +49,8 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _certificate(paths, settings)
     yield from _ports(settings, running=running, edge=running or _listens(edge_run_dir(paths) / "rpc.sock"))
     yield from _database(data, running=running)
+    if running:
+        yield from _retention(data)
     yield from outside.examine(data, settings)
     yield _prompts(paths)
     yield _encoder(settings)
@@ -174,6 +176,25 @@ def _bind_problem(endpoint: Endpoint, kind: socket.SocketKind) -> str:
         except OSError as error:
             return os.strerror(error.errno or 0).lower()
     return ""
+
+
+def _retention(data: Path) -> Iterator[Finding]:
+    """What has expired goes, and holds are looked at again."""
+    try:
+        swept = ask(Asking(data), "retention.status")
+        standing = ask(Asking(data), "hold.list")
+    except Failure as failure:
+        yield note("expiry", failure.what, failure.remedy)
+        return
+    if swept["ended_at"] is None:
+        yield ok("expiry", "nothing was swept yet: that begins a minute after the start")
+    elif swept["problem"]:
+        yield wrong("expiry", swept["problem"], "Look: beffroi retention due. Sweep again: beffroi retention sweep")
+    else:
+        yield ok("expiry", f"last swept {swept['ended_at'][:16].replace('T', ' ')} UTC")
+    overdue = sum(1 for one in standing if one["overdue"])
+    if overdue:
+        yield note("holds", f"{overdue} legal hold(s) should have been looked at again", "Type: beffroi hold list")
 
 
 def _database(data: Path, *, running: bool) -> Iterator[Finding]:

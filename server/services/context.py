@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
     from server.duty_desk import DutyDesk
+    from server.sweeper import Sweeper
     from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
     from sip.edge.control import EdgeControl
@@ -85,6 +87,8 @@ class Services:
     calls: CallControl | None = None  # None: the daemon is not running
     duty: DutyDesk | None = None  # None: the daemon is not running
     observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
+    sweeper: Sweeper | None = None  # None: the daemon is not running
+    open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 
 def database_url(paths: Paths, settings: Settings) -> str:

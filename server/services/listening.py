@@ -7,6 +7,7 @@ and which time step the code belonged to. Nothing is given out before the entry 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -89,9 +90,11 @@ async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: 
         end = RoomEnd(None, None) if verdict is TotpOutcome.ACCEPTED else RoomEnd("denied", None)
         return verdict is TotpOutcome.ACCEPTED
 
+    services.open_rooms[granted.rec_id] += 1
     try:
         end = await run_room(granted.job, terminal_fd, allow)
     finally:
+        services.open_rooms -= Counter({granted.rec_id: 1})
         await _write_end(services, actor, granted, replace(end, totp_step=None) if spent else end)
     return end
 

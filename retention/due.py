@@ -1,0 +1,40 @@
+"""What is due for deletion now, and why something else is not. Pure: items, holds and a moment in, explained plans out.
+
+Nothing here depends on the dates of files, and nothing means "all": what is not named among the items is not touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from config.packs import Pack
+from retention.gate import Hold, Item, Plan, Trigger, plan_destruction
+
+
+def due(
+    items: Iterable[Item], holds: Mapping[str, Sequence[Hold]], packs: Mapping[str, Pack], now: datetime
+) -> list[Plan]:
+    """One plan for each item, in order. ``holds``: by item id. ``packs``: for minimum periods, by id."""
+    return [
+        plan_destruction(item, Trigger.RETENTION_EXPIRY, holds.get(item.item_id, ()), minimum_until(item, packs), now)
+        for item in items
+    ]
+
+
+def minimum_until(item: Item, packs: Mapping[str, Pack]) -> datetime | None:
+    """Until when the law forbids to delete it; None where there is no such duty."""
+    pack = packs.get(item.pack.partition("@")[0])
+    return None if pack is None or pack.minimum is None else pack.minimum.after(item.created_at)
+
+
+def by_day(items: Iterable[Item], now: datetime, days: int) -> dict[str, Counter[str]]:
+    """What expires on which of the coming days (UTC): day -> kind -> how many. What is overdue counts for today."""
+    last = (now + timedelta(days=days)).date()
+    found: dict[str, Counter[str]] = {}
+    for item in items:
+        day = max(item.expires_at, now).date()
+        if day <= last:
+            found.setdefault(day.isoformat(), Counter())[item.kind] += 1
+    return dict(sorted(found.items()))

@@ -1,0 +1,130 @@
+"""What goes when: what is due and why something is not, what the coming days bring, and the sweep itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from retention.due import by_day
+from retention.gate import Plan
+from server.failure import Failure
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.sweeper import Sweeper, before, item_of, plans_for
+from storage import expiry, holds, sweeps
+from storage.sweeps import Sweep
+
+MOST_DAYS = 400
+_ROUND = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class DueView:
+    """Fields: see `server.commands.retention.FIELDS`."""
+
+    id: str
+    kind: str
+    pack: str
+    expires_at: datetime
+    goes: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayView:
+    """Fields: see `server.commands.retention.DAY_FIELDS`."""
+
+    day: str
+    recording: int
+    call_record: int
+    diagnosis: int
+    usage: int
+    emergency_call: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """Fields: see `server.commands.retention.SWEEP_FIELDS`."""
+
+    began_at: datetime | None
+    ended_at: datetime | None
+    due: Mapping[str, int]
+    destroyed: Mapping[str, int]
+    held: Mapping[str, int]
+    left: Mapping[str, int]
+    problem: str
+    unfinished: int
+    holds: int
+
+
+async def due(services: Services, actor: Actor, *, limit: int = 100) -> list[DueView]:
+    """What a sweep would find now, the longest overdue of each kind first, and what stands against it. Changes
+    nothing."""
+    now, found = services.clock(), list[Plan]()
+    async with services.db.transaction() as tx:
+        for kind in expiry.KINDS:
+            found += await plans_for(tx, kind, now, limit=limit)
+        await note(services, tx, actor, "list", "retention", count=len(found))
+    return [
+        DueView(plan.item.item_id, plan.item.kind, plan.item.pack, plan.item.expires_at, *_verdict(services, plan))
+        for plan in found
+    ]
+
+
+def _verdict(services: Services, plan: Plan) -> tuple[bool, str]:
+    if plan.destroy and plan.item.item_id in services.open_rooms:
+        return False, "somebody listens to it now"
+    return plan.destroy, plan.rule
+
+
+async def forecast(services: Services, actor: Actor, *, days: int = 30) -> list[DayView]:
+    """How many of each kind expire on each of the coming days (UTC); what is overdue counts for today. Holds are not
+    looked at. Raises Failure."""
+    if not 0 <= days <= MOST_DAYS:
+        raise Failure(f"{days} days cannot be looked ahead", f"Give at most {MOST_DAYS}", "invalid")
+    now, found = services.clock(), dict[str, Counter[str]]()
+    async with services.db.read() as tx:
+        for kind in expiry.KINDS:
+            skip = 0
+            ahead = before(kind, now + timedelta(days=days))
+            while rows := await expiry.until(tx, kind, ahead, limit=_ROUND, skip=skip):
+                skip += len(rows)
+                for day, kinds in by_day([item_of(row) for row in rows], now, days).items():
+                    found.setdefault(day, Counter()).update(kinds)
+    return [DayView(day, **{kind: kinds[kind] for kind in expiry.KINDS}) for day, kinds in sorted(found.items())]
+
+
+async def sweep(services: Services, actor: Actor, *, clock_is_right: bool = False) -> SweepView:
+    """At once. `clock_is_right`: somebody has looked at the clock, where the last sweep did not trust it. Raises
+    Failure where another node is at it, StorageError, OSError."""
+    async with services.db.transaction() as tx:
+        await note(services, tx, actor, "start", "retention")
+    done = await (services.sweeper or Sweeper(services)).sweep(clock_is_right=clock_is_right)
+    if done is None:
+        raise Failure("another node sweeps just now", "Ask how it went: beffroi retention status", "busy")
+    return await _view(services, done)
+
+
+async def status(services: Services, actor: Actor) -> SweepView:
+    """How the last sweep went. Counts only, so no entry in the access log."""
+    async with services.db.read() as tx:
+        found = await sweeps.newest(tx)
+    last = found[0] if found else None
+    if services.sweeper is not None and services.sweeper.problem and last is not None and not last.problem:
+        moment = services.clock()
+        last = Sweep(last.began_at, moment, problem=services.sweeper.problem)
+    return await _view(services, last)
+
+
+async def _view(services: Services, last: Sweep | None) -> SweepView:
+    async with services.db.read() as tx:
+        unfinished = sum(len(one.items) for one in await sweeps.under_way(tx))
+        standing = len(await holds.list_all(tx, standing_only=True))
+    if last is None:
+        return SweepView(None, None, {}, {}, {}, {}, "nothing was swept yet", unfinished, standing)
+    return SweepView(
+        last.began_at, last.ended_at, last.due, last.destroyed, last.held, last.left, last.problem, unfinished, standing
+    )

@@ -1,0 +1,287 @@
+"""The sweep: what has expired goes through the deletion gate, by itself, a little at a time.
+
+It looks for what is due, writes into the table of destructions what it is about to destroy, destroys, and keeps
+receipts: one for each recording, one for the rows of one kind and pack in a round. Killed at any moment it is taken up
+again: what was begun is finished first. A hold that is laid meanwhile is seen, in the transaction that would destroy.
+In doubt about the clock nothing is destroyed at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from config import packs as pack_data
+from config.packs import Pack
+from retention.due import due
+from retention.gate import DestructionIncomplete, Gate, Hold, Item, Plan, Trigger, plan_destruction
+from retention.metadata import MetadataClass, pack_of
+from retention.receipt import stamp
+from retention.trusted_clock import Look, doubt
+from server.destruction import gate_of, prove
+from server.erasables import Recordings, Rows
+from server.services.context import Services
+from storage import expiry, holds, sweeps
+from storage.errors import StorageError
+from storage.expiry import Expiring
+from storage.sweeps import Sweep
+from storage.tx import Tx
+
+log = logging.getLogger(__name__)
+
+FIRST_S = 60.0  # after the start: phones first
+EVERY_S = 900.0
+ROUND = 2000  # items that are destroyed before their receipts are written
+QUIET_ROW_S = 3600  # how often a sweep that found nothing is written down
+KEPT = timedelta(days=400)  # of what sweeps came to
+USAGE_PACK, EMERGENCY_PACK = "USAGE_SUMS", "EMERGENCY_LIST"
+DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
+OBJECTS: Mapping[str, str] = {
+    "recording": "recording",
+    "call_record": "call",
+    "diagnosis": "diagnosis",
+    "usage": "usage",
+    "emergency_call": "emergency",
+}
+_ONE_SWEEP = 0x62656673  # PostgreSQL advisory lock: nodes that share a database take turns
+
+
+@dataclass
+class Tally:
+    """What one sweep comes to, by kind."""
+
+    due: Counter[str] = field(default_factory=Counter)
+    destroyed: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)  # a legal hold, a minimum period, somebody listens to it now
+    left: Counter[str] = field(default_factory=Counter)  # not gone in spite of all: tried again
+    receipts: int = 0
+
+
+class Sweeper:
+    """One for the daemon; a command that finds no daemon makes its own."""
+
+    def __init__(self, services: Services, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._services = services
+        self._monotonic = monotonic
+        self._turn = asyncio.Lock()
+        self._look: Look | None = None  # the newest in this process
+        self.problem = ""  # why the last sweep did less than it should
+        self.destroyed = 0  # since the start
+        self.alarms = 0
+
+    async def run(self) -> None:
+        """For as long as the daemon lives. A database that does not answer is asked again at the next turn."""
+        await asyncio.sleep(FIRST_S)
+        while True:
+            try:
+                await self.sweep()
+            except (StorageError, OSError) as error:
+                self._alarm(f"the sweep broke off and is taken up again: {error}")
+            await asyncio.sleep(EVERY_S)
+
+    async def sweep(
+        self, *, clock_is_right: bool = False, progress: Callable[[Tally], None] | None = None
+    ) -> Sweep | None:
+        """Destroy what is due now; None where another node is at it. Raises StorageError, OSError: what was begun is
+        finished at the next one."""
+        services = self._services
+        async with self._turn, services.db.alone(_ONE_SWEEP) as alone:
+            if not alone:
+                return None
+            began_at = services.clock()
+            why = "" if clock_is_right else doubt(await self._last_look(), began_at, self._monotonic())
+            if why:
+                said = Sweep(began_at, began_at, problem=f"{why}; nothing is deleted until somebody confirms the time")
+                self._alarm(said.problem)
+                return said
+            self._look = Look(began_at, self._monotonic())
+            tally = Tally()
+            await self._resume(began_at, tally)
+            async with services.db.read() as tx:
+                for kind in expiry.KINDS:
+                    tally.due[kind] += await expiry.count(tx, kind, before(kind, began_at))
+            for kind in expiry.KINDS:
+                await self._kind(kind, began_at, tally, progress)
+            return await self._close(began_at, tally)
+
+    async def _last_look(self) -> Look | None:
+        if self._look is not None:
+            return self._look
+        async with self._services.db.read() as tx:
+            found = await sweeps.newest(tx)
+        return Look(found[0].ended_at) if found else None
+
+    async def _close(self, began_at: datetime, tally: Tally) -> Sweep:
+        """Compare what was due with what became of it, and write it down."""
+        if tally.receipts:
+            await self._services.db.forget_rows("destructions")  # which item had been where
+        problem = difference(tally)
+        said = Sweep(
+            began_at,
+            self._services.clock(),
+            due=dict(+tally.due),
+            destroyed=dict(+tally.destroyed),
+            held=dict(+tally.held),
+            left=dict(+tally.left),
+            problem=problem,
+        )
+        async with self._services.db.transaction() as tx:
+            newest = await sweeps.newest(tx)
+            quiet = not said.due and not problem and bool(newest) and not newest[0].problem
+            if not quiet or (said.ended_at - newest[0].ended_at).total_seconds() > QUIET_ROW_S:
+                await sweeps.add(tx, said)
+                await sweeps.forget_before(tx, said.ended_at - KEPT)
+        self.problem = ""
+        if problem:
+            self._alarm(problem)
+        elif said.destroyed:
+            log.info("expired and destroyed: %s", ", ".join(f"{n} {kind}" for kind, n in said.destroyed.items()))
+        return said
+
+    def _alarm(self, problem: str) -> None:
+        self.problem = problem
+        self.alarms += 1
+        log.error("retention: %s", problem)
+
+    # --- one kind ---------------------------------------------------------------------------------
+
+    async def _kind(self, kind: str, now: datetime, tally: Tally, progress: Callable[[Tally], None] | None) -> None:
+        stays = 0  # of those that are found first, again and again
+        while True:
+            async with self._services.db.read() as tx:
+                plans = await plans_for(tx, kind, now, limit=ROUND, skip=stays)
+            if not plans:
+                return
+            listened = {plan.item.item_id for plan in plans if plan.item.item_id in self._services.open_rooms}
+            wanted = [plan for plan in plans if plan.destroy and plan.item.item_id not in listened]
+            tally.held[kind] += len(plans) - len(wanted)
+            gone = await self._destroy(kind, wanted, now, tally)
+            stays += len(plans) - gone
+            if progress is not None:
+                progress(tally)
+
+    async def _destroy(self, kind: str, plans: Sequence[Plan], now: datetime, tally: Tally) -> int:
+        """How many are gone."""
+        if not plans:
+            return 0
+        async with self._services.db.transaction() as tx:
+            under_way = await sweeps.begin(tx, kind, [_packed(plan.item) for plan in plans], now)
+        return await self._carry_out(under_way, kind, plans, now, tally)
+
+    async def _carry_out(self, under_way: str, kind: str, plans: Sequence[Plan], now: datetime, tally: Tally) -> int:
+        services, gate = self._services, self._gate()
+        rows = Rows(services.db, kind) if kind != "recording" else None
+        erasable = rows or Recordings(services.db, services.paths.vault, now)
+        together = await gate.destroy_together(
+            plans,
+            erasable,
+            now,
+            method=("rows_deleted", "index_purged") if rows else ("dek_destroyed", "file_unlinked", "index_purged"),
+            apart=rows is None,
+        )
+        async with services.db.transaction() as tx:
+            for receipt, ids in together.receipts:
+                about = {"rec_id": ids[0]} if rows is None else {}
+                await prove(tx, receipt, now, object=OBJECTS[kind], cause="expiry", count=len(ids), **about)
+            still = [_packed(plan.item) for plan in plans if plan.item.item_id in together.left]
+            await (sweeps.narrow(tx, under_way, still) if still else sweeps.done(tx, under_way))
+        gone = sum(len(ids) for _, ids in together.receipts)
+        for item_id, remains in together.left.items():
+            log.error("%s", DestructionIncomplete(item_id if kind != "usage" else kind, remains))
+        tally.destroyed[kind] += gone
+        tally.held[kind] += len(together.held)
+        tally.left[kind] += len(together.left)
+        tally.receipts += len(together.receipts)
+        self.destroyed += gone
+        return gone
+
+    async def _resume(self, now: datetime, tally: Tally) -> None:
+        """What was begun is finished: some of it may be gone already, and has no receipt yet."""
+        async with self._services.db.read() as tx:
+            begun = await sweeps.under_way(tx)
+        for one in begun:
+            plans = [
+                plan_destruction(_unpacked(one.kind, packed), Trigger.RETENTION_EXPIRY, (), None, now)
+                for packed in one.items
+            ]
+            if all(plan.destroy for plan in plans):  # else the clock says something else than it did
+                tally.due[one.kind] += len(plans)
+                await self._carry_out(one.id, one.kind, plans, now, tally)
+
+    def _gate(self) -> Gate:
+        return gate_of(self._services.keys.ledger)
+
+    def gauges(self) -> dict[str, float]:
+        return {"retention_alarm": float(bool(self.problem))}
+
+    def counters(self) -> dict[str, float]:
+        return {"retention_destroyed": float(self.destroyed), "retention_alarms": float(self.alarms)}
+
+
+# --- what is due ------------------------------------------------------------------------------------------------------
+
+
+async def plans_for(tx: Tx, kind: str, now: datetime, *, limit: int, skip: int = 0) -> list[Plan]:
+    """Of what has expired by ``now``, the longest overdue first: what is to be destroyed, and why not."""
+    rows = await expiry.until(tx, kind, before(kind, now), limit=limit, skip=skip)
+    items = [item_of(row) for row in rows]
+    standing = await holds.on(tx, kind, [item.item_id for item in items])
+    under = {item_id: [Hold(hold_id) for hold_id in hold_ids] for item_id, hold_ids in standing.items()}
+    return due(items, under, pack_data.load(), now)
+
+
+def before(kind: str, now: datetime) -> datetime:
+    """Up to which moment a table is searched: that of the expiry, or of the event where it holds no expiry."""
+    if kind not in ("usage", "emergency_call"):
+        return now
+    begun = _pack(kind).retention
+    assert begun is not None
+    moment = begun.ago(now)
+    return moment - timedelta(days=1) if kind == "usage" else moment  # a day's sum begins to count at its end
+
+
+def item_of(row: Expiring) -> Item:
+    """With the pack that it is kept under, and when it goes."""
+    if row.expires_at is not None:
+        pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES}[row.kind]
+        if row.kind == "call_record":
+            pack = pack_of(MetadataClass.parse(row.label))
+        return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at)
+    kept = _pack(row.kind)
+    assert kept.retention is not None
+    begins = row.created_at + timedelta(days=1) if row.kind == "usage" else row.created_at
+    return Item(row.item_id, row.kind, f"{kept.id}@{kept.version}", row.created_at, kept.retention.after(begins))
+
+
+def _pack(kind: str) -> Pack:
+    return pack_data.load()[USAGE_PACK if kind == "usage" else EMERGENCY_PACK]
+
+
+def difference(tally: Tally) -> str:
+    """What does not add up between what was due and what became of it; "" where it does."""
+    missing = []
+    for kind, count in tally.due.items():
+        known = tally.destroyed[kind] + tally.held[kind] + tally.left[kind]
+        if known < count:
+            missing.append(f"of {count} {kind} due, {known} are accounted for")
+        elif count and not tally.destroyed[kind] and not tally.held[kind]:
+            missing.append(f"{count} {kind} due, and none is gone")
+    return "; ".join(missing)
+
+
+def _packed(item: Item) -> tuple[str, str, str, str]:
+    return item.item_id, item.pack, stamp(item.created_at), stamp(item.expires_at)
+
+
+def _unpacked(kind: str, packed: tuple[str, str, str, str]) -> Item:
+    item_id, pack, created_at, expires_at = packed
+    return Item(item_id, kind, pack, _moment(created_at), _moment(expires_at))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

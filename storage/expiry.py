@@ -1,0 +1,141 @@
+"""What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
+
+Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call. The id of a
+usage sum is "<owner>|<day>". Of the last two the tables hold no expiry: the caller reckons it from the moment.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+
+from storage import tables
+from storage.errors import Invalid
+from storage.tx import Tx
+
+KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call")
+_RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
+_DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
+_IN_ONE = 400  # ids in one statement
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """`label`: the purpose of a recording with its version ("REC_QUALITY@2026-11-21.1"), the class of a call record,
+    else "". `expires_at` None: the table does not say."""
+
+    item_id: str
+    kind: str
+    label: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+async def until(tx: Tx, kind: str, before: datetime, *, limit: int, skip: int = 0) -> tuple[Expiring, ...]:
+    """Those that expire by then (usage and emergency calls: that were by then), the longest overdue first.
+
+    A recording that still runs is not among them. Raises `Invalid` for another kind.
+    """
+    rows = await tx.rows(_found(kind, before).limit(limit).offset(skip))
+    return tuple(_expiring(kind, row) for row in rows)
+
+
+async def count(tx: Tx, kind: str, before: datetime) -> int:
+    """How many `until` would give without a limit."""
+    row = await tx.row(select(func.count().label("n")).select_from(_found(kind, before).order_by(None).subquery()))
+    return int(row["n"]) if row is not None else 0
+
+
+async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
+    """Rows with their index. Not for recordings."""
+    for some in _pieces(item_ids):
+        match kind:
+            case "call_record":
+                await tx.write(delete(_PEERS).where(_PEERS.c.call_id.in_(some)))
+                await tx.write(delete(_CALLS).where(_CALLS.c.id.in_(some)))
+            case "diagnosis":
+                await tx.write(delete(_DIAGNOSES).where(_DIAGNOSES.c.call_id.in_(some)))
+            case "emergency_call":
+                await tx.write(delete(_EMERGENCY).where(_EMERGENCY.c.id.in_(some)))
+            case "usage":
+                await tx.write(delete(_USAGE).where(_sums(some)))
+            case _:
+                raise Invalid("kind", "is not removed by rows")
+
+
+async def left(tx: Tx, kind: str, item_ids: Sequence[str]) -> Mapping[str, int]:
+    """Rows that are still there, of these: item id -> how many. Not for recordings."""
+    found: dict[str, int] = {}
+    for some in _pieces(item_ids):
+        for key in await _still(tx, kind, some):
+            found[key] = found.get(key, 0) + 1
+    return MappingProxyType(found)
+
+
+async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
+    match kind:
+        case "call_record":
+            rows = [
+                *await tx.rows(select(_CALLS.c.id.label("key")).where(_CALLS.c.id.in_(some))),
+                *await tx.rows(select(_PEERS.c.call_id.label("key")).where(_PEERS.c.call_id.in_(some))),
+            ]
+        case "diagnosis":
+            rows = [*await tx.rows(select(_DIAGNOSES.c.call_id.label("key")).where(_DIAGNOSES.c.call_id.in_(some)))]
+        case "emergency_call":
+            rows = [*await tx.rows(select(_EMERGENCY.c.id.label("key")).where(_EMERGENCY.c.id.in_(some)))]
+        case "usage":
+            sums = await tx.rows(select(_USAGE.c.owner, _USAGE.c.day).where(_sums(some)))
+            return [f"{row['owner']}|{row['day']}" for row in sums]
+        case _:
+            raise Invalid("kind", "is not removed by rows")
+    return [row["key"] for row in rows]
+
+
+def _found(kind: str, before: datetime) -> Select[Any]:
+    match kind:
+        case "recording":
+            closed = _RECORDINGS.c.state.not_in(("destroyed", "recording"))
+            expired = and_(closed, _RECORDINGS.c.expires_at <= before)
+            return select(_RECORDINGS).where(expired).order_by(_RECORDINGS.c.expires_at, _RECORDINGS.c.id)
+        case "call_record":
+            calls = select(_CALLS.c.id, _CALLS.c.metadata_class, _CALLS.c.at, _CALLS.c.expires_at)
+            return calls.where(_CALLS.c.expires_at <= before).order_by(_CALLS.c.expires_at, _CALLS.c.id)
+        case "diagnosis":
+            diagnoses = select(_DIAGNOSES.c.call_id, _DIAGNOSES.c.at, _DIAGNOSES.c.expires_at)
+            over = _DIAGNOSES.c.expires_at <= before
+            return diagnoses.where(over).order_by(_DIAGNOSES.c.expires_at, _DIAGNOSES.c.call_id)
+        case "emergency_call":
+            ended = and_(_EMERGENCY.c.at <= before, _EMERGENCY.c.outcome != "running")
+            return select(_EMERGENCY.c.id, _EMERGENCY.c.at).where(ended).order_by(_EMERGENCY.c.at, _EMERGENCY.c.id)
+        case "usage":
+            by_then = _USAGE.c.day <= before.astimezone(UTC).date().isoformat()
+            return select(_USAGE.c.owner, _USAGE.c.day).where(by_then).order_by(_USAGE.c.day, _USAGE.c.owner)
+    raise Invalid("kind", f"is not one of {', '.join(KINDS)}")
+
+
+def _expiring(kind: str, row: Any) -> Expiring:
+    match kind:
+        case "recording":
+            label = f"{row['purpose'] or ''}@{row['pack_version'] or ''}"
+            return Expiring(row["id"], kind, label, row["started_at"], row["expires_at"])
+        case "call_record":
+            return Expiring(row["id"], kind, row["metadata_class"], row["at"], row["expires_at"])
+        case "diagnosis":
+            return Expiring(row["call_id"], kind, "", row["at"], row["expires_at"])
+        case "emergency_call":
+            return Expiring(row["id"], kind, "", row["at"], None)
+        case _:
+            day = datetime.combine(date.fromisoformat(row["day"]), time(), UTC)
+            return Expiring(f"{row['owner']}|{row['day']}", kind, "", day, None)
+
+
+def _sums(item_ids: Sequence[str]) -> ColumnElement[bool]:
+    keys = [item_id.partition("|") for item_id in item_ids]
+    return or_(*(and_(_USAGE.c.owner == owner, _USAGE.c.day == day) for owner, _, day in keys))
+
+
+def _pieces(item_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [item_ids[start : start + _IN_ONE] for start in range(0, len(item_ids), _IN_ONE)]

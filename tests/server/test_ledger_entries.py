@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,15 +23,17 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
 from sip.calls.control import LiveCall
 from sip.edge.state import Ban
-from storage import call_records, ledger, people, receipts
+from storage import call_records, holds, ledger, people, receipts
 from storage.call_records import CallRecord
+from storage.holds import About
 from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
+IN_A_CASE = replace(ME, reason="claim", case="A-1")
 GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
-SILENT = {"status", "reader.prepare"}
+SILENT = {"status", "reader.prepare", "retention.forecast", "retention.status"}
 
 
 class FakeEdge:
@@ -130,6 +133,8 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         await call_records.add(tx, record, {"caller": "+33612345678"})
         person = await people.add(tx, "rita", "Rita", now, roles=("reader",))
         await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
+        about = About("A-1", "court", "DPO", "claim", "alice")
+        await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
     public, secret = generate_reader()
     bundle = seal_reader(ReaderSecret(person.id, secret, "A" * 32), "a long passphrase")
     return {
@@ -186,6 +191,20 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "emergency.drill": {"account": "alice"},
         "calls.why": {"call_id": call_id},
         "calls.whys": {},
+        "retention.due": {},
+        "retention.forecast": {},
+        "retention.sweep": {},
+        "retention.status": {},
+        "hold.add": {
+            "scope": "account",
+            "named": "alice",
+            "requested_by": "court",
+            "approved_by": "DPO",
+            "review": "2099-01-01",
+        },
+        "hold.list": {},
+        "hold.show": {"hold": "e" * 32},
+        "hold.lift": {"hold": "e" * 32},
         "recordings.list": {},
         "recordings.show": {"rec_id": "0" * 32},
         "recordings.verify": {},
@@ -219,7 +238,7 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
             with pytest.raises(Failure):
                 await operations.call(op, services, ME, words)
             continue
-        await operations.call(op, services, ME, words)
+        await operations.call(op, services, IN_A_CASE if op.startswith("hold.") else ME, words)
         fresh = (await access_log(services))[before:]
         assert len(fresh) == (0 if op in SILENT else 1), op
         for entry in fresh:

@@ -68,6 +68,7 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             *(f"DROP TABLE {table}" for table in ("owned_numbers", "trunks", "call_settings", "limits", "usage")),
             "DROP TABLE emergency_calls",
             "DROP TABLE call_diagnoses",
+            *(f"DROP TABLE {table}" for table in ("hold_targets", "holds", "destructions", "sweeps")),
         ):
             await tx.conn.execute(text(statement))
     async with opened(url, field_keys) as database, database.read() as tx:

@@ -25,7 +25,7 @@ from storage.tx import Tx
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_TIMEOUT_MS = 2_000
-REWRITTEN_ROWS = 20_000  # takes some tenths of a second, in which nobody writes
+REWRITTEN_ROWS = 10_000  # takes some tenths of a second, in which nobody writes
 _CONNECTIONS = 5
 _KEY_CHECK = "field_key_check"
 

@@ -24,6 +24,7 @@ def test_every_pack_of_this_stage_is_there() -> None:
         "REC_WHISTLEBLOW", "REC_NONE", "VOICEMAIL", "TRANSCRIPTION", "CDR_STANDARD", "CDR_MINIMAL",
         "CDR_NONE_PROTECTED", "CDR_OPERATOR", "USAGE_SUMS", "EMERGENCY_LIST",
         "AUDIT_LOG", "SECURITY_LOG", "CONSENT_EVIDENCE", "ERASURE_LEDGER",
+        "VOICE_CANVASSING", "SUPPRESSION_LIST",
     }  # fmt: skip
 
 

@@ -1,0 +1,79 @@
+"""Hours in which the law lets people be contacted: in every time zone that they may be in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from config import public_holidays
+from config.contact_kinds import HoursRule
+from retention.whereabouts import Whereabouts
+
+HORIZON_DAYS = 60  # longer than any run of holidays
+_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_Span = tuple[datetime, datetime]
+
+
+def closed_because(rule: HoursRule, where: Whereabouts, at: datetime) -> str:
+    """Why the hour is not allowed; empty where it is."""
+    if not where.zones:
+        return "the number does not tell its time zone"
+    if not rule.holidays and not where.holidays:
+        return "nobody knows the public holidays there"
+    for zone in where.zones:
+        there = at.astimezone(ZoneInfo(zone))
+        said = f"it is {_DAY_NAMES[there.weekday()]} {there:%H:%M} in {zone}"
+        name = None if rule.holidays else public_holidays.name_of(where.holidays, there.date())
+        if name is not None:
+            return f"{said}, a public holiday ({name})"
+        if there.weekday() not in rule.days:
+            return said
+        clock = there.time().replace(tzinfo=None)
+        if not any(begin <= clock < end for begin, end in rule.slots):
+            return f"{said}; allowed are {said_slots(rule)}"
+    return ""
+
+
+def next_opening(rule: HoursRule, where: Whereabouts, after: datetime) -> datetime | None:
+    """The first moment later than `after` that is allowed and was not, or is allowed still; None where there is none
+    within two months, or nobody knows."""
+    if not where.zones or (not rule.holidays and not where.holidays):
+        return None
+    first = after.astimezone(UTC).date() - timedelta(days=1)
+    for number in range(HORIZON_DAYS):
+        day = first + timedelta(days=number)
+        for begin, end in _everywhere(rule, where, day):
+            if end > after:
+                return max(begin, after)
+    return None
+
+
+def said_slots(rule: HoursRule) -> str:
+    """`10:00-13:00, 14:00-20:00`."""
+    return ", ".join(f"{begin:%H:%M}-{end:%H:%M}" for begin, end in rule.slots)
+
+
+def _everywhere(rule: HoursRule, where: Whereabouts, day: date) -> list[_Span]:
+    """What is allowed in all zones, of spans that begin on `day` in the first zone."""
+    common = list(_allowed(rule, where, where.zones[0], day))
+    for zone in where.zones[1:]:
+        days = (day + timedelta(days=shift) for shift in (-1, 0, 1))
+        theirs = [span for near in days for span in _allowed(rule, where, zone, near)]
+        common = [
+            (max(a, c), min(b, d)) for a, b in common for c, d in theirs if max(a, c) < min(b, d)
+        ]  # fmt: skip
+    return sorted(common)
+
+
+def _allowed(rule: HoursRule, where: Whereabouts, zone: str, day: date) -> Iterator[_Span]:
+    if day.weekday() not in rule.days:
+        return
+    if not rule.holidays and public_holidays.name_of(where.holidays, day) is not None:
+        return
+    here = ZoneInfo(zone)
+    for begin, end in rule.slots:
+        yield (
+            datetime.combine(day, begin, here).astimezone(UTC),
+            datetime.combine(day, end, here).astimezone(UTC),
+        )

@@ -20,6 +20,7 @@ KEY_TABLES = tuple(
     for table in (
         *(tables.rec_keys, tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
+        tables.contact_keys,
     )
 )
 

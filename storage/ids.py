@@ -8,6 +8,7 @@ from storage.errors import Invalid
 ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIALLED = re.compile(r"[0-9*#+]{1,32}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
+CODE = re.compile(r"[a-z][a-z_]{0,31}")
 COUNTRY = re.compile(r"[A-Z]{2}")
 
 

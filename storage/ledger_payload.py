@@ -24,12 +24,15 @@ ACTIONS = _words(
     " restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account call case configuration device diagnosis emergency escrow hold kek ledger limits line number person reader"
-    " recording report retention right role session system totp trunk usage vault"
+    "account call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger limits"
+    " line number person reader recording report retention right role session suppression system totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
-ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statute withdrawn")
+ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statute withdrawn given")
+# How somebody agreed to be contacted, or took that back.
+WAYS = _words("dtmf utterance checkbox sms signature email link agent letter")
+MEDIA = _words("voice sms")
 
 _OPAQUE = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -77,7 +80,7 @@ ALLOWED: Mapping[str, _Check] = {
     # opaque ids
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
-    **dict.fromkeys(("trunk_id", "number_id"), _opaque),
+    **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),
@@ -85,6 +88,8 @@ ALLOWED: Mapping[str, _Check] = {
     "outcome": _one_of(OUTCOMES),
     "cause": _one_of(CAUSES),
     "act": _one_of(ACTS),
+    "by": _one_of(WAYS),
+    "medium": _one_of(MEDIA),
     # identifiers out of packs and configuration
     **dict.fromkeys(("purpose", "pack", "prompt_id", "rule", "legal_basis"), _code),
     "language": _shaped(_LANGUAGE),

@@ -9,13 +9,14 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from storage import dialplan, tables
 from storage.accounts import METADATA_CLASSES
 from storage.errors import Invalid, NotFound
-from storage.ids import ACCOUNT_NAME, DIALLED, LANGUAGE, new_id, require, require_in
+from storage.ids import ACCOUNT_NAME, CODE, DIALLED, LANGUAGE, new_id, require, require_in
 from storage.tx import Tx
 
 KINDS = frozenset({"ring", "echo"})
 CONSENT_MODES = frozenset({"none", "announce", "opt_out", "opt_in", "forbidden"})
 STRATEGIES = frozenset({"simultaneous", "sequential"})
 NO_RECORDING = "REC_NONE"
+CANVASSING_TARGETS = frozenset({"consumer", "professional", "ask"})
 MAX_MEMBER_RING_S = 300
 _T = tables.lines
 _M = tables.line_members
@@ -38,6 +39,8 @@ class Line:
     disabled_at: datetime | None
     strategy: str = "simultaneous"  # of STRATEGIES: all members at once, or one after the other
     member_ring_s: int = 20  # how long each rings, one after the other
+    canvassing: str | None = None  # sector of config.contact_rules; None: it canvasses nobody
+    canvassing_target: str | None = None  # of CANVASSING_TARGETS, where it canvasses
 
 
 async def add(
@@ -160,7 +163,15 @@ def _columns(line: Line) -> dict[str, object]:
         "disabled_at": line.disabled_at,
         "strategy": require_in("strategy", line.strategy, STRATEGIES),
         "member_ring_s": line.member_ring_s,
+        "canvassing": line.canvassing and require("canvassing", line.canvassing, CODE),
+        "canvassing_target": _target(line),
     }
+
+
+def _target(line: Line) -> str | None:
+    if line.canvassing is None:
+        return None
+    return require_in("canvassing_target", line.canvassing_target or "ask", CANVASSING_TARGETS)
 
 
 def _line(row: RowMapping, members: tuple[str, ...]) -> Line:

@@ -94,6 +94,8 @@ lines = Table(
     Column("disabled_at", Instant),
     Column("strategy", String, nullable=False, server_default="simultaneous"),
     Column("member_ring_s", Integer, nullable=False, server_default="20"),
+    Column("canvassing", String),  # sector of contact_rules.toml; null: the line canvasses nobody
+    Column("canvassing_target", String),
 )
 
 line_members = Table(
@@ -419,6 +421,88 @@ sweeps = Table(
     Column("held", Json, nullable=False),
     Column("left", Json, nullable=False),
     Column("problem", String, nullable=False),
+)
+
+# --- permission to contact ----------------------------------------------------------------------------------------
+
+# GDPR Art. 7(1): who has agreed to be contacted, how, to what. Each row is kept until `kept_until`.
+contact_consents = Table(
+    "contact_consents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, index=True),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("act", String, nullable=False),
+    Column("text_id", String),
+    Column("text_version", String),
+    Column("text_sha256", String),
+    Column("language", String),
+    Column("given_at", Instant, nullable=False),
+    Column("details_sealed", LargeBinary, nullable=False),  # collector and source, as JSON
+    Column("out_of_hours", Boolean, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant),
+    Column("withdrawn_by", String),
+    Column("legal_basis", String, nullable=False),
+    Column("kept_until", Instant, nullable=False, index=True),
+)
+
+# What stands beside consent: contracts that run, numbers of professionals.
+contact_references = Table(
+    "contact_references",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, index=True),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("reference_sealed", LargeBinary, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("legal_basis", String, nullable=False),
+    Column("kept_until", Instant, nullable=False, index=True),
+)
+
+# Who is not to be contacted: no number, not even sealed, and an index key of its own (`contact_keys`).
+contact_suppressions = Table(
+    "contact_suppressions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, index=True),
+    Column("channel", String, nullable=False),  # "*": all
+    Column("reason", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("purpose", String, nullable=False),
+    Column("legal_basis", String, nullable=False),
+    Column("kept_until", Instant, nullable=False, index=True),  # looked at then, not dropped
+)
+
+contact_keys = Table(
+    "contact_keys",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+# Calls and attempts on behalf of canvassing lines, for as long as they count.
+contact_attempts = Table(
+    "contact_attempts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, index=True),
+    Column("line_id", String, ForeignKey("lines.id"), nullable=False, index=True),
+    Column("channel", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("evidence", String, nullable=False),  # id of a consent or reference, or ""
+    Column("purpose", String, nullable=False),
+    Column("legal_basis", String, nullable=False),
+    Column("kept_until", Instant, nullable=False, index=True),
 )
 
 # --- the ledger --------------------------------------------------------------------------------------------------

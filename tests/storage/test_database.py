@@ -69,11 +69,14 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             "DROP TABLE emergency_calls",
             "DROP TABLE call_diagnoses",
             *(f"DROP TABLE {table}" for table in ("hold_targets", "holds", "destructions", "sweeps")),
+            "ALTER TABLE lines DROP COLUMN canvassing",
+            "ALTER TABLE lines DROP COLUMN canvassing_target",
+            *(f"DROP TABLE contact_{name}" for name in ("consents", "references", "suppressions", "keys", "attempts")),
         ):
             await tx.conn.execute(text(statement))
     async with opened(url, field_keys) as database, database.read() as tx:
         line = await lines.by_name(tx, "sales")
-        assert (line.strategy, line.member_ring_s) == ("simultaneous", 20)
+        assert (line.strategy, line.member_ring_s, line.canvassing) == ("simultaneous", 20, None)
 
 
 async def test_two_that_open_an_empty_database_at_once_both_succeed(url: str, field_keys: FieldKeys) -> None:

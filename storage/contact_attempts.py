@@ -1,0 +1,79 @@
+"""Calls and attempts on behalf of canvassing lines: whom (a keyed index), by which line, when, what became of it.
+
+No call id: who was called stays unknown to a call record that does not say it. Kept as long as the law counts them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text, update
+
+from storage import tables
+from storage.ids import new_id, require_in
+from storage.numbers import digest, digests
+from storage.tx import Tx
+
+OUTCOMES = frozenset({"begun", "answered", "not_answered", "failed"})
+_T = tables.contact_attempts
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    id: str
+    line_id: str
+    channel: str
+    at: datetime
+    outcome: str  # of OUTCOMES
+    evidence: str  # id of the consent or reference that it rested on; "" where none was needed
+    purpose: str
+    legal_basis: str
+    kept_until: datetime
+
+
+async def lock(tx: Tx, number: str) -> None:
+    """Nobody else decides about this number until the transaction ends: or two that call at once would both be the
+    fourth. SQLite has one writer at a time anyway."""
+    if tx.conn.dialect.name == "postgresql":
+        key = int.from_bytes(digest(tx.keys, number)[2:10], "big", signed=True)
+        await tx.rows(_LOCK.bindparams(key=key))
+
+
+async def add(
+    tx: Tx,
+    number: str,
+    *,
+    line_id: str,
+    channel: str,
+    at: datetime,
+    evidence: str,
+    purpose: str,
+    legal_basis: str,
+    kept_until: datetime,
+) -> Attempt:
+    """Raises `Conflict` for a line that is not there."""
+    made = Attempt(new_id(), line_id, channel, at, "begun", evidence, purpose, legal_basis, kept_until)
+    values = {name: getattr(made, name) for name in made.__slots__}
+    await tx.write(insert(_T).values(digest=digest(tx.keys, number), **values))
+    return made
+
+
+async def ended(tx: Tx, attempt_id: str, outcome: str) -> None:
+    """What became of it. One that is gone already is none to write about."""
+    require_in("outcome", outcome, OUTCOMES)
+    await tx.write(update(_T).where(_T.c.id == attempt_id).values(outcome=outcome))
+
+
+async def of_number(tx: Tx, number: str, channel: str | None = None) -> tuple[Attempt, ...]:
+    """Of all lines, the oldest first."""
+    which: list[Any] = [_T.c.digest.in_(digests(tx.keys, number))]
+    if channel is not None:
+        which.append(_T.c.channel == channel)
+    rows = await tx.rows(select(_T).where(*which).order_by(_T.c.at))
+    return tuple(Attempt(**{name: row[name] for name in Attempt.__slots__}) for row in rows)
+
+
+async def drop_expired(tx: Tx, now: datetime) -> int:
+    """Those that count no more; how many."""
+    return await tx.write(delete(_T).where(_T.c.kept_until <= now))

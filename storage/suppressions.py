@@ -1,0 +1,75 @@
+"""Who is not to be contacted: a keyed index, a reason, a time; no number, so nobody can read the list.
+
+Its key is its own (`storage.contact_keys`): an objection outlives whatever is erased elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select
+
+from storage import contact_keys, tables
+from storage.errors import Invalid, NotFound
+from storage.ids import new_id, require, require_in
+from storage.numbers import E164
+from storage.tx import Tx
+
+CHANNELS = frozenset({"*", "voice", "sms"})
+REASONS = frozenset({"objection", "refusal", "withdrawal", "import", "order"})
+SOURCES = frozenset({"cli", "import", "call", "sms", "link", "letter", "email"})
+_T = tables.contact_suppressions
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    id: str
+    channel: str  # of CHANNELS
+    reason: str  # of REASONS
+    source: str  # of SOURCES: by which way it came
+    since: datetime
+    until: datetime | None
+    purpose: str
+    legal_basis: str
+    kept_until: datetime  # somebody looks at it then; it is not dropped by itself
+
+
+async def add(tx: Tx, number: str, now: datetime, **said: Any) -> Suppression:
+    """Fields: those of `Suppression` but its id. Raises `Invalid`."""
+    require("number", number, E164)
+    made = Suppression(id=new_id(), **said)
+    require_in("channel", made.channel, CHANNELS)
+    require_in("reason", made.reason, REASONS)
+    require_in("source", made.source, SOURCES)
+    if made.until is not None and made.until <= made.since:
+        raise Invalid("until", "lies before its beginning")
+    await tx.write(
+        insert(_T).values(
+            digest=await contact_keys.index(tx, number, now), **{name: getattr(made, name) for name in made.__slots__}
+        )
+    )
+    return made
+
+
+async def of_number(tx: Tx, number: str, channel: str | None = None) -> tuple[Suppression, ...]:
+    """The oldest first. `channel`: those that hold for it."""
+    which: list[Any] = [_T.c.digest.in_(await contact_keys.indexes(tx, number))]
+    if channel is not None:
+        which.append(_T.c.channel.in_((channel, "*")))
+    return _read(await tx.rows(select(_T).where(*which).order_by(_T.c.since, _T.c.id)))
+
+
+async def list_all(tx: Tx, *, limit: int = 1000) -> tuple[Suppression, ...]:
+    """The newest first."""
+    return _read(await tx.rows(select(_T).order_by(_T.c.since.desc(), _T.c.id).limit(limit)))
+
+
+async def remove(tx: Tx, suppression_id: str) -> None:
+    """Raises `NotFound`."""
+    if not await tx.write(delete(_T).where(_T.c.id == suppression_id)):
+        raise NotFound("suppression", suppression_id)
+
+
+def _read(rows: Sequence[RowMapping]) -> tuple[Suppression, ...]:
+    return tuple(Suppression(**{name: row[name] for name in Suppression.__slots__}) for row in rows)

@@ -9,13 +9,14 @@ from retention import metadata
 from retention.metadata import CallFacts, MetadataClass
 from sip.calls.plan import CallPlan, Evidence
 from sip.calls.ports import ClosedCall
-from storage import call_records, evidence
+from storage import call_records, contact_attempts, evidence
 from storage.call_records import CallRecord
 from storage.database import Database
 from storage.evidence import ConsentEvidence
 
 log = logging.getLogger(__name__)
 
+_NOT_MADE = frozenset({"trunk-failed", "failed", "engine-lost"})
 DIRECT = "direct"  # pseudonym of a call that came by no line
 
 
@@ -54,6 +55,8 @@ class DatabaseCallBook:
             _facts(closed), MetadataClass.parse(closed.outcome.metadata_class or plan.metadata_class)
         )
         async with self._database.transaction() as tx:
+            if plan.contact is not None:
+                await contact_attempts.ended(tx, plan.contact.attempt_id, _outcome(closed))
             await call_records.count(tx, kept.totals.day, kept.totals.direction, kept.totals.minutes)
             if kept.at is None or kept.expires_at is None:
                 return  # class none: nothing that leads to a call or a person
@@ -65,7 +68,7 @@ class DatabaseCallBook:
                 legal_basis=kept.legal_basis,
                 at=kept.at,
                 expires_at=kept.expires_at,
-                fields={**kept.fields, **_how(closed)},
+                fields={**kept.fields, **_how(closed), **_permission(plan, kept.metadata_class)},
                 recording_id=closed.rec_id,
             )
             await call_records.add(tx, record, kept.numbers)
@@ -87,6 +90,23 @@ def _facts(closed: ClosedCall) -> CallFacts:
         peer_country=(plan.callee if plan.direction == "outbound" else plan.caller).country,
         trunk=plan.trunk_id,
     )
+
+
+def _permission(plan: CallPlan, metadata_class: MetadataClass) -> dict[str, object]:
+    """By which rule somebody was contacted; on which evidence only where the record holds their number anyway, because
+    the evidence leads to it."""
+    if plan.contact is None:
+        return {}
+    said: dict[str, object] = {"contact_rule": plan.contact.rule}
+    if metadata_class is MetadataClass.STANDARD and plan.contact.evidence:
+        said["contact_evidence"] = plan.contact.evidence
+    return said
+
+
+def _outcome(closed: ClosedCall) -> str:
+    if closed.talk_s > 0:
+        return "answered"
+    return "failed" if closed.outcome.cause in _NOT_MADE else "not_answered"
 
 
 def _how(closed: ClosedCall) -> dict[str, object]:

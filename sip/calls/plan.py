@@ -116,6 +116,15 @@ def contact_key(uri: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactMade:
+    """A contact that the law lets be made. ``evidence``: id of a consent or a reference, "" where none is needed."""
+
+    attempt_id: str
+    rule: str  # row of contact_rules.toml
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     """A call that may go ahead."""
 
@@ -143,6 +152,7 @@ class CallPlan:
     refusal: Refusal | None = None  # LineKind.REFUSAL: what is spoken about, and the status that follows
     wideband: bool = False  # takes a 16 kHz worker
     pickup: str | None = None  # call id of the ringing conversation that is picked up
+    contact: ContactMade | None = None  # made on behalf of a canvassing line: by which rule, on which evidence
 
     def targets(self) -> Iterator[tuple[Stage, Target | TrunkTarget]]:
         """Everything that may be dialled, with the stage it belongs to."""

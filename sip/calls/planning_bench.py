@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sip.calls import emergency, numbers
+from sip.calls import emergency, numbers, planning_contact
 from sip.calls.forwarding import UNKNOWN, Builder, Lead, Place, ToAccount, ToLine
 from sip.calls.house import House
 from sip.calls.numbers import SiteNumbering
-from sip.calls.plan import CallPlan, Refusal
+from sip.calls.plan import CallPlan, ContactMade, Refusal
 from sip.calls.planning_directory import Contacts, Draft, OutsideOf, draft, find, snapshot
 from sip.calls.planning_outside import WayOut, WaysOut
 from sip.calls.planning_terms import Terms
@@ -113,6 +113,10 @@ class Bench:
             if refusal is not None:
                 return refusal
         return builder
+
+    async def contact(self, way: WayOut, now: datetime) -> ContactMade | Refusal | None:
+        """Count the call where it is made on behalf of a canvassing line; None for any other."""
+        return None if way.contact is None else await planning_contact.begin(self.database, way.contact, now)
 
     def place(self, builder: Builder, account: Account) -> Place:
         return builder.snapshot.places[account.id]

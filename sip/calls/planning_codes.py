@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sip.calls import emergency
+from sip.calls import emergency, planning_contact
 from sip.calls.codes import Code
 from sip.calls.forwarding import MAX_HOPS
 from sip.calls.plan import Refusal
@@ -45,8 +45,9 @@ async def _may_forward(bench: Bench, tx: Tx, caller: Account, to: str, now: date
         return False
     there = await bench.destination(tx, caller, to, now)
     if isinstance(there, Refusal):
-        # Whether it may be called at all is what counts: a trunk that is busy now is no reason.
-        return there.cause in ("trunk-failed", "limit")
+        # Whether it may be called at all is what counts: a trunk that is busy now is no reason, and a forward
+        # canvasses nobody.
+        return there.cause in ("trunk-failed", "limit", planning_contact.CAUSE)
     if not isinstance(there, Called):
         return True
     return there.line is not None or not await _comes_back(tx, caller, there.members[0])

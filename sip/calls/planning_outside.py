@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from config.rates import Rates
+from retention.contact_case import Contact
 from retention.languages import choose_language
+from sip.calls import planning_contact
 from sip.calls.forwarding import Outside
 from sip.calls.house import House
 from sip.calls.numbers import Number, SiteNumbering, callable_back
@@ -65,6 +67,7 @@ class WayOut:
     outside: Outside
     number: Number
     line: Line | None = None
+    contact: Contact | None = None  # somebody whom a canvassing line calls: to be counted before it is dialled
 
     @property
     def ceiling(self) -> Ceiling | None:
@@ -93,7 +96,8 @@ class WaysOut:
         hidden: bool = False,
         diverted_why: str = "",
     ) -> WayOut | Refusal:
-        """The way for an account's call, or for its forward (``diverted_why``). Refusals: see ``permission.permit``."""
+        """The way for an account's call, or for its forward (``diverted_why``). Refusals: see ``permission.permit``,
+        and ``planning_contact`` where it is made on behalf of a canvassing line."""
         permitted = await self._permitted(tx, payer, number, now)
         if isinstance(permitted, Refusal):
             return permitted
@@ -105,6 +109,7 @@ class WaysOut:
         states = await self._states(tx)
         refusal = LINES_BUSY if states and not any(state.has_room for state in states) else NO_TRUNK
         found: list[TrunkTarget] = []
+        showing: set[str] = set()
         for trunk in self._order(states):
             for_trunk = permit(
                 number,
@@ -119,6 +124,7 @@ class WaysOut:
             allowed = allowed_numbers(owned, payer.id, (line.id,) if line is not None else (), trunk.id)
             own = allowed_numbers(own_numbers, payer.id, (), trunk.id)
             shown = own_or_main(settings.presented, own, allowed, trunk)
+            showing |= {shown} if shown else set()
             how = Shown(
                 payer.display_name,
                 hidden=hidden or settings.hide_number,
@@ -129,7 +135,14 @@ class WaysOut:
             found.append(target("", trunk, number, shown, how, self.habits.site, price))
         if not found:
             return refusal
-        return WayOut(Outside(self.party(number, languages), tuple(found)), number, line)
+        contact = None
+        if not diverted_why:  # whoever forwards canvasses nobody
+            said = planning_contact.Shown(showing, owned, hidden or settings.hide_number)
+            contact = await planning_contact.contact_of(tx, number, said)
+        not_now = await planning_contact.refusal_of(tx, contact, now) if contact is not None else None
+        if not_now is not None:
+            return not_now
+        return WayOut(Outside(self.party(number, languages), tuple(found)), number, line, contact)
 
     async def emergency_targets(
         self, tx: Tx, caller: Account | None, number: Number, location: str

@@ -9,7 +9,7 @@ from config import packs
 from sip.calls import codes, echo, emergency, planning_codes
 from sip.calls.codes import Code
 from sip.calls.forwarding import UNKNOWN, Link
-from sip.calls.plan import CallPlan, LineKind, Party, Refusal, Stage
+from sip.calls.plan import CallPlan, ContactMade, LineKind, Party, Refusal, Stage
 from sip.calls.planning_bench import Bench, Called
 from sip.calls.planning_directory import caller_of, find
 from sip.calls.planning_outside import WayOut
@@ -132,7 +132,8 @@ class FromPhones:
             return refusal
         stages = tuple(builder.stages)
         if isinstance(to, WayOut):
-            return await self._outbound(calling, to, now, stages)
+            made = await bench.contact(to, now)
+            return made if isinstance(made, Refusal) else await self._outbound(calling, to, now, stages, made)
         return await self._internal(calling, to, now, stages)
 
     # --- within the house -------------------------------------------------------------------------
@@ -180,7 +181,9 @@ class FromPhones:
 
     # --- outside ----------------------------------------------------------------------------------
 
-    async def _outbound(self, calling: Calling, way: WayOut, now: datetime, stages: tuple[Stage, ...]) -> CallPlan:
+    async def _outbound(
+        self, calling: Calling, way: WayOut, now: datetime, stages: tuple[Stage, ...], contact: ContactMade | None
+    ) -> CallPlan:
         """The caller is staff; whoever is called is outside, and is asked before being connected."""
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
         party, number = way.outside.party, way.number
@@ -205,6 +208,7 @@ class FromPhones:
             originated=calling.originated,
             wideband=calling.wideband,
             stages=stages,
+            contact=contact,
         )
 
     # --- codes ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from retention.consent import ConsentMode
 from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
 from retention.prompt_values import prompt_values
-from sip.calls import echo
+from sip.calls import echo, planning_contact
 from sip.calls.plan import LineKind, Party, PromptFile, Stage, TrunkTarget
 from storage import lines
 from storage.accounts import Account
@@ -93,8 +93,9 @@ class Terms:
         """Have every prompt made that a call to one of these lines may need, and those that any call may."""
         for prompt_id, language, values in prompts_for(every, self.company, now):
             await self._prompts.prepare(prompt_id, language, values)
+        canvassed = planning_contact.PROMPTS if any(line.canvassing for line in every) else ()
         for language in self.company.languages:
-            for prompt_id in COMMON_PROMPTS:
+            for prompt_id in (*COMMON_PROMPTS, *canvassed):
                 await self._prompts.prepare(prompt_id, language, {})
 
 

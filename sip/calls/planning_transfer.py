@@ -14,6 +14,7 @@ from sip.calls.forwarding import UNKNOWN, Link
 from sip.calls.joining import FAILED
 from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest
 from sip.calls.planning_bench import Bench, Called
+from sip.calls.planning_outside import WayOut
 from sip.calls.planning_terms import account_party, of_ceilings, outside_party
 from storage import accounts, lines
 from storage.errors import NotFound
@@ -62,6 +63,10 @@ class Transfers:
         refusal = builder.lead(to.lead if isinstance(to, Called) else to.outside, Link())
         if refusal is not None:
             return refusal
+        if isinstance(to, WayOut):
+            made = await bench.contact(to, now)
+            if isinstance(made, Refusal):
+                return made
         if isinstance(to, Called):
             joins = account_party(to.members[0])
             if to.line is not None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from sip.calls import acts
-from sip.calls.plan import CallPlan, Direction, Outcome
+from sip.calls.plan import CallPlan, ContactMade, Direction, Outcome
 from sip.calls.ports import ClosedCall
 from sip.worker import protocol as p
-from storage import call_records, ledger_verify, lines
+from storage import call_records, contact_attempts, ledger_verify, lines
 from storage.errors import StorageError
 from tests.server.recording_house import NOW, House, act, house, plan
 from tests.sip.calls.test_script import Call, accepted, asked
@@ -249,3 +249,37 @@ async def test_whatever_a_script_notes_can_be_written_down(
     for evidence in call.script.outcome.evidence:
         await place.book.note(call_plan, evidence, NOW, "f" * 32)
     assert {entry["act"] for entry in await place.entries("consent")} == expected
+
+
+# --- on behalf of a canvassing line -------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("L4")
+@pytest.mark.parametrize(
+    ("class_", "talk_s", "cause", "outcome", "kept"),
+    [
+        ("standard", 95.0, "caller-hung-up", "answered", {"contact_rule": "FR.consumers", "contact_evidence": "c1"}),
+        ("minimal", 0.0, "no-answer", "not_answered", {"contact_rule": "FR.consumers"}),
+        ("none", 0.0, "trunk-failed", "failed", None),
+    ],
+)
+async def test_what_a_contact_rested_on_stands_where_the_class_allows_it(
+    place: House, class_: str, talk_s: float, cause: str, outcome: str, kept: dict[str, str] | None
+) -> None:
+    line_id = await line(place)
+    async with place.db.transaction() as tx:
+        made = await contact_attempts.add(
+            tx, "+33142123456", line_id=line_id, channel="voice", at=NOW, evidence="c1", purpose="counted",
+            legal_basis="C. conso. D223-9", kept_until=NOW + timedelta(days=31),
+        )  # fmt: skip
+    call = closed(class_, talk_s=talk_s, line_id=line_id, cause=cause)
+    call = replace(call, plan=replace(call.plan, contact=ContactMade(made.id, "FR.consumers", "c1")))
+    await place.book.close(call)
+    async with place.db.read() as tx:
+        assert [one.outcome for one in await contact_attempts.of_number(tx, "+33142123456")] == [outcome]
+    if kept is None:
+        with pytest.raises(StorageError):
+            await record(place, call)
+    else:
+        fields = (await record(place, call)).fields
+        assert {name: value for name, value in fields.items() if name.startswith("contact")} == kept

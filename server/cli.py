@@ -11,6 +11,7 @@ from pathlib import Path
 from server.commands import (
     accounts,
     calls,
+    contacts,
     emergency,
     holds,
     ledger,
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         trunks,
         numbers,
         limits,
+        contacts,
         emergency,
         calls,
         recordings,

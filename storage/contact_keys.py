@@ -7,6 +7,7 @@ An index value is `version (2) ‖ HMAC-SHA256(secret of that version, number)`.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
@@ -28,6 +29,12 @@ async def index(tx: Tx, number: str, now: datetime) -> bytes:
 async def indexes(tx: Tx, number: str) -> tuple[bytes, ...]:
     """What to search for: the number under every key that there is."""
     return tuple(_value(version, secret, number) for version, secret in (await _secrets(tx)).items())
+
+
+async def indexes_of_many(tx: Tx, numbers: Iterable[str]) -> dict[bytes, str]:
+    """What to search for, with the number that each belongs to; the keys are opened once."""
+    known = await _secrets(tx)
+    return {_value(version, secret, number): number for number in numbers for version, secret in known.items()}
 
 
 async def rotate(tx: Tx, now: datetime) -> int:

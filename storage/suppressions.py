@@ -20,6 +20,7 @@ CHANNELS = frozenset({"*", "voice", "sms"})
 REASONS = frozenset({"objection", "refusal", "withdrawal", "import", "order"})
 SOURCES = frozenset({"cli", "import", "call", "sms", "link", "letter", "email"})
 _T = tables.contact_suppressions
+_AT_ONCE = 200  # of a long list; SQLite takes some hundred values in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,24 @@ class Suppression:
     purpose: str
     legal_basis: str
     kept_until: datetime  # somebody looks at it then; it is not dropped by itself
+
+
+async def get(tx: Tx, suppression_id: str) -> Suppression:
+    """Raises `NotFound`."""
+    row = await tx.row(select(_T).where(_T.c.id == suppression_id))
+    if row is None:
+        raise NotFound("suppression", suppression_id)
+    return _read([row])[0]
+
+
+async def listed(tx: Tx, numbers: Sequence[str], channel: str, reason: str) -> frozenset[str]:
+    """Those of the numbers that stand on the list for this reason already."""
+    found = set()
+    for at in range(0, len(numbers), _AT_ONCE):
+        owners = await contact_keys.indexes_of_many(tx, numbers[at : at + _AT_ONCE])
+        same = _T.c.digest.in_(owners), _T.c.channel == channel, _T.c.reason == reason
+        found |= {owners[row["digest"]] for row in await tx.rows(select(_T.c.digest).where(*same))}
+    return frozenset(found)
 
 
 async def add(tx: Tx, number: str, now: datetime, **said: Any) -> Suppression:

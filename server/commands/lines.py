@@ -20,6 +20,8 @@ FIELDS = (
     Field("ask_staff", "whether members are asked for consent as well"),
     Field("strategy", "simultaneous: all members ring at once; sequential: one after the other"),
     Field("member_ring_s", "how long each rings, one after the other"),
+    Field("canvassing", "sector that calls showing its number canvass for; null: they are ordinary calls"),
+    Field("canvassing_target", "consumer, professional, or ask: a consumer unless known as a professional"),
     Field("created_at", "when"),
     Field("disabled_at", "since when it is not served", "DISABLED", minutes),
     Field("warning", "why it will not do all that its settings say; null where it will"),
@@ -37,11 +39,16 @@ def register(subparsers: Subparsers) -> None:
     add.add_argument("--kind", choices=("ring", "echo"), help="ring its members (default), or echo")
     leaf(lines, "list", "list lines", operation("line.list"), fields=FIELDS, many=True)
     change = leaf(lines, "set", "change what is given of a line",
-                  operation("line.set", "line", "name", "number", "disabled", *settings), fields=FIELDS,
+                  operation("line.set", "line", "name", "number", "disabled", "canvassing", "target", *settings),
+                  fields=FIELDS,
                   details="An empty text takes --consent, --language or --statute back.")  # fmt: skip
     change.add_argument("line", help="its name or number")
     change.add_argument("--name", metavar="NAME")
     change.add_argument("--number", metavar="DIGITS")
+    change.add_argument("--canvassing", metavar="SECTOR",
+                        help="calls showing its number canvass for this, and the law is asked; or off")  # fmt: skip
+    change.add_argument("--target", choices=("consumer", "professional", "ask"),
+                        help="who is canvassed; ask (default): a consumer unless known otherwise")  # fmt: skip
     change.add_argument("--disabled", action=argparse.BooleanOptionalAction, help="not served")
     for parser, empty in ((add, ()), (change, ("",))):
         parser.add_argument("--pack", metavar="ID", help="purpose of recording, such as REC_QUALITY; REC_NONE: never")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from config import packs
 from config.settings import Settings
@@ -12,10 +13,11 @@ from retention.consent import ConsentMode
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.consents import known_sector
 from server.services.context import Services
 from server.services.directory import account_by_name, line_by_name
 from server.services.phone_numbers import not_emergency
-from storage import accounts, lines, readers
+from storage import accounts, lines, numbers_owned, readers
 from storage.lines import NO_RECORDING, Line
 from storage.tx import Tx
 
@@ -37,6 +39,8 @@ class LineView:
     ask_staff: bool
     strategy: str
     member_ring_s: int
+    canvassing: str | None
+    canvassing_target: str | None
     created_at: datetime
     disabled_at: datetime | None
     warning: str | None
@@ -109,9 +113,12 @@ async def set_(
     ask_staff: bool | None = None,
     strategy: str | None = None,
     member_ring_s: int | None = None,
+    canvassing: str | None = None,
+    target: Literal["consumer", "professional", "ask"] | None = None,
     disabled: bool | None = None,
 ) -> LineView:
-    """Change what is given; an empty text takes consent, language or statute back. Raises NotFound, Duplicate..."""
+    """Change what is given; an empty text takes consent, language or statute back. `canvassing`: a
+    sector of contact_rules.toml, or "off". Raises NotFound, Duplicate..."""
     if number is not None:
         not_emergency(services.settings, number)
     async with services.db.transaction() as tx:
@@ -129,8 +136,13 @@ async def set_(
             ask_staff=before.ask_staff if ask_staff is None else ask_staff,
             strategy=before.strategy if strategy is None else strategy,
             member_ring_s=before.member_ring_s if member_ring_s is None else member_ring_s,
+            canvassing=before.canvassing if canvassing is None else _canvassed(canvassing),
+            canvassing_target=before.canvassing_target if target is None else target,
             disabled_at=before.disabled_at if disabled is None else (services.clock() if disabled else None),
         )
+        _check_canvassing(after, target)
+        whom = after.canvassing_target or "ask"
+        after = replace(after, canvassing_target=whom if after.canvassing else None)
         _check(services, after.kind, after.pack, after.consent_mode, after.statute, after.members)
         saved = await lines.save(tx, after)
         await note(services, tx, actor, "change", "line", line_id=saved.id, pack=saved.pack)
@@ -174,6 +186,25 @@ def _check(
         raise Failure("an echo line rings nobody", "Leave the members out", "invalid")
 
 
+def _canvassed(sector: str) -> str | None:
+    return None if sector in ("", "off") else known_sector(sector)
+
+
+def _check_canvassing(line: Line, target: str | None) -> None:
+    """Raises Failure."""
+    if line.canvassing is None:
+        if target is not None:
+            raise Failure(f"line {line.name} canvasses nobody", "Say for which sector with --canvassing", "misuse")
+        return
+    pack = packs.load().get(line.pack)
+    if pack is not None and "outbound_canvassing" in pack.forbidden_triggers:
+        raise Failure(
+            f"pack {pack.id} does not record canvassing calls: whoever is canvassed is bound by a signature alone",
+            "Choose another pack with --pack",
+            "invalid",
+        )
+
+
 def _stored(consent: str | None) -> str | None:
     return consent.replace("-", "_") if consent else None
 
@@ -193,6 +224,8 @@ async def _view(tx: Tx, line: Line, settings: Settings) -> LineView:
         ask_staff=line.ask_staff,
         strategy=line.strategy,
         member_ring_s=line.member_ring_s,
+        canvassing=line.canvassing,
+        canvassing_target=line.canvassing_target,
         created_at=line.created_at,
         disabled_at=line.disabled_at,
         warning=await _warning(tx, line, settings),
@@ -201,6 +234,8 @@ async def _view(tx: Tx, line: Line, settings: Settings) -> LineView:
 
 async def _warning(tx: Tx, line: Line, settings: Settings) -> str | None:
     """Why this line may not do what its owner expects; None where it will."""
+    if line.canvassing and not any(one.line_id == line.id for one in await numbers_owned.list_all(tx)):
+        return "no number leads to this line, so no call is made on its behalf and the law is asked about none"
     pack = packs.load().get(line.pack)
     if pack is None or pack.never_records:
         return None

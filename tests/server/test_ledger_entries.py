@@ -23,7 +23,7 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
 from sip.calls.control import LiveCall
 from sip.edge.state import Ban
-from storage import call_records, holds, ledger, people, receipts
+from storage import call_records, consents, contact_references, holds, ledger, lines, people, receipts
 from storage.call_records import CallRecord
 from storage.holds import About
 from tests.server.duty_house import Edge
@@ -137,6 +137,34 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
     public, secret = generate_reader()
     bundle = seal_reader(ReaderSecret(person.id, secret, "A" * 32), "a long passphrase")
+    consent = {"number": "+33142123456", "purpose": "telecom", "act": "checkbox", "collector": "us", "source": "form",
+               "text_id": "offers", "text_version": "1", "text_sha256": "ab" * 32}  # fmt: skip
+    async with services.db.transaction() as tx:
+        made = await contact_references.add(
+            tx, number="+33142123456", kind="contract", purpose="telecom", reference="C-1", since=now,
+            until=now + timedelta(days=9), legal_basis="6(1)(b)", kept_until=now + timedelta(days=9),
+        )  # fmt: skip
+        canvassing = await lines.add(tx, "canvassing", "399", now)
+        await lines.save(tx, replace(canvassing, canvassing="telecom"))
+        agreed = await consents.add(
+            tx, now, number="+33142123458", channel="voice", purpose="telecom", act="checkbox", given_at=now,
+            expires_at=now + timedelta(days=9), legal_basis="6(1)(a)", kept_until=now + timedelta(days=9),
+            collector="us", source="form",
+        )  # fmt: skip
+    contacts: dict[str, dict[str, object]] = {
+        "contact.consent.add": dict(consent),
+        "contact.consent.list": {},
+        "contact.consent.show": {"consent": agreed.id},
+        "contact.consent.withdraw": {"what": "+33142123456"},
+        "contact.contract.add": {"number": "+33142123456", "reference": "C-2", "professional": True},
+        "contact.contract.list": {},
+        "contact.contract.end": {"contract": made.id},
+        "contact.check": {"number": "+33142123456", "line": "canvassing"},
+        "contact.suppress.add": {"number": "+33142123456"},
+        "contact.suppress.list": {},
+        "contact.suppress.import": {"numbers": [[1, "+33142123457"]], "write": True},
+        "contact.suppress.remove": {"what": "+33142123456"},
+    }
     return {
         "person.add": {"login": "carl", "name": "Carl"},
         "person.list": {},
@@ -160,6 +188,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "line.add": {"name": "sales", "number": "300"},
         "line.list": {},
         "line.set": {"line": "sales", "members": ["alice"]},
+        **contacts,
         "trunk.add": {"name": "north", "host": "127.0.0.1", "port": 9, "transport": "tcp"},
         "trunk.list": {},
         "trunk.set": {"trunk": "north", "channels": 5},
@@ -234,7 +263,7 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]
     for op, words in given.items():
         before = len(await access_log(services))
-        if op in ("recordings.show", "calls.why"):  # there is none
+        if op in ("recordings.show", "calls.why", "contact.suppress.remove"):  # there is none; or no reason
             with pytest.raises(Failure):
                 await operations.call(op, services, ME, words)
             continue

@@ -58,7 +58,6 @@ async def begin(tx: Tx, contact: Contact, now: datetime) -> Begun:
     decision = await decide(tx, contact, now)
     if not decision.allowed:
         return Begun(decision)
-    await contact_attempts.drop_expired(tx, now)
     pack = pack_of(ATTEMPTS_PACK)
     attempt = await contact_attempts.add(
         tx,

@@ -23,6 +23,9 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "diagnosis": ("call_diagnoses",),
     "usage": ("usage",),
     "emergency_call": ("emergency_calls",),
+    "contact_consent": ("contact_consents",),
+    "contact_reference": ("contact_references",),
+    "contact_attempt": ("contact_attempts",),
 }
 
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from config import packs as pack_data
 from config.packs import Pack
+from retention.contact_case import ATTEMPTS_PACK, EVIDENCE_PACK
 from retention.due import due
 from retention.gate import DestructionIncomplete, Gate, Hold, Item, Plan, Trigger, plan_destruction
 from retention.metadata import MetadataClass, pack_of
@@ -40,6 +41,11 @@ ROUND = 2000  # items that are destroyed before their receipts are written
 QUIET_ROW_S = 3600  # how often a sweep that found nothing is written down
 KEPT = timedelta(days=400)  # of what sweeps came to
 USAGE_PACK, EMERGENCY_PACK = "USAGE_SUMS", "EMERGENCY_LIST"
+CONTACT_PACKS = {
+    "contact_consent": EVIDENCE_PACK,
+    "contact_reference": EVIDENCE_PACK,
+    "contact_attempt": ATTEMPTS_PACK,
+}
 DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
 OBJECTS: Mapping[str, str] = {
     "recording": "recording",
@@ -47,6 +53,9 @@ OBJECTS: Mapping[str, str] = {
     "diagnosis": "diagnosis",
     "usage": "usage",
     "emergency_call": "emergency",
+    "contact_consent": "consent",
+    "contact_reference": "contract",
+    "contact_attempt": "contact",
 }
 _ONE_SWEEP = 0x62656673  # PostgreSQL advisory lock: nodes that share a database take turns
 
@@ -247,6 +256,9 @@ def before(kind: str, now: datetime) -> datetime:
 
 def item_of(row: Expiring) -> Item:
     """With the pack that it is kept under, and when it goes."""
+    if row.expires_at is not None and row.kind in CONTACT_PACKS:
+        about = pack_data.load()[CONTACT_PACKS[row.kind]]
+        return Item(row.item_id, row.kind, f"{about.id}@{about.version}", row.created_at, row.expires_at)
     if row.expires_at is not None:
         pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES}[row.kind]
         if row.kind == "call_record":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 
 from storage import tables
 from storage.ids import new_id, require_in
@@ -72,8 +72,3 @@ async def of_number(tx: Tx, number: str, channel: str | None = None) -> tuple[At
         which.append(_T.c.channel == channel)
     rows = await tx.rows(select(_T).where(*which).order_by(_T.c.at))
     return tuple(Attempt(**{name: row[name] for name in Attempt.__slots__}) for row in rows)
-
-
-async def drop_expired(tx: Tx, now: datetime) -> int:
-    """Those that count no more; how many."""
-    return await tx.write(delete(_T).where(_T.c.kept_until <= now))

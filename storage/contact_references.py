@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 
 from storage import tables
 from storage.errors import Invalid, NotFound
@@ -85,17 +85,6 @@ async def used(tx: Tx, reference_id: str, kept_until: datetime) -> None:
     """A contact rested on it: its proof is kept until then at least."""
     later = (_T.c.id == reference_id) & (_T.c.kept_until < kept_until)
     await tx.write(update(_T).where(later).values(kept_until=kept_until))
-
-
-async def expired(tx: Tx, now: datetime) -> tuple[str, ...]:
-    """Ids of those whose proof need not be kept any longer."""
-    return tuple(row["id"] for row in await tx.rows(select(_T.c.id).where(_T.c.kept_until <= now)))
-
-
-async def remove(tx: Tx, reference_id: str) -> None:
-    """Raises `NotFound`."""
-    if not await tx.write(delete(_T).where(_T.c.id == reference_id)):
-        raise NotFound("contract", reference_id)
 
 
 _PLAIN = ("kind", "purpose", "since", "until", "legal_basis", "kept_until")

@@ -1,7 +1,8 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
-Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call. The id of a
-usage sum is "<owner>|<day>". Of the last two the tables hold no expiry: the caller reckons it from the moment.
+Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, and of
+permission to contact: contact_consent, contact_reference, contact_attempt. The id of a usage sum is "<owner>|<day>". Of
+sums and emergency calls the tables hold no expiry: the caller reckons it from the moment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,13 @@ from storage import tables
 from storage.errors import Invalid
 from storage.tx import Tx
 
-KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call")
+# Rows of one table that say themselves until when they are kept: kind, table, when they began.
+_CONTACTS = {
+    "contact_consent": (tables.contact_consents, tables.contact_consents.c.given_at),
+    "contact_reference": (tables.contact_references, tables.contact_references.c.since),
+    "contact_attempt": (tables.contact_attempts, tables.contact_attempts.c.at),
+}
+KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS)
 _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
 _DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
 _IN_ONE = 400  # ids in one statement
@@ -62,6 +69,9 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
                 await tx.write(delete(_EMERGENCY).where(_EMERGENCY.c.id.in_(some)))
             case "usage":
                 await tx.write(delete(_USAGE).where(_sums(some)))
+            case _ if kind in _CONTACTS:
+                table, _ = _CONTACTS[kind]
+                await tx.write(delete(table).where(table.c.id.in_(some)))
             case _:
                 raise Invalid("kind", "is not removed by rows")
 
@@ -89,6 +99,9 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
         case "usage":
             sums = await tx.rows(select(_USAGE.c.owner, _USAGE.c.day).where(_sums(some)))
             return [f"{row['owner']}|{row['day']}" for row in sums]
+        case _ if kind in _CONTACTS:
+            table, _ = _CONTACTS[kind]
+            rows = [*await tx.rows(select(table.c.id.label("key")).where(table.c.id.in_(some)))]
         case _:
             raise Invalid("kind", "is not removed by rows")
     return [row["key"] for row in rows]
@@ -113,6 +126,10 @@ def _found(kind: str, before: datetime) -> Select[Any]:
         case "usage":
             by_then = _USAGE.c.day <= before.astimezone(UTC).date().isoformat()
             return select(_USAGE.c.owner, _USAGE.c.day).where(by_then).order_by(_USAGE.c.day, _USAGE.c.owner)
+        case _ if kind in _CONTACTS:
+            table, began = _CONTACTS[kind]
+            rows = select(table.c.id, began.label("at"), table.c.kept_until.label("expires_at"))
+            return rows.where(table.c.kept_until <= before).order_by(table.c.kept_until, table.c.id)
     raise Invalid("kind", f"is not one of {', '.join(KINDS)}")
 
 
@@ -127,6 +144,8 @@ def _expiring(kind: str, row: Any) -> Expiring:
             return Expiring(row["call_id"], kind, "", row["at"], row["expires_at"])
         case "emergency_call":
             return Expiring(row["id"], kind, "", row["at"], None)
+        case _ if kind in _CONTACTS:
+            return Expiring(row["id"], kind, "", row["at"], row["expires_at"])
         case _:
             day = datetime.combine(date.fromisoformat(row["day"]), time(), UTC)
             return Expiring(f"{row['owner']}|{row['day']}", kind, "", day, None)

@@ -24,6 +24,11 @@ _T = tables.holds
 _TARGETS = tables.hold_targets
 _RECORDINGS, _HEARD, _CALL_PEERS = tables.recordings, tables.recording_peers, tables.call_peers
 _EMERGENCY = tables.emergency_calls
+_CONTACTS = {
+    "contact_consent": tables.contact_consents,
+    "contact_reference": tables.contact_references,
+    "contact_attempt": tables.contact_attempts,
+}
 _IN_ONE = 400  # ids in one statement
 
 
@@ -143,6 +148,9 @@ async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[
             heard = await _pairs(tx, _HEARD.c.recording_id, _HEARD.c.digest, list(calls))
             found += [(calls[rec_id], digest) for rec_id, digest in heard]
             found += await _pairs(tx, _EMERGENCY.c.id, _EMERGENCY.c.account_id, item_ids)
+        case "contact_consent" | "contact_reference" | "contact_attempt":
+            table = _CONTACTS[kind]
+            found += await _pairs(tx, table.c.id, table.c.digest, item_ids)
         case "usage":
             found += [(item_id, item_id.partition("|")[0].rpartition(":")[2].encode()) for item_id in item_ids]
     return found

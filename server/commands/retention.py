@@ -9,7 +9,11 @@ from server.commands.base import Field, Subparsers, answer, asking, group, leaf,
 
 FIELDS = (
     Field("id", "opaque id; of a sum: owner and day", "ID", short),
-    Field("kind", "recording, call_record, diagnosis, usage, emergency_call", "KIND"),
+    Field(
+        "kind",
+        "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt",
+        "KIND",
+    ),
     Field("pack", "what it is kept under, with its version", "PACK"),
     Field("expires_at", "since when it is due", "SINCE", minutes),
     Field("goes", "whether the next sweep destroys it", "GOES"),
@@ -22,6 +26,9 @@ DAY_FIELDS = (
     Field("diagnosis", "how calls went (calls why)", "DIAGNOSES"),
     Field("usage", "sums of use of an account or trunk", "SUMS"),
     Field("emergency_call", "entries of the list of emergency calls", "EMERGENCIES"),
+    Field("contact_consent", "proofs of consent to be contacted"),
+    Field("contact_reference", "contracts that stood in for consent"),
+    Field("contact_attempt", "attempts of canvassing lines"),
 )
 SWEEP_FIELDS = (
     Field("began_at", "when the last sweep began"),

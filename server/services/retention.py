@@ -43,6 +43,9 @@ class DayView:
     diagnosis: int
     usage: int
     emergency_call: int
+    contact_consent: int
+    contact_reference: int
+    contact_attempt: int
 
 
 @dataclass(frozen=True, slots=True)

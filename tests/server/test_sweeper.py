@@ -25,7 +25,23 @@ from server.services import retention as service
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
 from server.sweeper import Sweeper
-from storage import call_records, diagnoses, emergency_calls, keys, ledger, receipts, recordings, sweeps, tables, usage
+from storage import (
+    call_records,
+    consents,
+    contact_attempts,
+    contact_references,
+    diagnoses,
+    emergency_calls,
+    keys,
+    ledger,
+    lines,
+    receipts,
+    recordings,
+    suppressions,
+    sweeps,
+    tables,
+    usage,
+)
 from storage.call_records import CallRecord
 from storage.database import Database
 from storage.diagnoses import CallDiagnosis
@@ -401,3 +417,34 @@ async def test_no_byte_of_what_went_is_left_in_the_files(house: House, tmp_path:
     assert found() == len(marks) > 250, "or the search is worth nothing"
     await house.sweeper.sweep()
     assert found() == 0
+
+
+@pytest.mark.promise("L4", "2.19")
+async def test_consents_and_attempts_go_when_they_prove_and_count_no_more_and_objections_stay(house: House) -> None:
+    common: Any = {"channel": "voice", "purpose": "telecom", "legal_basis": "law"}
+    number = "+33142123456"
+    async with house.services.db.transaction() as tx:
+        line = await lines.add(tx, "sales", "300", NOW)
+        for kept_until in (NOW - DAY, NOW + DAY):
+            await consents.add(
+                tx, NOW, number=number, act="checkbox", given_at=NOW - 2000 * DAY, expires_at=NOW - 900 * DAY,
+                kept_until=kept_until, collector="us", source="form", **common,
+            )  # fmt: skip
+            await contact_references.add(
+                tx, number=number, kind="contract", reference="C-1", purpose="telecom", since=NOW - 2000 * DAY,
+                until=NOW - 900 * DAY, legal_basis="law", kept_until=kept_until,
+            )  # fmt: skip
+            await contact_attempts.add(
+                tx, number, line_id=line.id, at=NOW - 31 * DAY, evidence="", kept_until=kept_until, **common
+            )
+        await suppressions.add(
+            tx, number, NOW, reason="objection", source="cli", since=NOW - 2000 * DAY, until=None,
+            kept_until=NOW - DAY, **(common | {"channel": "*"}),
+        )  # fmt: skip
+    said = await house.sweeper.sweep()
+    assert said is not None and said.problem == ""
+    assert said.destroyed == dict.fromkeys(("contact_consent", "contact_reference", "contact_attempt"), 1)
+    assert {entry["object"] for entry in await house.entries()} == {"consent", "contract", "contact"}
+    async with house.services.db.read() as tx:
+        assert len(await consents.of_number(tx, number)) == len(await contact_attempts.of_number(tx, number)) == 1
+        assert len(await suppressions.of_number(tx, number)) == 1, "nobody who objected is forgotten by itself"

@@ -10,14 +10,27 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from storage import consents, contact_attempts, contact_keys, contact_references, ledger, lines, suppressions, tables
+from storage import (
+    consents,
+    contact_attempts,
+    contact_keys,
+    contact_references,
+    expiry,
+    holds,
+    ledger,
+    lines,
+    suppressions,
+    tables,
+)
 from storage.database import Database
 from storage.errors import Conflict, Invalid, NotFound, SealBroken
 from storage.field_crypto import FieldKeys
+from storage.holds import About
 from storage.tx import Tx
 
 DORIS, OTHER = "+33142123456", "+33142123457"
 YEAR = timedelta(days=365)
+ABOUT = About("A-1", "court", "DPO", "claim", "somebody")
 
 
 async def consent(tx: Tx, now: datetime, number: str = DORIS, **more: Any) -> consents.Consent:
@@ -37,6 +50,11 @@ async def consent(tx: Tx, now: datetime, number: str = DORIS, **more: Any) -> co
         "language": "fr",
     }
     return await consents.add(tx, now, number=number, **(said | more))
+
+
+async def due(tx: Tx, kind: str, before: datetime) -> list[str]:
+    assert await expiry.count(tx, kind, before) == len(await expiry.until(tx, kind, before, limit=99))
+    return [one.item_id for one in await expiry.until(tx, kind, before, limit=99)]
 
 
 async def suppress(tx: Tx, now: datetime, number: str = DORIS, **more: Any) -> suppressions.Suppression:
@@ -79,8 +97,8 @@ async def test_a_consent_is_withdrawn_in_one_step_and_the_proof_of_it_stays(db: 
         made = await consent(tx, now)
         back = await consents.withdraw(tx, made.id, "agent", now + YEAR, now + 6 * YEAR)
         assert back == replace(made, withdrawn_at=now + YEAR, withdrawn_by="agent", kept_until=now + 6 * YEAR)
-        assert await consents.expired(tx, now + 6 * YEAR) == (made.id,)
-        assert await consents.expired(tx, now + 5 * YEAR) == ()
+        assert await due(tx, "contact_consent", now + 6 * YEAR) == [made.id]
+        assert await due(tx, "contact_consent", now + 5 * YEAR) == []
     async with db.transaction() as tx:
         with pytest.raises(Conflict):
             await consents.withdraw(tx, made.id, "agent", now + YEAR, now + 6 * YEAR)
@@ -89,8 +107,8 @@ async def test_a_consent_is_withdrawn_in_one_step_and_the_proof_of_it_stays(db: 
         with pytest.raises(NotFound):
             await consents.withdraw(tx, "00" * 16, "agent", now, now)
         entries = [json.loads(entry.body) for entry in await ledger.entries(tx, "consent")]
-        await consents.remove(tx, made.id)
-        assert await consents.of_number(tx, DORIS) == ()
+        await expiry.remove(tx, "contact_consent", [made.id])
+        assert await consents.of_number(tx, DORIS) == () and await expiry.left(tx, "contact_consent", [made.id]) == {}
     assert [(e["act"], e["by"], e["medium"], e["purpose"]) for e in entries] == [
         ("given", "checkbox", "voice", "telecom"),
         ("withdrawn", "agent", "voice", "telecom"),
@@ -146,11 +164,11 @@ async def test_contracts_and_professionals(db: Database, now: datetime) -> None:
         for wrong in ({"kind": "contract", "purpose": ""}, {"kind": "professional", "purpose": "telecom"}):
             with pytest.raises(Invalid):
                 await contact_references.add(tx, reference="C-1", **wrong, **common)
-        assert await contact_references.expired(tx, now + 5 * YEAR) == (made.id,)
-        await contact_references.remove(tx, made.id)
+        assert await due(tx, "contact_reference", now + 5 * YEAR) == [made.id]
+        await expiry.remove(tx, "contact_reference", [made.id])
         assert await contact_references.list_all(tx) == (firm,)
         with pytest.raises(NotFound):
-            await contact_references.remove(tx, made.id)
+            await contact_references.get(tx, made.id)
 
 
 @pytest.mark.promise("2.7", "2.15")
@@ -232,7 +250,12 @@ async def test_attempts_of_all_lines_count_and_go(db: Database, now: datetime) -
         assert (await contact_attempts.of_number(tx, DORIS))[0].outcome == "answered"
         with pytest.raises(Invalid):
             await contact_attempts.ended(tx, first.id, "sold")
-        assert await contact_attempts.drop_expired(tx, now + timedelta(days=31)) == 2
+        gone = await due(tx, "contact_attempt", now + timedelta(days=31))
+        assert len(gone) == 2 and second.id not in gone
+        assert await expiry.left(tx, "contact_attempt", gone) == dict.fromkeys(gone, 1)
+        held = await holds.add(tx, "e" * 32, "number", ABOUT, numbers=[DORIS], now=now, review_at=now + YEAR)
+        assert dict(await holds.on(tx, "contact_attempt", gone)) == {first.id: (held.id,)}
+        await expiry.remove(tx, "contact_attempt", gone)
         assert [a.id for a in await contact_attempts.of_number(tx, DORIS)] == [second.id]
 
 

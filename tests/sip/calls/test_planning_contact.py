@@ -13,7 +13,17 @@ import pytest
 
 from sip.calls.plan import CallPlan, Joining, Refusal
 from sip.calls.planning_contact import CAUSE
-from storage import consents, contact_attempts, contact_references, limits, lines, numbers_owned, suppressions, trunks
+from storage import (
+    consents,
+    contact_attempts,
+    contact_references,
+    expiry,
+    limits,
+    lines,
+    numbers_owned,
+    suppressions,
+    trunks,
+)
 from storage.database import Database
 from storage.errors import Unavailable
 from storage.lines import Line
@@ -124,8 +134,9 @@ async def test_four_attempts_and_not_a_fifth(office: Office) -> None:
     assert refused(await dial(office, paris("2026-12-01T11:00")), "PROMPT_CONTACT_ATTEMPTS")
     assert len(await attempts(office)) == 4
     assert isinstance(await dial(office, paris("2026-12-24T11:00")), CallPlan)
-    assert isinstance(await dial(office, paris("2026-12-28T11:00")), CallPlan)
-    assert len(await attempts(office)) == 2, "those that count no more are forgotten"
+    async with office.db.read() as tx:
+        due = await expiry.until(tx, "contact_attempt", paris("2026-12-25T11:00"), limit=9)
+    assert len(due) == 1, "the first is deleted when it cannot count any more"
 
 
 @pytest.mark.promise("L4", "P12")

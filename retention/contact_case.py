@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from config import contact_rules, packs
+from config.contact_rules import ContactRules
 from config.packs import Pack
 from retention.contact import may_contact
 from retention.contact_facts import Channel, Consent, ContactFacts, Decision, Reference, Suppression, Target
@@ -47,9 +48,9 @@ class Begun:
 
 async def decide(tx: Tx, contact: Contact, now: datetime) -> Decision:
     """May it be? Changes nothing. Raises StorageError, DataError."""
-    facts = await _facts(tx, contact)
     # Calendars of public holidays and tables of time zones take their time when they are first read.
-    return await asyncio.to_thread(may_contact, facts, contact_rules.load(), now)
+    rules = await asyncio.to_thread(contact_rules.load)
+    return await asyncio.to_thread(may_contact, await _facts(tx, contact, rules), rules, now)
 
 
 async def begin(tx: Tx, contact: Contact, now: datetime) -> Begun:
@@ -90,9 +91,8 @@ def kept_until(pack_id: str, start: datetime) -> datetime:
     return retention.after(start)
 
 
-async def _facts(tx: Tx, contact: Contact) -> ContactFacts:
+async def _facts(tx: Tx, contact: Contact, rules: ContactRules) -> ContactFacts:
     number, channel, line = contact.number, contact.channel, contact.line
-    rules = contact_rules.load()
     return ContactFacts(
         channel=channel,
         sector=line.canvassing or "",

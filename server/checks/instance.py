@@ -7,10 +7,11 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from config import contact_rules
 from config import settings as configuration
 from config.addresses import Endpoint
 from config.paths import Paths
@@ -212,6 +213,19 @@ def _database(data: Path, *, running: bool) -> Iterator[Finding]:
     for line in lines:
         if line["warning"]:
             yield note("lines", f"{line['name']}: {line['warning']}", "Type: beffroi person grant, or line set")
+    if any(line["canvassing"] for line in lines):
+        yield from contact_rules_to_review(datetime.now(UTC).date())
+
+
+def contact_rules_to_review(today: date) -> Iterator[Finding]:
+    """Rules about canvassing that somebody should have looked at again by now."""
+    for rule in contact_rules.load().rules:
+        if rule.review_by is not None and rule.review_by < today:
+            yield note(
+                "canvassing law",
+                f"rule {rule.id} was to be looked at again by {rule.review_by}",
+                "Ask whoever answers for it whether it still holds: config/data/contact_rules.toml",
+            )
 
 
 def _prompts(paths: Paths) -> Finding:

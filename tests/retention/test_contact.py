@@ -51,7 +51,7 @@ def ask(given_facts: ContactFacts, now: datetime = TUESDAY_11) -> Decision:
 # --- whether at all ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("L4", "2.16", "1.1")
+@pytest.mark.promise("L4", "2.16")
 def test_a_consumer_is_called_with_consent_and_not_without() -> None:
     no = ask(facts())
     assert (no.allowed, no.ground, no.rule, no.again_at) == (False, "no_consent", "FR.consumers", None)

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,9 @@ def test_status_and_json(beffroi: Callable[..., Ran], data: Path):
     assert {row["verdict"] for row in rows} <= {"ok", "note", "wrong"}
     assert all(row["remedy"] for row in rows if row["verdict"] != "ok")
     assert doctor.text([Finding("x", "ok", "y")]).endswith("nothing is wrong")
+
+
+def test_a_rule_about_canvassing_that_is_overdue_for_a_look_is_named():
+    assert list(instance.contact_rules_to_review(date(2026, 12, 31))) == []
+    found = {finding.what.split()[1] for finding in instance.contact_rules_to_review(date(2027, 1, 1))}
+    assert found == {"FR.hours", "FR.attempts"}

@@ -419,7 +419,7 @@ async def test_no_byte_of_what_went_is_left_in_the_files(house: House, tmp_path:
     assert found() == 0
 
 
-@pytest.mark.promise("L4", "2.19")
+@pytest.mark.promise("L4")
 async def test_consents_and_attempts_go_when_they_prove_and_count_no_more_and_objections_stay(house: House) -> None:
     common: Any = {"channel": "voice", "purpose": "telecom", "legal_basis": "law"}
     number = "+33142123456"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -41,9 +41,10 @@ def next_opening(rule: HoursRule, where: Whereabouts, after: datetime) -> dateti
     if not where.zones or (not rule.holidays and not where.holidays):
         return None
     first = after.astimezone(UTC).date() - timedelta(days=1)
+    ordered = _farthest_first(where.zones, after)
     for number in range(HORIZON_DAYS):
         day = first + timedelta(days=number)
-        for begin, end in _everywhere(rule, where, day):
+        for begin, end in _everywhere(rule, where, ordered, day):
             if end > after:
                 return max(begin, after)
     return None
@@ -54,16 +55,23 @@ def said_slots(rule: HoursRule) -> str:
     return ", ".join(f"{begin:%H:%M}-{end:%H:%M}" for begin, end in rule.slots)
 
 
-def _everywhere(rule: HoursRule, where: Whereabouts, day: date) -> list[_Span]:
-    """What is allowed in all zones, of spans that begin on `day` in the first zone."""
-    common = list(_allowed(rule, where, where.zones[0], day))
-    for zone in where.zones[1:]:
+def _everywhere(rule: HoursRule, where: Whereabouts, zones: Sequence[str], day: date) -> list[_Span]:
+    """What is allowed in all zones, of spans that begin on `day` in the first one."""
+    first, *others = zones
+    common = list(_allowed(rule, where, first, day))
+    for zone in others:
+        if not common:
+            return []
         days = (day + timedelta(days=shift) for shift in (-1, 0, 1))
         theirs = [span for near in days for span in _allowed(rule, where, zone, near)]
-        common = [
-            (max(a, c), min(b, d)) for a, b in common for c, d in theirs if max(a, c) < min(b, d)
-        ]  # fmt: skip
+        common = [(max(a, c), min(b, d)) for a, b in common for c, d in theirs if max(a, c) < min(b, d)]
     return sorted(common)
+
+
+def _farthest_first(zones: Sequence[str], at: datetime) -> list[str]:
+    """The one farthest west, then those that differ from it most: they decide soonest that no hour suits all."""
+    from_west = sorted(zones, key=lambda zone: at.astimezone(ZoneInfo(zone)).utcoffset() or timedelta())
+    return [from_west[0], *reversed(from_west[1:])]
 
 
 def _allowed(rule: HoursRule, where: Whereabouts, zone: str, day: date) -> Iterator[_Span]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from server.client import ask
 from server.commands import contact_fields as shown
+from server.commands import contact_import
 from server.commands.base import (
     Subparsers,
     answer,
@@ -19,14 +17,9 @@ from server.commands.base import (
     leaf,
     misuse,
     operation,
-    out,
-    print_json,
-    table,
-    tell,
 )
 from server.failure import Failure
 
-AT_ONCE = 10_000
 _ACTS = ("dtmf", "utterance", "checkbox", "sms", "signature", "email")
 _WAYS = ("dtmf", "utterance", "sms", "link", "agent", "letter", "email")
 
@@ -223,7 +216,7 @@ def _suppressions(suppress: Subparsers) -> None:
         suppress,
         "import",
         "enter a file of numbers, one a line, or a column of CSV",
-        _import,
+        contact_import.run,
         fields=shown.IMPORT_FIELDS,
         details="All are entered, or none: lines that cannot be used are named, never what stands there.",
     )
@@ -240,52 +233,6 @@ def _add_suppression(args: argparse.Namespace) -> int:
         given["reason_given"] = args.because
     answer(args, ask(asking(args), "contact.suppress.add", **given))
     return 0
-
-
-def _import(args: argparse.Namespace) -> int:
-    """Two passes: what is wrong is known before anything is entered. Status 1 where nothing was."""
-    numbers = list(_numbers(args.file, args.column))
-    scope = {"channel": args.channel} if args.channel is not None else {}
-    looked = _send(args, numbers, {**scope, "write": False})
-    refused = bool(looked["wrong"]) and not args.partial
-    said = {**looked, "added": 0} if refused else {**_send(args, numbers, {**scope, "write": True})}
-    if args.json:
-        print_json(said)
-    else:
-        if said["errors"]:
-            tell(table(shown.ERROR_FIELDS, said["errors"]))
-        out(f"entered {said['added']}, known before {said['known']}, not usable {said['wrong']}")
-        if refused:
-            tell("Nothing was entered. Correct these lines, or type it again with --partial.")
-    return 1 if refused else 0
-
-
-def _send(args: argparse.Namespace, numbers: list[tuple[int, str]], how: dict[str, Any]) -> dict[str, Any]:
-    """In pieces that a request can hold."""
-    sums: dict[str, Any] = {"added": 0, "known": 0, "wrong": 0, "errors": []}
-    for at in range(0, len(numbers), AT_ONCE):
-        said = ask(asking(args), "contact.suppress.import", numbers=numbers[at : at + AT_ONCE], **how)
-        sums = {name: sums[name] + said[name] for name in sums}
-    return sums
-
-
-def _numbers(path: Path, column: int) -> Iterator[tuple[int, str]]:
-    """Line and number; what else stands in the file never leaves this program. A first line without any digit is a
-    heading. Raises Failure."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", "Name a file that can be read", "invalid") from None
-    lines = text.splitlines()
-    separator = ";" if lines and ";" in lines[0] else "\t" if lines and "\t" in lines[0] else ","
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        cells = next(csv.reader([line], delimiter=separator), [])
-        cell = cells[column - 1].strip() if 0 < column <= len(cells) else ""
-        if number == 1 and not any(char.isdigit() for char in cell):
-            continue
-        yield number, cell[:40]
 
 
 # --- options that several have ----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from server.services.devices import DeviceView
 from server.services.directory import account_by_name, person_by_login
 from server.services.edge import drop_devices, push, refuse_devices
 from server.services.phone_numbers import not_emergency
-from storage import accounts, devices, numbers_owned, people
+from storage import accounts, devices, holds, numbers_owned, people
 from storage.accounts import Account
 from storage.errors import Unavailable
 from storage.tx import Tx
@@ -147,6 +147,11 @@ async def remove(services: Services, actor: Actor, *, name: str) -> RemovedView:
 async def _removed(services: Services, actor: Actor, name: str) -> RemovedView:
     async with services.db.transaction() as tx:
         account = await account_by_name(tx, name)
+        await holds.lock(tx)
+        if account.id.encode() in await holds.standing(tx):
+            raise Failure(
+                "a legal hold lies on that account", "Disable it, or lift the hold: beffroi hold list", "conflict"
+            )
         view = await _view(tx, account, masked=actor.masked)
         owned = [device.auth_user for device in await devices.list_all(tx, account.id)]
         await accounts.disable(tx, account.id, services.clock())

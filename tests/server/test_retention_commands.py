@@ -79,6 +79,15 @@ def test_a_hold_from_the_command_to_its_end(data: Path, beffroi: Callable[..., R
     assert laid["id"] in text and "Durand" not in text and "Lille" not in text and "12345678" not in text
 
 
+def test_an_account_under_a_hold_is_not_removed(beffroi: Callable[..., Ran]) -> None:
+    laid = beffroi("hold", "add", "account", "bob", *ASKED, *WHY, "--json").json
+    refused = beffroi("account", "remove", "bob")
+    assert refused.status == 1 and "legal hold" in refused.err
+    assert "bob" in {one["name"] for one in beffroi("account", "list", "--json").json}
+    beffroi("hold", "lift", laid["id"], "--reason", "judgment")
+    assert beffroi("account", "remove", "bob").status == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,6 +6,8 @@ BEGIN IMMEDIATE between processes). PostgreSQL: the writers run side by side; wh
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +29,7 @@ BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_TIMEOUT_MS = 2_000
 REWRITTEN_ROWS = 10_000  # takes some tenths of a second, in which nobody writes
 _CONNECTIONS = 5
+_WAL_TRIES, _WAL_PAUSE_S = 60, 0.05
 _KEY_CHECK = "field_key_check"
 
 
@@ -202,9 +205,9 @@ def _engine(url: URL) -> AsyncEngine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _choose_wal(cursor)
     for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "secure_delete=ON",
@@ -213,6 +216,18 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _choose_wal(cursor: Any) -> None:
+    """The busy timeout does not count here: of two that open an empty file at once SQLite refuses one at once."""
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if not tries_left:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -92,23 +92,29 @@ class Transfer:
     """``referrer`` is to leave, and somebody else joins whoever stays. The joining legs have names of their own.
 
     ``joint``: the party that joins is on the line already, in another worker: this leg leads there. ``notify``: the
-    referrer is told how it goes (RFC 3515); not where an operator asked.
+    referrer is told how it goes (RFC 3515); not where an operator asked. ``elsewhere``: the phone that is told is not
+    on that leg but in another conversation, and may wait for it when that leg is down.
     """
 
     referrer: str
     joining: Joining
     joint: str = ""
     joint_staff: bool = False  # the party behind the joint is staff
+    joint_outside: bool = False  # it is there by a trunk
+    joint_hidden: bool = False  # it withholds its number (RFC 3323)
     notify: bool = True
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BecomeRelay:
     """Whoever stays goes on in another conversation: the leg ``joint`` comes in from there and takes the place of
-    ``leaves``."""
+    ``leaves``. ``lingers``: the phone behind that leg has asked for it, and is to hear how it went before it goes."""
 
     leaves: str
     joint: str
+    party: Party  # who is heard by the joint now
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
+LETTERS = "cdefghiklmnoqrstuvwxyz"  # of those who join; a and b were first, j and p are joints and pick-ups
 CLOSE_S = 15.0  # for a record to be committed: until then the call counts among those that go on
 MEDIA_ENGINE_LOST = Refusal(503, "Media Engine Lost", "engine-lost")
 TROUBLES_LOGGED = 10  # of one call
@@ -70,6 +71,15 @@ class House(Protocol):
     def now(self) -> datetime: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A relay and the conversation that it feeds."""
+
+    first: Conversation
+    joint: str  # leg there that leads here
+    own: str  # leg here that leads there
+
+
 class Conversation:
     """One call: its script, its worker, its recording."""
 
@@ -92,7 +102,8 @@ class Conversation:
         self._house = house
         self._script = Script(plan, time.monotonic(), pause_max_s=house.pause_max_s)
         self.transfer_asked = False  # one is being planned, or has not reached the script yet
-        self._relay: tuple[Conversation, str, str] | None = None  # the conversation that this one feeds, by which legs
+        self._link: Link | None = None  # what it is a relay for, or is about to be
+        self._referrers: dict[str, tuple[Conversation, str]] = {}  # by leg that is to leave: whose phone asked for it
         self._names: Counter[str] = Counter()  # of legs that came later
         self._events: asyncio.Queue[acts.Happening] = asyncio.Queue()
         self._sip_call_ids = {} if request is None else {CALLER: request.call_id}
@@ -135,10 +146,9 @@ class Conversation:
                 self._troubles += 1
                 if self._troubles <= TROUBLES_LOGGED:  # a phone can cause many, with keys and offers
                     log.warning("call %s: the media engine refused: %s, %s", self.plan.call_id, where, why)
-            case p.LegMedia(leg=leg, held=held) if self._relay is not None and self._script.joinings.relaying:
-                first, joint, own = self._relay
-                if leg in (self._script.near, self._script.far) and leg != own:
-                    first.arrive(p.LegMedia(joint, True, held=held))  # for the other side it is as if the joint were
+            case p.LegMedia(leg=leg, held=held) if (link := self.link) is not None:
+                if self._script.other(leg) == link.own:
+                    link.first.arrive(p.LegMedia(link.joint, True, held=held))  # for the other side the joint is held
         self._events.put_nowait(self._tape.happened(event))
 
     def seat(self) -> preemption.Seat:
@@ -211,15 +221,18 @@ class Conversation:
     def staff_account(self) -> str | None:
         """Account of the member of staff whose call it is: who called, or else who was called."""
         script = self._script
+        own = self._link.own if self._link is not None else None
         for leg in (script.near, script.far):
-            if leg is not None and leg in script.core.parties and leg not in script.core.outside:
+            if leg is not None and leg in script.core.parties and leg not in script.core.outside and leg != own:
                 return self.party(leg).account_id
         return None
 
     def accounts(self) -> set[str]:
-        """Accounts whose legs are there: who called, who is rung, who talks."""
+        """Accounts whose legs are there: who called, who is rung, who talks. Of a relay only its own phone: who else is
+        heard in it may have been transferred since."""
         core = self._script.core
         legs = [leg for leg in core.parties if not core.down(leg) or (leg == CALLER and not self._came)]
+        legs = [leg for leg in legs if self._link is None or leg != self._link.own]
         found = {self.party(leg).account_id for leg in legs}
         for leg in legs:
             if isinstance(target := self.targets.get(leg), Target) and not core.up(leg):
@@ -239,19 +252,33 @@ class Conversation:
         return f"{letter}{self._names[letter] - 1}"
 
     def next_letter(self) -> str:
-        """For those who join at a transfer: c, then d ..."""
+        """For those who join at a transfer: c, then d ...; "" when there have been too many."""
         self._names["joinings"] += 1
-        return "cdefghi"[(self._names["joinings"] - 1) % 7]
+        return LETTERS[self._names["joinings"] - 1 :][:1]
 
     def referred(self, leg: str, code: int) -> None:
         """A phone has asked for a transfer, and was answered so."""
         log.info("call %s: leg %s asked for a transfer: %d", self.plan.call_id, leg, code)
         self._observation.referred(leg, code)
 
-    def relays_to(self, first: Conversation, leg: str, own: str) -> None:
-        """What is heard here belongs to ``first`` from now on, where it comes in by ``leg``; from here it goes by
-        ``own``."""
-        self._relay = (first, leg, own)
+    @property
+    def link(self) -> Link | None:
+        """What this conversation is a relay for; None if it stands for itself."""
+        return self._link if self._script.joinings.relaying else None
+
+    def relays_to(self, link: Link) -> None:
+        """What is heard here belongs to another conversation, as soon as the leg between them is up."""
+        self._link = link
+
+    def tells(self, leg: str, conversation: Conversation, phone: str) -> None:
+        """How the transfer of ``leg`` goes is told to the leg ``phone`` of that conversation."""
+        self._referrers[leg] = (conversation, phone)
+
+    def notify(self, told: p.Notify) -> None:
+        """Tell one of our phones how the transfer goes that it asked for."""
+        if told.leg not in self._down:
+            self._observation.asked(told)
+            self.worker.send(told)
 
     def expect_pick_up(self, leg: str, picker: Party, device: str) -> None:
         """A colleague's INVITE is on its way to our worker."""
@@ -306,6 +333,9 @@ class Conversation:
                     self._tape.stop(act)
                 case acts.DestroyRecording():
                     self._tape.destroy(act)
+                case p.Notify(leg=leg):
+                    conversation, phone = self._referrers.get(leg, (self, leg))
+                    conversation.notify(replace(act, leg=phone))
                 case _:
                     self._observation.asked(act)
                     self.worker.send(act)

@@ -57,6 +57,7 @@ class Core:
         self.parties: dict[str, Party] = {}  # who is, or may be, on a leg
         self.staff: set[str] = set()  # legs of staff: they have * codes instead of the bare objection key
         self.outside: set[str] = set()  # legs by a trunk: they may not transfer
+        self.hidden: set[str] = set()  # legs that lead to somebody in another worker who withholds their number
         self.dialled: dict[str, Target | TrunkTarget] = {}  # what a dialled leg rings
         self.now_s = now_s
         self.hooks: list[Callable[[Happening], Step[None]]] = []  # told of every event
@@ -127,6 +128,10 @@ class Core:
             yield from hook(event)
 
     # --- legs -------------------------------------------------------------------------------------
+
+    def hides(self, leg: str) -> bool:
+        """Whether the party on a leg withholds its number (RFC 3323)."""
+        return leg in self.hidden or (self.plan.caller_hidden and self.parties.get(leg) is self.plan.caller)
 
     def up(self, leg: str) -> bool:
         return self.legs.get(leg) is LegState.UP

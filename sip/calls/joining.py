@@ -40,8 +40,7 @@ class Joinings:
         self.under_way = True
         core.needed = {stays}
         core.prompts |= {key: each for key, each in order.joining.prompts.items() if key[0] == FAILED}
-        if order.notify:
-            yield from self._tell(referrer, 100, "Trying")
+        yield from self._tell(order, 100, "Trying")
         yield from self._floor.part()
         try:
             joined = yield from (self._reach(order) if order.joint else self._ring(order, stays))
@@ -49,13 +48,11 @@ class Joinings:
             yield from self._nobody_joins(order, stays, nobody)
             return None
         except (Left, Ended):
-            if order.notify:
-                yield from self._tell(referrer, 487, "Request Terminated", final=True)
+            yield from self._tell(order, 487, "Request Terminated", final=True)
             raise
         finally:
             self.under_way = False
-        if order.notify:
-            yield from self._tell(referrer, 200, "OK", final=True)
+        yield from self._tell(order, 200, "OK", final=True)
         core.alarm("referrer", core.now_s + REFERRER_S, partial(core.hang_up, referrer, 480, 0, ""))
         if not order.notify:  # nobody waits for an answer
             yield from core.hang_up(referrer, 480, 0, "")
@@ -65,9 +62,8 @@ class Joinings:
 
     def _ring(self, order: Transfer, stays: str) -> Step[str]:
         core = self._core
-        hidden = core.plan.caller_hidden and core.parties[stays] is core.plan.caller
         ringing = Ringing(
-            core, order.joining.stages, waits=stays, shown=core.parties[stays], hidden=hidden, answered=True
+            core, order.joining.stages, waits=stays, shown=core.parties[stays], hidden=core.hides(stays), answered=True
         )
         return (yield from ringing.run(0, core.plan.ring_timeout_s))
 
@@ -76,7 +72,7 @@ class Joinings:
         core, joint = self._core, order.joint
         yield from core.wait_for_slots(1)
         core.legs[joint] = LegState.ASKED
-        caller = order.joining.callee
+        core.parties[joint] = caller = order.joining.callee
         yield p.Dial(joint, "joint", f"{core.plan.call_id}-{joint}", caller.number, caller.display, False)
         until_s = core.now_s + JOINT_S
         while True:
@@ -92,12 +88,11 @@ class Joinings:
 
     def _nobody_joins(self, order: Transfer, stays: str, nobody: Nobody) -> Step[None]:
         core, referrer = self._core, order.referrer
+        yield from self._tell(order, nobody.code, PHRASES.get(nobody.code, "Failed"), final=True)
         if core.down(referrer):  # whoever was to be transferred is alone, and has dialled nothing of this
             raise Ended(nobody.code, nobody.cause, nobody.text, prompt=FAILED)
-        if order.notify:
-            yield from self._tell(referrer, nobody.code, PHRASES.get(nobody.code, "Failed"), final=True)
-            if referrer not in core.held:  # who holds hears nothing, and sees it when they come back
-                yield from core.begin_saying(referrer, FAILED)
+        if order.notify and referrer not in core.held:  # who holds hears nothing, and sees it when they come back
+            yield from core.begin_saying(referrer, FAILED)
         core.needed = {stays, referrer}
 
     def _take_in(self, order: Transfer, joined: str) -> None:
@@ -106,8 +101,13 @@ class Joinings:
         core.terms += joining.terms
         core.prompts.update(joining.prompts)
         if order.joint:
-            core.parties[joined] = joining.callee
-            (core.staff if order.joint_staff else core.outside).add(joined)
+            for known, legs in (
+                (order.joint_staff, core.staff),
+                (order.joint_outside, core.outside),
+                (order.joint_hidden, core.hidden),
+            ):
+                if known:
+                    legs.add(joined)
             core.letters[joined] = joining.terms[0].leg[0] if joining.terms else joined
         outcome = core.outcome
         outcome.transferred = True
@@ -118,6 +118,7 @@ class Joinings:
         """The joint leg, when it has come and is up; None if it has not."""
         core, joint = self._core, order.joint
         core.legs[joint] = LegState.ASKED
+        core.parties[joint] = order.party
         core.needed = {stays}
         self.under_way = True
         until_s = core.now_s + INVITE_S
@@ -142,8 +143,11 @@ class Joinings:
         self._captures.wanted = False
         self.relaying = self._floor.relay = True
         core.outcome.transferred = True
-        core.parties[joint] = core.parties[order.leaves]
-        yield from core.hang_up(order.leaves, 480, 0, "")
+        leave = partial(core.hang_up, order.leaves, 480, 0, "")
+        if order.lingers:
+            core.alarm("referrer", core.now_s + REFERRER_S, leave)
+        else:
+            yield from leave()
         return joint
 
     def _no_relay(self, order: BecomeRelay, stays: str) -> None:
@@ -152,7 +156,7 @@ class Joinings:
             raise Ended(480, "failed", "The transfer failed")
         core.needed = {stays, order.leaves}
 
-    def _tell(self, referrer: str, code: int, reason: str, *, final: bool = False) -> Step[None]:
+    def _tell(self, order: Transfer, code: int, reason: str, *, final: bool = False) -> Step[None]:
         """How the transfer goes, while there is somebody who waits for it."""
-        if not self._core.down(referrer):
-            yield p.Notify(referrer, code, reason, final)
+        if order.notify and (order.elsewhere or not self._core.down(order.referrer)):
+            yield p.Notify(order.referrer, code, reason, final)

@@ -142,7 +142,7 @@ class World:
                 self.names += 1
                 self.expected.append(f"j{self.names}")
                 leaves = call.script.near if yes else call.script.far
-                self.feed(acts.BecomeRelay(leaves, f"j{self.names}"))
+                self.feed(acts.BecomeRelay(leaves, f"j{self.names}", CAROL, lingers=yes))
             case "pickup" if call.script.may_be_picked_up:
                 self.names += 1
                 self.expected.append(f"p{self.names}")

@@ -326,7 +326,7 @@ def test_a_joint_that_does_not_come_up_leaves_the_two_talking(how: str) -> None:
 
 def test_the_other_conversation_becomes_a_relay() -> None:
     call = recorded()
-    assert call.feed(acts.BecomeRelay("a", "j0")) == []
+    assert call.feed(acts.BecomeRelay("a", "j0", CAROL)) == []
     assert call.feed(p.Incoming("j0", "z")) == [p.Answer("j0", 200, "OK")]
     did = call.feed(p.LegUp("j0"))
     assert "StopRecording" in kinds(did) and p.Hangup("a", 480, 0, "") in did
@@ -343,7 +343,7 @@ def test_the_other_conversation_becomes_a_relay() -> None:
 
 def test_a_relay_whose_joint_never_comes_stays_what_it_was() -> None:
     call = recorded()
-    call.feed(acts.BecomeRelay("a", "j0"))
+    call.feed(acts.BecomeRelay("a", "j0", CAROL))
     call.time_passes()
     assert call.script.talking and call.script.captures.running and not call.script.joinings.relaying
     assert call.feed(p.Digit("b0", "5", 1)) == [p.SendDigit("a", "5")]
@@ -351,5 +351,5 @@ def test_a_relay_whose_joint_never_comes_stays_what_it_was() -> None:
 
 def test_a_referrer_who_hangs_up_both_calls_at_once_does_not_break_the_joint() -> None:
     call = talking()
-    call.feed(acts.BecomeRelay("a", "j0"), p.LegDown("a", 200), p.Incoming("j0", "z"))
+    call.feed(acts.BecomeRelay("a", "j0", CAROL), p.LegDown("a", 200), p.Incoming("j0", "z"))
     assert call.feed(p.LegUp("j0"))[-1] == p.Bridge("j0", "b0")

@@ -122,7 +122,7 @@ def test_one_way_since_a_transfer() -> None:
 
 def test_a_pick_up_and_a_relay_come_in() -> None:
     call = Call().happened(p.Incoming("a", "x"), p.Incoming("p0", "y")).asked(p.Answer("p0", 200))
-    call.happened(p.LegUp("p0"), acts.BecomeRelay("p0", "j0"), p.Incoming("j0", "z"))
+    call.happened(p.LegUp("p0"), acts.BecomeRelay("p0", "j0", CALLEE), p.Incoming("j0", "z"))
     assert ladder(call.history())[1:] == ["p0 > INVITE", "p0 < 200", "p0 > ACK", "j0 > INVITE"]
 
 

@@ -137,7 +137,7 @@ class World:
             case "destroyed":
                 self.feed(acts.RecordingDestroyed())
             case "transfer" | "attended":
-                self._transfer(what == "attended", yes)
+                self._transfer(what == "attended", yes, number)
             case "relay" if call.script.talking and call.script.far is not None:
                 self.names += 1
                 self.expected.append(f"j{self.names}")
@@ -189,8 +189,9 @@ class World:
         if legs:
             self.happens("up", sorted(self.live).index(legs[0]), "", True)
 
-    def _transfer(self, attended: bool, asks: bool) -> None:
-        """As call control does it: only while they talk, and under a letter of its own."""
+    def _transfer(self, attended: bool, asks: bool, number: int) -> None:
+        """As call control does it: only while they talk, and under a letter of its own. Whoever leaves may be one that
+        has joined before, by a leg to another worker."""
         script = self.call.script
         if not script.talking or script.far is None or script.joinings.relaying or self.joinings > 3:
             return
@@ -201,7 +202,9 @@ class World:
         joining = Joining(stages, CAROL, asked, {("PROMPT_STAFF", "fr"): JOIN}, "minimal")
         self.names += 1
         joint = f"j{self.names}" if attended else ""
-        self.feed(acts.Transfer(script.far, joining, joint=joint, joint_staff=True))
+        leaves = script.near if number % 4 == 0 else script.far
+        elsewhere = attended and number % 3 == 0
+        self.feed(acts.Transfer(leaves, joining, joint=joint, joint_staff=number % 2 == 0, elsewhere=elsewhere))
 
     def end(self) -> None:
         """Everybody hangs up when told, and time passes."""
@@ -231,6 +234,15 @@ def test_whatever_happens(call_plan: CallPlan, events: list[tuple[str, int, str,
     nobody_is_recorded_who_was_not_asked(call.all)
     every_recording_ends(world)
     silence_is_paired(call.all)
+    every_transfer_is_told_once(call.all)
+
+
+def every_transfer_is_told_once(did: list[Any]) -> None:
+    """100 and then one last word, or nothing more to somebody who has gone; never two at once."""
+    told = [act for act in did if isinstance(act, p.Notify)]
+    assert all(act.final == (act.code >= 200) for act in told)
+    for one, other in zip(told, told[1:], strict=False):
+        assert other.code == 100 or (one.code == 100 and one.leg == other.leg), told
 
 
 def ends_once_and_last(did: list[Any]) -> None:

@@ -353,3 +353,88 @@ def test_a_referrer_who_hangs_up_both_calls_at_once_does_not_break_the_joint() -
     call = talking()
     call.feed(acts.BecomeRelay("a", "j0", CAROL), p.LegDown("a", 200), p.Incoming("j0", "z"))
     assert call.feed(p.LegUp("j0"))[-1] == p.Bridge("j0", "b0")
+
+
+# --- a phone behind a relay -----------------------------------------------------------------------
+
+
+def joined_by_a_joint() -> Call:
+    """Bob has joined Alice and Carol, who is heard by j0."""
+    call = talking()
+    call.feed(attended(), p.LegUp("j0"), p.LegMedia("j0", True), p.LegDown("b0", 200))
+    return call
+
+
+def test_a_joint_that_leaves_is_told_like_a_phone_and_hung_up_after_a_while() -> None:
+    call = joined_by_a_joint()
+    did = call.feed(blind("j0", letter="d"))
+    assert did[:2] == [p.Notify("j0", 100, "Trying"), p.Bridge("a", "j0", False)]
+    assert call.feed(p.LegUp("d0")) == [
+        p.Notify("j0", 200, "OK", True),
+        p.Ringback("a", False),
+        p.Bridge("a", "d0"),
+    ]
+    assert call.time_passes() == [p.Hangup("j0", 480, 0, "")], "with it the relay ends, and hangs its phone up"
+
+
+def test_whoever_waits_by_a_joint_hears_it_ring_and_is_shown() -> None:
+    call = joined_by_a_joint()
+    did = call.feed(blind("a", letter="d"))
+    dial = next(act for act in did if isinstance(act, p.Dial))
+    assert (dial.from_user, dial.from_display) == ("103", "Carol") and p.Ringback("j0", True) in did
+    assert call.feed(p.LegUp("d0"))[-1] == p.Bridge("d0", "j0")
+
+
+@pytest.mark.promise("L1")
+def test_a_joint_in_the_place_of_a_joint_is_asked_too() -> None:
+    call = recorded()
+    call.feed(attended(terms()), p.LegUp("j0"), p.LegMedia("j0", True))
+    call.hears("j0")
+    call.feed(acts.RecordingStarted(), p.LegDown("b0", 200))
+    order = replace(attended(terms("d")), referrer="j0", joint="j1")
+    did = call.feed(order, p.LegUp("j1"), p.LegMedia("j1", True))
+    assert "StopRecording" in kinds(did) and "StartRecording" not in kinds(did)
+    did = call.hears("j1")
+    assert [act.evidence.leg for act in did if isinstance(act, acts.Note)] == ["j1"]
+    assert did[-1] == acts.StartRecording("a", "j1")
+
+
+def test_a_party_that_withholds_its_number_does_so_behind_a_joint() -> None:
+    call = talking()
+    call.feed(replace(attended(), joint_hidden=True), p.LegUp("j0"), p.LegDown("b0", 200))
+    dial = next(act for act in call.feed(blind("a", letter="d")) if isinstance(act, p.Dial))
+    assert (dial.from_user, dial.from_display) == ("anonymous", "Anonymous")
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_whether_the_party_behind_a_joint_is_outside_is_known(outside: bool) -> None:
+    call = talking()
+    call.feed(replace(attended(), joint_staff=False, joint_outside=outside), p.LegUp("j0"))
+    assert ("j0" in call.script.core.outside) is outside and "j0" not in call.script.core.staff
+
+
+# --- asked for in the conversation that becomes the relay ------------------------------------------
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_phone_in_the_other_conversation_is_told_though_this_leg_is_down(refused: bool) -> None:
+    call = talking()
+    call.feed(replace(attended(), elsewhere=True), p.LegDown("b0", 200))
+    did = call.feed(p.LegDown("j0", 403) if refused else p.LegUp("j0"))
+    assert [(n.code, n.final) for n in did if isinstance(n, p.Notify)] == [(503 if refused else 200, True)]
+
+
+def test_a_phone_that_is_to_hear_how_it_went_is_not_hung_up_at_once() -> None:
+    call = recorded()
+    call.feed(acts.BecomeRelay("a", "j0", CAROL, lingers=True), p.Incoming("j0", "z"))
+    did = call.feed(p.LegUp("j0"))
+    assert did[-1] == p.Bridge("j0", "b0") and "Hangup" not in kinds(did)
+    assert call.feed(p.Digit("a", "5", 1)) == [], "it is in this conversation no more"
+    assert call.time_passes() == [p.Hangup("a", 480, 0, "")]
+
+
+def test_a_phone_that_lingers_and_hangs_up_by_itself() -> None:
+    call = recorded()
+    call.feed(acts.BecomeRelay("a", "j0", CAROL, lingers=True), p.Incoming("j0", "z"), p.LegUp("j0"))
+    assert call.feed(p.LegDown("a", 200)) == []
+    assert call.time_passes() == [] and call.script.talking

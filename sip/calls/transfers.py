@@ -255,8 +255,10 @@ def _may(phone: Place, *, by_operator: bool = False) -> Refusal | None:
 
 def _may_replace(order: _Order, phone: Place | None, replaces: refer_to.Replaces) -> Refusal | None:
     """Whether the call that Replaces names is another one of whoever asked, and may be transferred."""
-    if phone is None or held_at(phone).conversation is order.leaves.conversation:
+    if phone is None or phone.leg not in phone.conversation.script.core.parties:
         return Refusal(481, "No Such Call To Replace", "unknown")
+    if held_at(phone).conversation is order.leaves.conversation:
+        return Refusal(481, "The Same Conversation", "unknown")
     account_id = order.referrer.account_id
     if account_id is None or phone.party.account_id != account_id:
         log.warning("call %s: a transfer named a call of somebody else", order.phone.conversation.plan.call_id)

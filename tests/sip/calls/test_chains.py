@@ -428,3 +428,14 @@ async def test_what_the_planner_answers_too_late_for_a_chain_changes_nothing(sta
     assert (await asking).code == 481
     await settled(stage, 1)
     await hear_each_other(again, dave)
+
+
+async def test_a_call_that_is_transferred_too_often(stage: House) -> None:
+    """Each that joins, or was to, has a letter of its own, and none is used twice."""
+    alice, _ = await relayed(stage)
+    (held,) = [call for call in stage.control.conversations() if call.link is None]
+    letters = [held.next_letter() for _ in range(25)]
+    used = "".join(letters)
+    assert len(set(used)) == len(used) == 21 and not set(used) & set("abcjp")
+    answer = await stage.refer(alice, "sip:104@test.lan")
+    assert answer == Reply(403, "Transferred Too Often")

@@ -314,7 +314,10 @@ class Script:
         """A key pressed in conversation: an objection, a staff code, or something for the other side."""
         leg, other = event.leg, self.other(event.leg)
         assert other is not None
-        if leg in self.core.staff and not self.joinings.relaying:
+        if self.joinings.relaying:
+            yield p.SendDigit(other, event.digit)
+            yield from self._object_in_relay(event)
+        elif leg in self.core.staff:
             codes = self._codes.setdefault(leg, Codes())
             code, passed = codes.press(event.digit, self._codes_of(leg), self.core.now_s)
             for digit in passed:
@@ -325,10 +328,24 @@ class Script:
                 self.core.no_alarm(f"code {leg}")
             if code:
                 yield from self._obey(leg, code, event.media_ms)
-        elif not self.joinings.relaying and self.captures.objects(leg, event.digit):
+        elif self.captures.objects(leg, event.digit):
             yield from self.captures.object(leg, event.digit, event.media_ms)
         else:
             yield p.SendDigit(other, event.digit)
+
+    def _object_in_relay(self, event: p.Digit) -> Step[None]:
+        """A key means what it means where the conversation is held. What was recorded here before is here: whoever is
+        heard on that objects to it with the same key."""
+        leg, code = event.leg, event.digit
+        if not self.captures.concerns(leg):
+            return
+        if leg in self.core.staff:
+            codes = self._codes.setdefault(leg, Codes())
+            code, _ = codes.press(event.digit, (self.plan.recording.objection_key or "") + "8", self.core.now_s)
+        if code and code == self.plan.recording.objection_key:
+            yield from self.captures.object(leg, code, event.media_ms)
+        elif code == "8" and leg in self.core.staff:
+            yield from self._go_private(leg, event.media_ms)
 
     def _codes_of(self, leg: str) -> str:
         """Which digits make a code with a star now: without a recording nothing can be paused or objected to."""

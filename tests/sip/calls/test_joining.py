@@ -332,8 +332,8 @@ def test_the_other_conversation_becomes_a_relay() -> None:
     assert "StopRecording" in kinds(did) and p.Hangup("a", 480, 0, "") in did
     assert did[-1] == p.Bridge("j0", "b0")
     call.feed(p.LegDown("a", 200))
-    did = call.feed(p.Digit("b0", "*", 1), p.Digit("b0", "2", 1))
-    assert did == [p.SendDigit("j0", "*"), p.SendDigit("j0", "2")], "understood where the recording is"
+    did = call.feed(p.Digit("b0", "*", 1), p.Digit("b0", "7", 1))
+    assert did == [p.SendDigit("j0", "*"), p.SendDigit("j0", "7")], "understood where the recording is"
     call.feed(p.LegMedia("b0", True, held=True))
     assert "Music" not in kinds(call.did)
     call.feed(p.LegDown("j0", 200))
@@ -438,3 +438,24 @@ def test_a_phone_that_lingers_and_hangs_up_by_itself() -> None:
     call.feed(acts.BecomeRelay("a", "j0", CAROL, lingers=True), p.Incoming("j0", "z"), p.LegUp("j0"))
     assert call.feed(p.LegDown("a", 200)) == []
     assert call.time_passes() == [] and call.script.talking
+
+
+@pytest.mark.promise("L1", "2.3")
+@pytest.mark.parametrize(("stays", "keys"), [("a", "2"), ("b0", "*2"), ("b0", "*8")])
+def test_whoever_objects_behind_a_relay_objects_to_what_was_recorded_before_it_was_one(stays: str, keys: str) -> None:
+    """And the key goes on, for what is recorded where the conversation is held."""
+    call = recorded()
+    leaves = "b0" if stays == "a" else "a"
+    call.feed(acts.BecomeRelay(leaves, "j0", CAROL), p.Incoming("j0", "z"), p.LegUp("j0"), p.LegDown(leaves, 200))
+    did = call.feed(*(p.Digit(stays, key, 5000) for key in keys))
+    assert [act.digit for act in did if isinstance(act, p.SendDigit) and act.leg == "j0"] == list(keys)
+    assert acts.DestroyRecording(stays) in did
+    assert [act.evidence.act for act in did if isinstance(act, acts.Note)] == ["objection"]
+    assert call.script.talking
+    assert call.feed(p.Digit(stays, "2", 1)) == [p.SendDigit("j0", "2")], "once"
+
+
+def test_keys_from_the_other_side_of_a_relay_object_to_nothing_here() -> None:
+    call = recorded()
+    call.feed(acts.BecomeRelay("b0", "j0", CAROL), p.Incoming("j0", "z"), p.LegUp("j0"), p.LegDown("b0", 200))
+    assert call.feed(p.Digit("j0", "2", 1)) == [p.SendDigit("a", "2")]

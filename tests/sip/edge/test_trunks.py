@@ -297,7 +297,9 @@ async def test_registration_and_health_are_known(edge: Edge, provider: Provider,
     async with asyncio.timeout(10):
         while (await control.trunk_states())["t1"] != TrunkState(registered=True, reachable=True):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-    registered = len(provider.seen("REGISTER"))
+    registered = -1
+    while registered != (registered := len(provider.seen("REGISTER"))):  # noqa: ASYNC110 - it writes late
+        await asyncio.sleep(0.5)
     await control.replace_trunks([trunk(provider, transport, register=True)])  # as after a new attach
     await asyncio.sleep(0.5)
     assert len(provider.seen("REGISTER")) == registered, "what has not changed goes on"

@@ -153,7 +153,7 @@ async def test_the_next_call_on_the_same_ports_is_not_sent_to_the_one_before(tmp
             rig = Rig(await pool.acquire(), edge)
             a = await rig.caller()  # the one before goes on sending to these ports
             rig.send(p.Echo("a", True))
-            a.rtp.say(tones.tone(A_HZ, 0.4))
+            a.rtp.say(tones.tone(A_HZ, 1.0))
             await hears(a, A_HZ)
             if former is not None:
                 assert media_port(former) == media_port(a), "the ports are the same"

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from datetime import date
 
-from server.commands.base import Field, Subparsers, group, leaf, minutes, operation, short
+from server.commands.base import Field, Subparsers, group, leaf, operation, short
+
+
+def day(text: object) -> str:
+    """`2027-03-01`."""
+    return str(text)[:10]
+
 
 FIELDS = (
     Field("id", "opaque id; its beginning is enough to name it", "ID", short),
@@ -13,11 +19,11 @@ FIELDS = (
     Field("named", "what it lies on; a number is masked without --reason", "WHICH"),
     Field("case", "number of the case", "CASE"),
     Field("requested_by", "who asked for it"),
-    Field("approved_by", "who approved it", "APPROVED BY"),
+    Field("approved_by", "who approved it"),
     Field("reason", "why"),
-    Field("created_at", "since when", "SINCE", minutes),
-    Field("review_at", "when somebody looks at it again", "REVIEW", minutes),
-    Field("lifted_at", "when it was lifted; null: it stands", "LIFTED", minutes),
+    Field("created_at", "since when", "SINCE", day),
+    Field("review_at", "when somebody looks at it again", "REVIEW", day),
+    Field("lifted_at", "when it was lifted; null: it stands", "LIFTED", day),
     Field("overdue", "whether the day of its review is past", "OVERDUE"),
 )
 

@@ -89,6 +89,7 @@ class Daemon:
             min_free_mb=settings.recording.min_free_mb,
             on_cut=self._on_cut,
             destroy=self.destruction.on_objection,
+            is_held=self.destruction.is_held,
         )
         self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
         self.duty = DutyDesk(services.db, self.edge, self.prompts, lambda: self._settings, services.clock)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config import packs
 from recording import vault
-from retention.gate import Gate, Hold, Item, Remains, Trigger, plan_destruction
+from retention.gate import DestructionRefused, Gate, Hold, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
 from storage import holds, keys, ledger, receipts, recordings
 from storage.database import Database
@@ -38,8 +38,13 @@ class RecordingErasable:
         self._clock = clock
 
     async def destroy_key(self, item_id: str) -> None:
-        """The DEK's only wrap, and with it everything that describes the recording."""
+        """The DEK's only wrap, and with it everything that describes the recording.
+
+        Raises DestructionRefused where a legal hold was laid since the plan was made.
+        """
         async with self._database.transaction() as tx:
+            await holds.lock(tx)
+            await _unless_held(tx, item_id, self._clock())
             await recordings.destroy(tx, item_id, self._clock())
         await self._database.checkpoint_truncate()
 
@@ -78,10 +83,15 @@ class RecordingDestruction:
 
         May be asked again after a crash at any moment: what is done is done, what is not is finished. Raises
         DestructionIncomplete, StorageError, OSError: then something is left, and it says so; DestructionRefused where
-        the pack keeps what was recorded.
+        the pack keeps what was recorded, or a legal hold does: then it is overdue, and goes once that is lifted.
         """
         async with self._turn:
             return await self._destroy(rec_id, ledger_seq, now)
+
+    async def is_held(self, rec_id: str) -> bool:
+        """Whether a legal hold stands against destroying it now. Raises StorageError."""
+        async with self._database.read() as tx:
+            return bool(await holds.on(tx, "recording", [rec_id]))
 
     async def _destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> Receipt | None:
         async with self._database.read() as tx:
@@ -89,7 +99,6 @@ class RecordingDestruction:
                 recording = await recordings.get(tx, rec_id)
             except NotFound:
                 return None
-            standing = (await holds.on(tx, "recording", [rec_id])).get(rec_id, ())
             proven = recording.state == "destroyed" and await _is_proven(tx, rec_id)
         if proven and (await self._erasable.remains(rec_id)).nothing:
             return None
@@ -97,14 +106,32 @@ class RecordingDestruction:
         known = packs.load().get(recording.purpose or "")
         destroys = known is None or known.destroy_on_objection
         item = Item(rec_id, "recording", pack, recording.started_at, recording.expires_at, destroys)
-        under = () if recording.state == "destroyed" else [Hold(hold_id) for hold_id in standing]
-        plan = plan_destruction(item, Trigger.OBJECTION, under, None, now)
-        receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
+        plan = plan_destruction(item, Trigger.OBJECTION, (), None, now)
+        try:
+            receipt = await self._gate.destroy(plan, self._erasable, now, ledger_seq=ledger_seq)
+        except DestructionRefused:
+            if plan.destroy:  # but for a hold
+                async with self._database.transaction() as tx:
+                    await recordings.overdue(tx, rec_id, now)
+            raise
         refs = [] if ledger_seq is None else [ledger_seq]
         async with self._database.transaction() as tx:
             await prove(tx, receipt, now, object="recording", cause="objection", rec_id=rec_id, consent_refs=refs)
         log.info("recording %s destroyed, receipt %s", rec_id, receipt.receipt_id)
         return receipt
+
+
+async def _unless_held(tx: Tx, rec_id: str, now: datetime) -> None:
+    """Of what is destroyed already the rest goes, whatever stands against it by now."""
+    standing = (await holds.on(tx, "recording", [rec_id])).get(rec_id, ())
+    if not standing:
+        return
+    found = await recordings.get(tx, rec_id)
+    if found.state == "destroyed":
+        return
+    item = Item(rec_id, "recording", found.purpose or "", found.started_at, found.expires_at)
+    under = [Hold(hold_id) for hold_id in standing]
+    raise DestructionRefused(plan_destruction(item, Trigger.OBJECTION, under, None, now))
 
 
 async def _is_proven(tx: Tx, rec_id: str) -> bool:

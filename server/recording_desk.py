@@ -56,6 +56,10 @@ class DeskKeys:
     kek: Ed25519PrivateKey  # signs KEK publics
 
 
+async def _never(_rec_id: str) -> bool:
+    return False
+
+
 class RecordingDesk:
     """Fills ``sip.calls.ports.Recordings``. ``run`` keeps a recorder process alive."""
 
@@ -69,8 +73,10 @@ class RecordingDesk:
         min_free_mb: int,
         on_cut: Callable[[str | None, str], None],
         destroy: Callable[[str, int | None, datetime], Awaitable[object]],
+        is_held: Callable[[str], Awaitable[bool]] = _never,
     ) -> None:
-        """``on_cut`` is told of recordings that ended by themselves (None: all). ``destroy`` is the deletion gate."""
+        """``on_cut`` is told of recordings that ended by themselves (None: all). ``destroy`` is the deletion gate,
+        ``is_held`` whether a legal hold stands against it."""
         self._database = database
         self._vault_dir = vault_dir
         self._signing = signing
@@ -78,6 +84,7 @@ class RecordingDesk:
         self._min_free_mb = min_free_mb
         self._on_cut = on_cut
         self._destroy = destroy
+        self._is_held = is_held
         self._recorder: RecorderClient | None = None
         self._wanted = asyncio.Event()
         self._kek_lock = asyncio.Lock()
@@ -282,11 +289,23 @@ class RecordingDesk:
 
     async def destroy(self, rec_id: str, ledger_seq: int | None, now: datetime) -> bool:
         """An objection: the recorder lets go of the key and the file, the gate destroys the rest and proves it.
-        False: not yet, it is owed."""
+        False: not yet, it is owed; or not now: a legal hold keeps it, sealed, until it is lifted."""
+        if await self._held_by_law(rec_id):
+            await self.finish(rec_id, now)
+            await self._now_or_later(rec_id, lambda: self._destroy(rec_id, ledger_seq, now))  # notes that it is overdue
+            return False
         self._running.discard(rec_id)
         await self._let_go(rec_id)
         await self._now_or_later(rec_id, lambda: self._destroy(rec_id, ledger_seq, now))
         return rec_id not in self._owed
+
+    async def _held_by_law(self, rec_id: str) -> bool:
+        """Where the database does not answer nobody knows of a hold: what was objected to goes."""
+        try:
+            return await self._is_held(rec_id)
+        except StorageError as error:
+            log.error("recording %s: legal holds cannot be read: %s", rec_id, error)
+            return False
 
     async def _now_or_later(self, rec_id: str, deed: Callable[[], Awaitable[object]]) -> object:
         try:
@@ -354,6 +373,8 @@ class RecordingDesk:
         now = datetime.now(UTC)
         if objection_seq is None:
             return await self._adopt(rec_id, now)
+        if await self._held_by_law(rec_id):
+            await self._adopt(rec_id, now)
         await vault.settle(self._vault_dir, rec_id)  # its recorder may still be finishing it
         return await self._destroy(rec_id, objection_seq, now)
 

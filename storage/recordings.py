@@ -191,6 +191,12 @@ async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
     return await get(tx, rec_id)
 
 
+async def overdue(tx: Tx, rec_id: str, now: datetime) -> None:
+    """It is to go as soon as nothing stands against it any more. Raises `NotFound`."""
+    present = await _locked(tx, rec_id)
+    await _set(tx, rec_id, expires_at=max(min(present.expires_at, now), present.started_at))
+
+
 async def get(tx: Tx, rec_id: str) -> Recording:
     """Destroyed ones too. Raises `NotFound`."""
     return _found(rec_id, await tx.row(select(_T).where(_T.c.id == rec_id)))

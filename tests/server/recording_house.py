@@ -112,6 +112,7 @@ class House:
             min_free_mb=min_free_mb,
             on_cut=lambda rec_id, why: self.cuts.append((rec_id, why)),
             destroy=self.destruction.on_objection,
+            is_held=self.destruction.is_held,
         )
 
     @asynccontextmanager

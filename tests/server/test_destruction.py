@@ -19,8 +19,9 @@ from recording import vault
 from retention import receipt as receipts_of
 from retention.gate import DestructionIncomplete, DestructionRefused
 from server.destruction import RecordingErasable
-from storage import keys, ledger_verify, receipts, recordings
+from storage import holds, keys, ledger_verify, receipts, recordings
 from storage.errors import NotFound, Unavailable
+from storage.holds import About
 from storage.keys import Kek, RecKey
 from storage.recordings import Party
 from tests.server.recording_house import MIFID, NOW, QUALITY, House, act, house, plan
@@ -207,3 +208,24 @@ async def test_what_remains_is_looked_for_in_the_stores_themselves(place: House)
     assert (await erasable.remains(rec_id)).nothing
     with pytest.raises(NotFound):
         await erasable.remains(secrets.token_hex(16))
+
+
+@pytest.mark.promise("3.9", "L3")
+async def test_a_hold_that_is_laid_after_the_plan_is_seen_when_the_key_would_go(
+    place: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the decision and the destruction somebody lays a hold: the flag counts from its own commit."""
+    rec_id, seq = await kept(place)
+    real = RecordingErasable.destroy_key
+
+    async def late(erasable: RecordingErasable, item_id: str) -> None:
+        about = About("A-17", "the court", "the DPO", "a claim", rec_id)
+        async with place.db.transaction() as tx:
+            await holds.add(tx, "h" * 32, "recording", about, ids=[rec_id], now=NOW, review_at=NOW + timedelta(days=9))
+        await real(erasable, item_id)
+
+    monkeypatch.setattr(RecordingErasable, "destroy_key", late)
+    with pytest.raises(DestructionRefused, match="legal hold"):
+        await place.destruction.on_objection(rec_id, seq, NOW)
+    assert await place.has_key(rec_id) and place.sealed(rec_id).exists() and await place.entries("erasure") == []
+    assert (await place.row(rec_id)).expires_at <= NOW, "it goes once the hold is lifted"

@@ -24,8 +24,9 @@ from server.destruction import RecordingErasable
 from server.recording_desk import RecordingDesk, _end_of_week, _period
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
-from storage import keys, people, readers, recordings, tables
+from storage import holds, keys, people, readers, recordings, tables
 from storage.errors import Unavailable
+from storage.holds import About
 from tests.recording.house import strength
 from tests.server.recording_house import A_HZ, B_HZ, MIFID, NOW, Crash, House, house, plan
 from tests.sip.worker.rig import alive, until
@@ -709,6 +710,36 @@ async def test_an_objection_to_what_the_law_wants_kept_destroys_nothing_after_a_
         await place.objected(rec_id, call)
     await place.desk().recover()
     assert (await place.row(rec_id)).state == "whole" and place.files() == [f"{rec_id}.rec"]
+
+
+async def lay_hold(place: House, rec_id: str) -> str:
+    hold_id = secrets.token_hex(16)
+    about = About("A-17", "the court", "the DPO", "a claim", rec_id)
+    async with place.db.transaction() as tx:
+        await holds.add(tx, hold_id, "recording", about, ids=[rec_id], now=NOW, review_at=NOW + timedelta(days=90))
+    return hold_id
+
+
+@pytest.mark.promise("3.9", "L3")
+@pytest.mark.parametrize("crash", [False, True], ids=["at once", "after a crash"])
+async def test_an_objection_to_what_is_under_a_legal_hold_waits_for_its_end(
+    place_with_reader: House, crash: bool
+) -> None:
+    """It is sealed and kept, nobody is told that it is destroyed, and it is overdue from then on."""
+    place, call = place_with_reader, plan()
+    async with place.open() as desk:
+        rec_id, legs = await place.begun(desk, call)
+        legs[0].grow(2)
+        await lay_hold(place, rec_id)
+        seq = await place.objected(rec_id, call)
+        if not crash:
+            assert await desk.destroy(rec_id, seq, datetime.now(UTC)) is False
+    if crash:
+        await place.desk().recover()
+    row = await place.row(rec_id)
+    assert row.state == "whole" and place.files() == [f"{rec_id}.rec"] and await place.has_key(rec_id)
+    assert await place.entries("erasure") == [] and row.expires_at <= datetime.now(UTC)
+    assert strength((await place.opened(rec_id))[0], A_HZ) > 0.5
 
 
 async def test_an_objection_that_a_busy_database_holds_up_is_carried_out_later(

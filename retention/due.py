@@ -7,26 +7,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from config.packs import Pack
 from retention.gate import Hold, Item, Plan, Trigger, plan_destruction
+
+_ZERO = datetime(1970, 1, 2, tzinfo=UTC)  # what a column that nobody filled may hold
 
 
 def due(
     items: Iterable[Item], holds: Mapping[str, Sequence[Hold]], packs: Mapping[str, Pack], now: datetime
 ) -> list[Plan]:
     """One plan for each item, in order. ``holds``: by item id. ``packs``: for minimum periods, by id."""
-    return [
-        plan_destruction(item, Trigger.RETENTION_EXPIRY, holds.get(item.item_id, ()), minimum_until(item, packs), now)
-        for item in items
-    ]
+    return [_plan(item, holds.get(item.item_id, ()), packs, now) for item in items]
+
+
+def _plan(item: Item, holds: Sequence[Hold], packs: Mapping[str, Pack], now: datetime) -> Plan:
+    if item.expires_at <= _ZERO:
+        rule = "its expiry is zero, which is no moment: nothing is deleted by it"
+        return Plan(item, Trigger.RETENTION_EXPIRY, False, rule)
+    return plan_destruction(item, Trigger.RETENTION_EXPIRY, holds, minimum_until(item, packs), now)
 
 
 def minimum_until(item: Item, packs: Mapping[str, Pack]) -> datetime | None:
-    """Until when the law forbids to delete it; None where there is no such duty."""
+    """Until when the law forbids to delete it; None where there is no such duty.
+
+    A minimum that runs from a later event (a contract signed, R112-7 C. assur.) does not run before it: until then the
+    provisional period counts alone, and once it has happened the expiry itself is reckoned from it.
+    """
     pack = packs.get(item.pack.partition("@")[0])
-    return None if pack is None or pack.minimum is None else pack.minimum.after(item.created_at)
+    if pack is None or pack.minimum is None or pack.provisional is not None:
+        return None
+    return pack.minimum.after(item.created_at)
 
 
 def by_day(items: Iterable[Item], now: datetime, days: int) -> dict[str, Counter[str]]:

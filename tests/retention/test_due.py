@@ -41,6 +41,23 @@ def test_the_documented_example() -> None:
     }
 
 
+@pytest.mark.promise("2.5", "2.6")
+def test_a_minimum_that_runs_from_a_contract_does_not_keep_what_led_to_none() -> None:
+    """R112-7 C. assur.: two years from the signature; without one, a month."""
+    insurance = PACKS["REC_INSURANCE_FR"]
+    assert insurance.minimum is not None and insurance.provisional is not None
+    declined = Item("a", "recording", "REC_INSURANCE_FR@1", NOW - 32 * DAY, insurance.provisional.after(NOW - 32 * DAY))
+    assert due([declined], {}, PACKS, NOW)[0].destroy
+    signed = Item("b", "recording", "REC_INSURANCE_FR@1", NOW - 32 * DAY, insurance.minimum.after(NOW - 31 * DAY))
+    assert not due([signed], {}, PACKS, NOW)[0].destroy
+
+
+def test_an_expiry_of_zero_is_taken_for_none() -> None:
+    zero = datetime.fromtimestamp(0, UTC)
+    (plan,) = due([Item("a", "call_record", "CDR_MINIMAL", zero, zero)], {}, PACKS, NOW)
+    assert not plan.destroy and "zero" in plan.rule
+
+
 moments = st.integers(0, 20 * 365 * 86400).map(lambda s: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
 items_ = st.builds(
     lambda n, created, kept, pack: Item(str(n), "recording", f"{pack}@1", created, created + timedelta(days=kept)),
@@ -64,7 +81,8 @@ def test_never_early_never_under_a_hold_never_within_a_minimum_and_every_item_is
     for plan in plans:
         assert plan.rule
         standing = [one for one in holds.get(plan.item.item_id, []) if one.lifted_at is None or one.lifted_at > now]
-        minimum = PACKS[plan.item.pack.partition("@")[0]].minimum
+        pack = PACKS[plan.item.pack.partition("@")[0]]
+        minimum = None if pack.provisional else pack.minimum
         over = minimum is None or minimum.after(plan.item.created_at) <= now
         assert plan.destroy == (plan.item.expires_at <= now and not standing and over)
         if not plan.destroy and plan.again_at is not None and not standing:

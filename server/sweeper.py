@@ -123,7 +123,8 @@ class Sweeper:
             return self._look
         async with self._services.db.read() as tx:
             found = await sweeps.newest(tx)
-        return Look(found[0].ended_at) if found else None
+            entry = None if found else await sweeps.newest_entry(tx)
+        return Look(found[0].ended_at) if found else None if entry is None else Look(entry)
 
     async def _close(self, began_at: datetime, tally: Tally) -> Sweep:
         """Compare what was due with what became of it, and write it down."""

@@ -1,12 +1,13 @@
 """Destructions that are under way, and what each sweep came to. Opaque ids, counts and times only."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 
-from storage import tables
+from storage import ledger, tables
 from storage.ids import new_id
 from storage.tx import Tx
 
@@ -71,6 +72,17 @@ async def newest(tx: Tx, *, limit: int = 1) -> tuple[Sweep, ...]:
     """Newest first."""
     rows = await tx.rows(select(_T).order_by(_T.c.ended_at.desc(), _T.c.id).limit(limit))
     return tuple(Sweep(**{name: row[name] for name in Sweep.__slots__}) for row in rows)
+
+
+async def newest_entry(tx: Tx) -> datetime | None:
+    """When the newest entry of the ledger was written: what the clock said last, where nothing was swept yet."""
+    found: list[datetime] = []
+    for log in ledger.LOGS:
+        wanted = select(tables.ledger_entries.c.body).where(tables.ledger_entries.c.log == log)
+        row = await tx.row(wanted.order_by(tables.ledger_entries.c.seq.desc()).limit(1))
+        if row is not None:
+            found.append(datetime.fromisoformat(json.loads(row["body"])["at"]))
+    return max(found, default=None)
 
 
 async def forget_before(tx: Tx, moment: datetime) -> None:

@@ -26,6 +26,7 @@ from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
 from server.sweeper import Sweeper
 from storage import (
+    access,
     call_records,
     consents,
     contact_attempts,
@@ -358,6 +359,18 @@ async def test_after_months_without_a_sweep_somebody_is_asked(house: House) -> N
     assert said is not None and "45 days" in said.problem and await house.there(rec_id)
     said = await house.sweeper.sweep(clock_is_right=True)
     assert said is not None and said.problem == "" and not await house.there(rec_id)
+
+
+@pytest.mark.parametrize(("jump", "gone"), [(-DAY, False), (DAY, True), (400 * DAY, False)])
+async def test_a_first_sweep_compares_the_clock_with_the_ledger(house: House, jump: timedelta, gone: bool) -> None:
+    """An instance that has just been given the sweep, and a clock that is wrong on that day."""
+    await house.call(timedelta(hours=-1))
+    async with house.services.db.transaction() as tx:
+        await access.record(tx, actor_id="system", action="list", now=NOW)
+    house.moment += jump
+    said = await house.sweeper.sweep()
+    assert said is not None and bool(said.problem) is not gone
+    assert bool(await house.calls()) is not gone
 
 
 async def test_a_database_that_goes_away_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from storage.tx import Tx
 
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_TIMEOUT_MS = 2_000
+SLACK = "slack_of_pages"  # pieces of rows in places that nothing points to any more
 REWRITTEN_ROWS = 10_000  # takes some tenths of a second, in which nobody writes
 _CONNECTIONS = 5
 _WAL_TRIES, _WAL_PAUSE_S = 60, 0.05
@@ -111,14 +112,14 @@ class Database:
         """
         if not self.is_sqlite:
             await self._vacuum(names)
-            return ()
+            return (SLACK,)  # it gives the place of dead rows up, and does not overwrite them
         async with self.read() as tx:
             counts = [
                 await tx.row(select(func.count().label("n")).select_from(tables.metadata.tables[n])) for n in names
             ]
         small = tuple(n for n, row in zip(names, counts, strict=True) if row is not None and row["n"] <= REWRITTEN_ROWS)
         await self._forget(small)
-        return () if small == names else ("slack_of_pages",)
+        return () if small == names else (SLACK,)
 
     async def _vacuum(self, names: Sequence[str]) -> None:
         with failures.reaching():

@@ -116,9 +116,10 @@ async def status(services: Services, actor: Actor) -> SweepView:
     async with services.db.read() as tx:
         found = await sweeps.newest(tx)
     last = found[0] if found else None
-    if services.sweeper is not None and services.sweeper.problem and last is not None and not last.problem:
+    problem = services.sweeper.problem if services.sweeper is not None else ""
+    if problem and (last is None or not last.problem):  # one that did not trust the clock has written nothing down
         moment = services.clock()
-        last = Sweep(last.began_at, moment, problem=services.sweeper.problem)
+        last = Sweep(last.began_at if last is not None else moment, moment, problem=problem)
     return await _view(services, last)
 
 

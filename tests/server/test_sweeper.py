@@ -371,6 +371,8 @@ async def test_a_first_sweep_compares_the_clock_with_the_ledger(house: House, ju
     said = await house.sweeper.sweep()
     assert said is not None and bool(said.problem) is not gone
     assert bool(await house.calls()) is not gone
+    house.services.sweeper = house.sweeper
+    assert (await service.status(house.services, DPO)).problem == said.problem, "and whoever asks is told"
 
 
 async def test_a_database_that_goes_away_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

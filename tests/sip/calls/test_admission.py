@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.plan import CallPlan, Refusal, Stage, TrunkTarget
@@ -25,14 +23,6 @@ from tests.sip.worker.rig import until
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("P12")]
 
 HELP = "112"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
-    ports = Ports(200)
-    async with workers(tmp_path_factory.mktemp("workers"), ports) as both:
-        yield both
-    ports.close()
 
 
 class Outside:

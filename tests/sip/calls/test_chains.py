@@ -4,21 +4,17 @@ for is carried out where its conversation is held."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
-import pytest_asyncio
 
 from sip.calls.chains import Place, depth
 from sip.calls.plan import CallPlan, Joining, Party, Stage, Target
 from sip.edge.protocol import Reply
-from sip.worker.pool import WorkerPool
-from tests.peers.ports import Ports
-from tests.sip.calls.stage import BOB, CAROL, RECORDED, House, at_work, joining_for, plan_for, workers
+from tests.sip.calls.stage import BOB, CAROL, RECORDED, House, joining_for, plan_for
 from tests.sip.calls.talks import hear_each_other, notified, replaces, two_calls
-from tests.sip.worker.phones import Dialog, EdgeSide
+from tests.sip.worker.phones import Dialog
 from tests.sip.worker.rig import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,20 +22,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DAVE = Party("dave", "104", "Dave", "fr", "FR")
 ERIN = Party("erin", "105", "Erin", "fr", "FR")
 ACCEPTED = Reply(202, "Accepted")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
-    ports = Ports(200)
-    async with workers(tmp_path_factory.mktemp("workers"), ports) as both:
-        yield both
-    ports.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(engines: tuple[WorkerPool, EdgeSide]) -> AsyncIterator[House]:
-    async with at_work(House(*engines)) as stage:
-        yield stage
 
 
 def call_of(caller: Party, callee: Party) -> CallPlan:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from sip.calls import control as control_module
 from sip.calls import conversation as conversation_module
@@ -20,26 +19,11 @@ from sip.edge.rpc import RpcError
 from sip.worker import protocol as p
 from sip.worker.pool import WorkerPool
 from storage.errors import Unavailable
-from tests.peers.ports import Ports
-from tests.sip.calls.stage import RECORDED, House, at_work, plan_for, workers
+from tests.sip.calls.stage import RECORDED, House, at_work, plan_for
 from tests.sip.worker.phones import Dialog, EdgeSide
 from tests.sip.worker.rig import alive, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
-    ports = Ports(200)
-    async with workers(tmp_path_factory.mktemp("workers"), ports) as both:
-        yield both
-    ports.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(engines: tuple[WorkerPool, EdgeSide]) -> AsyncIterator[House]:
-    async with at_work(House(*engines)) as stage:
-        yield stage
 
 
 def raising(error: BaseException) -> Callable[[], object]:

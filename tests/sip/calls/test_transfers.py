@@ -4,36 +4,17 @@ would."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from sip.calls.plan import CallPlan, Refusal, Stage, Target
 from sip.edge.protocol import Reply, ToWorker
-from sip.worker.pool import WorkerPool
-from tests.peers.ports import Ports
-from tests.sip.calls.stage import BOB, CAROL, RECORDED, House, at_work, joining_for, plan_for, workers
+from tests.sip.calls.stage import BOB, CAROL, RECORDED, House, joining_for, plan_for
 from tests.sip.calls.talks import hear_each_other, notified, replaces, two_calls
-from tests.sip.worker.phones import EdgeSide
 from tests.sip.worker.rig import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[WorkerPool, EdgeSide]]:
-    ports = Ports(200)
-    async with workers(tmp_path_factory.mktemp("workers"), ports) as both:
-        yield both
-    ports.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(engines: tuple[WorkerPool, EdgeSide]) -> AsyncIterator[House]:
-    async with at_work(House(*engines)) as stage:
-        yield stage
 
 
 # --- blind ----------------------------------------------------------------------------------------

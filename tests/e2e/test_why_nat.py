@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -93,12 +92,11 @@ def no_audio_out(place: Place) -> Iterator[None]:
         "add table ip wall; add chain ip wall through { type filter hook forward priority 0 ; }; "
         f'add rule ip wall through iifname "lan0" udp dport > {place.port + 10} drop'
     )
-    nft = ("ip", "netns", "exec", place.net.router.name, "nft")
-    subprocess.run([*nft, rules], check=True, capture_output=True)
+    place.net.router.run("nft", rules)
     try:
         yield
     finally:
-        subprocess.run([*nft, "delete table ip wall"], check=True, capture_output=True)
+        place.net.router.run("nft", "delete table ip wall")
 
 
 async def test_a_router_that_lets_no_audio_out(place: Place):

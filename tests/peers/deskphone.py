@@ -224,8 +224,6 @@ class DeskPhone:
     def _read(self) -> None:
         assert self.process is not None and self.process.stdout is not None
         for line in self.process.stdout:
-            if not line.startswith(b"{"):
-                continue  # pjsip speaks before it is told not to
             message = json.loads(line)
             with self._changed:
                 if "answer" in message:

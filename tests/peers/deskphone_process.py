@@ -2,6 +2,9 @@
 
 Reads one JSON object a line: {"id": 1, "do": "dial", ...}; writes {"answer": 1, "value": ...} or {"answer": 1, "error":
 "..."}, and events {"event": "CALL_ESTABLISHED", "call": 0, ...}. Everything happens in one thread.
+
+What pjsip prints goes to standard error: it fills a buffer of its own, and the beginning of a line there would stand
+in front of one of ours.
 """
 
 from __future__ import annotations
@@ -25,9 +28,13 @@ STATES = {
 }
 
 
+OUT = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+
 def say(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
+    OUT.write(json.dumps(what) + "\n")
+    OUT.flush()
 
 
 class Call(pj.Call):  # type: ignore[misc]
@@ -258,5 +265,4 @@ class Desk:
 
 if __name__ == "__main__":
     Desk(json.loads(sys.argv[1])).run()
-    sys.stdout.flush()
     os._exit(0)  # pjlib ends badly where Python's objects outlive it

@@ -64,8 +64,16 @@ class Host:
         finally:
             os.close(before)
 
+    def run(self, *command: str) -> None:
+        """A command on that host. `ip netns exec` would mount /sys anew, which fails in a chroot.
+
+        Raises CalledProcessError.
+        """
+        with self.inside():
+            _run(*command)
+
     def sysctl(self, key: str, value: int) -> None:
-        _run("ip", "netns", "exec", self.name, "sysctl", "-qw", f"{key}={value}")
+        self.run("sysctl", "-qw", f"{key}={value}")
 
 
 def _enter(where: str | int) -> None:
@@ -104,26 +112,27 @@ class Internet:
             subprocess.run(["ip", "netns", "del", host.name], capture_output=True)
 
     def _make(self) -> None:
-        server, router, home = self.server.name, self.router.name, self.home.name
-        for name in (server, router, home):
-            _run("ip", "netns", "add", name)
-            _run("ip", "-n", name, "link", "set", "lo", "up")
+        server, router, home = self.server, self.router, self.home
+        for host in (server, router, home):
+            _run("ip", "netns", "add", host.name)
+            host.run("ip", "link", "set", "lo", "up")
         for here, card, address, there, other, gateway in (
             (server, "wan0", f"{self.server.address}/24", router, "wan0", f"{self.router.address}/24"),
             (home, "lan0", f"{self.home.address}/24", router, "lan0", "192.168.77.1/24"),
         ):
-            _run("ip", "link", "add", card, "netns", here, "type", "veth", "peer", "name", other, "netns", there)
-            for name, device, own in ((here, card, address), (there, other, gateway)):
-                _run("ip", "-n", name, "addr", "add", own, "dev", device)
-                _run("ip", "-n", name, "link", "set", device, "up")
-        _run("ip", "-n", home, "route", "add", "default", "via", "192.168.77.1")
+            pair = ("type", "veth", "peer", "name", other, "netns", there.name)
+            _run("ip", "link", "add", card, "netns", here.name, *pair)
+            for host, device, own in ((here, card, address), (there, other, gateway)):
+                host.run("ip", "addr", "add", own, "dev", device)
+                host.run("ip", "link", "set", device, "up")
+        home.run("ip", "route", "add", "default", "via", "192.168.77.1")
         self.router.sysctl("net.ipv4.ip_forward", 1)
         # "random": the port outside is another than inside, as with most routers of homes that share an address.
         rules = (
             "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100 ; }; "
             'add rule ip nat out oifname "wan0" masquerade random'
         )
-        _run("ip", "netns", "exec", router, "nft", rules)
+        router.run("nft", rules)
         self.forget_mappings_after(self._mapping_s)
 
     def forget_mappings_after(self, seconds: int) -> None:

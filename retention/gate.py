@@ -112,8 +112,9 @@ class Erasable(Protocol):
     async def destroy_key(self, item_id: str) -> None:
         """Destroy every wrap of the item's own key, durably."""
 
-    async def remove_bytes(self, item_id: str) -> None:
-        """Remove the stored bytes and every derivative, index entries included, durably."""
+    async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
+        """Remove the stored bytes and every derivative, index entries included, durably. What may be left in spite of
+        it, as a receipt's `exceptions_kept` says it."""
 
     async def remains(self, item_id: str) -> Remains:
         """Look at the stores themselves, not at what was meant to be done."""
@@ -127,7 +128,7 @@ class ErasableTogether(Protocol):
         destroyed, without those that somebody has laid a hold on meanwhile."""
 
     async def remove_bytes(self, item_ids: Sequence[str]) -> tuple[str, ...]:
-        """As `Erasable.remove_bytes`. What may be left in spite of it, as a receipt's `exceptions_kept` says it."""
+        """As `Erasable.remove_bytes`."""
 
     async def remains(self, item_ids: Sequence[str]) -> Mapping[str, Remains]:
         """Of each of them, what is left."""
@@ -199,13 +200,11 @@ class Gate:
             raise DestructionRefused(plan)
         item = plan.item
         await erasable.destroy_key(item.item_id)
-        await erasable.remove_bytes(item.item_id)
+        kept = (*exceptions_kept, *await erasable.remove_bytes(item.item_id))
         left = await erasable.remains(item.item_id)
         if not left.nothing:
             raise DestructionIncomplete(item.item_id, left)
-        return self._receipt(
-            plan, (item.item_id,), now, request_ref, ledger_seq=ledger_seq, method=method, kept=exceptions_kept
-        )
+        return self._receipt(plan, (item.item_id,), now, request_ref, ledger_seq=ledger_seq, method=method, kept=kept)
 
     async def destroy_together(
         self,

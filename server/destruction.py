@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from config import packs
 from recording import vault
 from retention.gate import DestructionRefused, Gate, Hold, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
+from server.erasables import forget_index
 from storage import holds, keys, ledger, receipts, recordings
 from storage.database import Database
 from storage.errors import NotFound
 from storage.ledger_payload import Value
+from storage.receipts import StoredReceipt
 from storage.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -46,10 +49,11 @@ class RecordingErasable:
             await holds.lock(tx)
             await _unless_held(tx, item_id, self._clock())
             await recordings.destroy(tx, item_id, self._clock())
-        await self._database.checkpoint_truncate()
+        await self._database.empty_log()
 
-    async def remove_bytes(self, item_id: str) -> None:
+    async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
         await asyncio.to_thread(vault.remove, self._vault_dir, item_id)
+        return await forget_index(self._database)
 
     async def remains(self, item_id: str) -> Remains:
         async with self._database.read() as tx:
@@ -139,19 +143,36 @@ async def _is_proven(tx: Tx, rec_id: str) -> bool:
     return any(json.loads(entry.body).get("rec_id") == rec_id for entry in await ledger.entries(tx, "erasure"))
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A receipt, and what the erasure log says with it: object, cause, the object's id."""
+
+    receipt: Receipt
+    said: Mapping[str, Value]
+
+
 async def prove(tx: Tx, receipt: Receipt, now: datetime, *, actor_id: str = "system", **said: Value) -> None:
-    """Keep the receipt, and name it in the erasure log. `said`: object, cause, the object's id."""
-    body = receipt.to_json()
-    await receipts.add(tx, receipt.receipt_id, body, now)
-    entry: dict[str, Value | None] = {
-        "actor_id": actor_id,
-        "action": "destroy",
-        **said,
-        "receipt_id": receipt.receipt_id,
-        "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
-        "complete": True,
-    }
-    await ledger.append(tx, "erasure", entry, now)
+    """Keep the receipt, and name it in the erasure log."""
+    await prove_all(tx, [Proof(receipt, said)], now, actor_id=actor_id)
+
+
+async def prove_all(tx: Tx, proofs: Sequence[Proof], now: datetime, *, actor_id: str = "system") -> None:
+    """As `prove`, for many at once."""
+    bodies = [proof.receipt.to_json() for proof in proofs]
+    kept = [StoredReceipt(proof.receipt.receipt_id, body, now) for proof, body in zip(proofs, bodies, strict=True)]
+    await receipts.add_all(tx, kept)
+    entries: list[Mapping[str, Value | None]] = [
+        {
+            "actor_id": actor_id,
+            "action": "destroy",
+            **proof.said,
+            "receipt_id": proof.receipt.receipt_id,
+            "receipt_sha256": hashlib.sha256(body.encode()).hexdigest(),
+            "complete": True,
+        }
+        for proof, body in zip(proofs, bodies, strict=True)
+    ]
+    await ledger.append_all(tx, "erasure", entries, now)
 
 
 def gate_of(signing: Ed25519PrivateKey) -> Gate:

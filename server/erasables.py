@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from recording import vault
 from retention.gate import Remains
 from storage import expiry, holds, keys, recordings
 from storage.database import Database
-from storage.errors import NotFound
 
 ROWS_AT_ONCE = 250  # in one transaction: some milliseconds in which no call can write
-RECORDINGS_AT_ONCE = 25
-DEAD_ROWS = "dead_rows_until_vacuum"  # PostgreSQL
+RECORDINGS_AT_ONCE = 50
+REMAINS_AT_ONCE = 500
 PAUSE_S = 0.02  # between transactions, for whoever waits to write
 TABLES: Mapping[str, tuple[str, ...]] = {
     "call_record": ("call_peers", "call_records"),
@@ -74,35 +72,49 @@ class Recordings:
             async with self._database.transaction() as tx:
                 await holds.lock(tx)
                 held = await holds.on(tx, "recording", some)
-                for item_id in some:
-                    with suppress(NotFound):
-                        if item_id in held and (await recordings.get(tx, item_id)).state != "destroyed":
-                            continue
-                        await recordings.destroy(tx, item_id, self._now)
-                    gone.append(item_id)
+                states = await recordings.states(tx, some)
+                free = [i for i in some if i in states and (i not in held or states[i] == "destroyed")]
+                await recordings.destroy_all(tx, free, self._now)
+            gone += free
             await asyncio.sleep(PAUSE_S)
         if gone:
-            await self._database.checkpoint_truncate()
+            await self._database.empty_log()
         return gone
 
     async def remove_bytes(self, item_ids: Sequence[str]) -> tuple[str, ...]:
+        for some in _pieces(item_ids, RECORDINGS_AT_ONCE):
+            await asyncio.to_thread(self._remove_files, some)
+        return await forget_index(self._database) if item_ids else ()
+
+    def _remove_files(self, item_ids: Sequence[str]) -> None:
         for item_id in item_ids:
-            await asyncio.to_thread(vault.remove, self._vault_dir, item_id)
-        return () if self._database.is_sqlite else (DEAD_ROWS,)
+            vault.remove(self._vault_dir, item_id)
 
     async def remains(self, item_ids: Sequence[str]) -> Mapping[str, Remains]:
-        found = {}
-        for item_id in item_ids:
+        found: dict[str, Remains] = {}
+        for some in _pieces(item_ids, REMAINS_AT_ONCE):
             async with self._database.read() as tx:
-                wraps = listed = 0
-                with suppress(NotFound):
-                    await keys.rec_key(tx, item_id)
-                    wraps = 1
-                with suppress(NotFound):
-                    listed = int((await recordings.get(tx, item_id)).state != "destroyed")
-            paths = (vault.sealed_path(self._vault_dir, item_id), vault.growing_path(self._vault_dir, item_id))
-            found[item_id] = Remains(wraps, sum(path.exists() for path in paths), listed)
+                keyed, states = await keys.with_key(tx, some), await recordings.states(tx, some)
+            files = await asyncio.to_thread(self._files, some)
+            for item_id in some:
+                listed = states.get(item_id, "destroyed") != "destroyed"
+                found[item_id] = Remains(int(item_id in keyed), files[item_id], int(listed))
         return found
+
+    def _files(self, item_ids: Sequence[str]) -> Mapping[str, int]:
+        return {
+            item_id: sum(
+                path.exists()
+                for path in (vault.sealed_path(self._vault_dir, item_id), vault.growing_path(self._vault_dir, item_id))
+            )
+            for item_id in item_ids
+        }
+
+
+async def forget_index(database: Database) -> tuple[str, ...]:
+    """Of destroyed recordings: what described them. What may be left nevertheless, for the receipt."""
+    names = ("recordings", "recording_peers")
+    return await database.forget_rows(*names, *(() if database.is_sqlite else ("rec_keys", "key_slots")))
 
 
 def _pieces(item_ids: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -20,12 +20,12 @@ from config import packs as pack_data
 from config.packs import Pack
 from retention.contact_case import ATTEMPTS_PACK, EVIDENCE_PACK
 from retention.due import due
-from retention.gate import DestructionIncomplete, Gate, Hold, Item, Plan, Trigger, plan_destruction
+from retention.gate import DestructionIncomplete, Gate, Hold, Item, Plan, Together, Trigger, plan_destruction
 from retention.metadata import MetadataClass, pack_of
 from retention.receipt import stamp
 from retention.trusted_clock import Look, doubt
-from server.destruction import gate_of, prove
-from server.erasables import Recordings, Rows
+from server.destruction import Proof, gate_of, prove_all
+from server.erasables import PAUSE_S, Recordings, Rows
 from server.services.context import Services
 from storage import expiry, holds, sweeps
 from storage.errors import StorageError
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 FIRST_S = 60.0  # after the start: phones first
 EVERY_S = 900.0
 ROUND = 2000  # items that are destroyed before their receipts are written
+PROVEN_AT_ONCE = 100  # receipts in one transaction
 QUIET_ROW_S = 3600  # how often a sweep that found nothing is written down
 KEPT = timedelta(days=400)  # of what sweeps came to
 USAGE_PACK, EMERGENCY_PACK = "USAGE_SUMS", "EMERGENCY_LIST"
@@ -194,12 +195,7 @@ class Sweeper:
             method=("rows_deleted", "index_purged") if rows else ("dek_destroyed", "file_unlinked", "index_purged"),
             apart=rows is None,
         )
-        async with services.db.transaction() as tx:
-            for receipt, ids in together.receipts:
-                about = {"rec_id": ids[0]} if rows is None else {}
-                await prove(tx, receipt, now, object=OBJECTS[kind], cause="expiry", count=len(ids), **about)
-            still = [_packed(plan.item) for plan in plans if plan.item.item_id in together.left]
-            await (sweeps.narrow(tx, under_way, still) if still else sweeps.done(tx, under_way))
+        await self._prove(under_way, kind, plans, together, now)
         gone = sum(len(ids) for _, ids in together.receipts)
         for item_id, remains in together.left.items():
             log.error("%s", DestructionIncomplete(item_id if kind != "usage" else kind, remains))
@@ -209,6 +205,23 @@ class Sweeper:
         tally.receipts += len(together.receipts)
         self.destroyed += gone
         return gone
+
+    async def _prove(self, under_way: str, kind: str, plans: Sequence[Plan], together: Together, now: datetime) -> None:
+        """Keep the receipts, a few at a time: what has one is not under way any more."""
+        still = {plan.item.item_id: _packed(plan.item) for plan in plans if plan.item.item_id not in together.held}
+        for start in range(0, len(together.receipts), PROVEN_AT_ONCE):
+            proofs = []
+            for receipt, ids in together.receipts[start : start + PROVEN_AT_ONCE]:
+                about = {"rec_id": ids[0]} if kind == "recording" else {}
+                proofs.append(Proof(receipt, {"object": OBJECTS[kind], "cause": "expiry", "count": len(ids), **about}))
+                for item_id in ids:
+                    del still[item_id]
+            async with self._services.db.transaction() as tx:
+                await prove_all(tx, proofs, now)
+                await sweeps.narrow(tx, under_way, list(still.values()))
+            await asyncio.sleep(PAUSE_S)
+        async with self._services.db.transaction() as tx:
+            await (sweeps.narrow(tx, under_way, list(still.values())) if still else sweeps.done(tx, under_way))
 
     async def _resume(self, now: datetime, tally: Tally) -> None:
         """What was begun is finished: some of it may be gone already, and has no receipt yet."""

@@ -159,6 +159,12 @@ class Database:
         if self.is_sqlite:
             await self._forget(KEY_TABLES)
 
+    async def empty_log(self) -> None:
+        """As `checkpoint_truncate`, where only keys of recordings were destroyed (`storage.key_slots`): no table has to
+        be written anew for them. Raises `Unavailable`."""
+        if self.is_sqlite:
+            await self._forget(())
+
     async def _forget(self, rewrite: Sequence[str]) -> None:
         path = Path(self._engine.url.database or "")
         with failures.reaching():

@@ -3,7 +3,7 @@
 `secure_delete` zeroes deleted cells and freed pages, but not what stayed behind inside a page when its cells were
 moved to a neighbour (measured: about one destroyed wrap in two thousand left a part of itself). Hence the tables that
 hold keys, names and credentials are emptied as a whole, which zeroes every page they had, and filled again, before the
-log is emptied.
+log is emptied. The keys of recordings, of which there are many, stand elsewhere: see `storage.key_slots`.
 """
 
 import sqlite3
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from storage import tables
 
-# Small ones: a kilobyte or so for each living recording, for each reader of each week, for each account and phone.
+# Small ones: a kilobyte or so for each reader of each week, for each account and phone.
 # What the field key still opens has to go as surely as a key.
 KEY_TABLES = tuple(
     table.name
     for table in (
-        *(tables.rec_keys, tables.kek_wraps, tables.reader_keys),
+        *(tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
         tables.contact_keys,
     )

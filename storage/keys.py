@@ -2,21 +2,23 @@
 
     DEK of a recording ── wrapped to ──▶ KEK of its purpose and week ── wrapped to ──▶ each reader, and escrow
 
-Nothing here opens anything: secrets are only present wrapped. Deleting a `rec_keys` row ends one recording, deleting
-a KEK's wraps ends its week. After either, once committed, call `Database.checkpoint_truncate()`.
+Nothing here opens anything: secrets are only present wrapped. Overwriting the wrap of a DEK ends one recording; call
+`Database.empty_log()` once that is committed. Deleting a KEK's wraps ends its week; then call
+`Database.checkpoint_truncate()`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 
-from storage import tables
+from storage import key_slots, tables
 from storage.errors import Conflict, NotFound
 from storage.tx import Tx
 
-_KEKS, _WRAPS, _RECS = tables.keks, tables.kek_wraps, tables.rec_keys
+_KEKS, _WRAPS, _RECS, _SLOTS = tables.keks, tables.kek_wraps, tables.rec_keys, tables.key_slots
+_WITH_WRAP = select(_RECS.c.rec_id, _RECS.c.kek_id, _RECS.c.alg, _SLOTS.c.content).join(_SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +114,45 @@ async def wrap_for_reader(tx: Tx, kek_id: str, reader_id: str) -> KekWrap:
 
 
 async def add_rec_key(tx: Tx, key: RecKey) -> None:
-    """Commit this before the recording's first block. Raises `Duplicate("rec_id")`, `NotFound`, `Conflict`."""
+    """Commit this before the recording's first block.
+
+    Raises `Duplicate("rec_id")`, `NotFound`, `Conflict`, `Invalid` for a wrap that is too long.
+    """
     await _living_kek(tx, key.kek_id)
-    await tx.write(insert(_RECS).values(**asdict(key)))
+    slot = await key_slots.fill(tx, key.wrap)
+    await tx.write(insert(_RECS).values(rec_id=key.rec_id, kek_id=key.kek_id, alg=key.alg, slot=slot))
 
 
 async def rec_key(tx: Tx, rec_id: str) -> RecKey:
     """Raises `NotFound`: never there, or destroyed."""
-    row = await tx.row(select(_RECS).where(_RECS.c.rec_id == rec_id))
+    row = await tx.row(_WITH_WRAP.where(_RECS.c.rec_id == rec_id))
     if row is None:
         raise NotFound("key of recording", rec_id)
-    return RecKey(**row)
+    return _rec_key(row)
 
 
-async def list_rec_keys(tx: Tx, kek_id: str | None = None) -> tuple[RecKey, ...]:
-    """By recording id; under one KEK or all (for reconciliation with the vault)."""
-    wanted = select(_RECS).order_by(_RECS.c.rec_id)
-    if kek_id is not None:
-        wanted = wanted.where(_RECS.c.kek_id == kek_id)
-    return tuple(RecKey(**row) for row in await tx.rows(wanted))
+async def list_rec_keys(tx: Tx, kek_id: str) -> tuple[RecKey, ...]:
+    """Those under one KEK, by recording id."""
+    wanted = _WITH_WRAP.where(_RECS.c.kek_id == kek_id).order_by(_RECS.c.rec_id)
+    return tuple(_rec_key(row) for row in await tx.rows(wanted))
+
+
+async def with_key(tx: Tx, rec_ids: Sequence[str] | None = None) -> frozenset[str]:
+    """Of these recordings, or of all, those that have a key."""
+    wanted = select(_RECS.c.rec_id)
+    if rec_ids is not None:
+        wanted = wanted.where(_RECS.c.rec_id.in_(rec_ids))
+    return frozenset(row["rec_id"] for row in await tx.rows(wanted))
 
 
 async def destroy_rec_key(tx: Tx, rec_id: str) -> bool:
     """Whether there was one; destroying twice is no error. See the module's note on what to call next."""
-    return bool(await tx.write(delete(_RECS).where(_RECS.c.rec_id == rec_id)))
+    return bool(await destroy_rec_keys(tx, [rec_id]))
+
+
+async def destroy_rec_keys(tx: Tx, rec_ids: Sequence[str]) -> int:
+    """How many there were."""
+    return await _destroy(tx, _RECS.c.rec_id.in_(rec_ids))
 
 
 async def destroy_kek(tx: Tx, kek_id: str, now: datetime) -> tuple[str, ...]:
@@ -144,12 +161,24 @@ async def destroy_kek(tx: Tx, kek_id: str, now: datetime) -> tuple[str, ...]:
     Returns the ids of the recordings that nobody can open any more, for the caller to mark. Raises `NotFound`.
     """
     await get_kek(tx, kek_id)
-    lost = tuple(key.rec_id for key in await list_rec_keys(tx, kek_id))
+    under = select(_RECS.c.rec_id).where(_RECS.c.kek_id == kek_id).order_by(_RECS.c.rec_id)
+    lost = tuple(row["rec_id"] for row in await tx.rows(under))
     await tx.write(delete(_WRAPS).where(_WRAPS.c.kek_id == kek_id))
-    await tx.write(delete(_RECS).where(_RECS.c.kek_id == kek_id))
+    await _destroy(tx, _RECS.c.kek_id == kek_id)
     living = _KEKS.c.destroyed_at.is_(None)
     await tx.write(update(_KEKS).where(_KEKS.c.id == kek_id, living).values(destroyed_at=now))
     return lost
+
+
+async def _destroy(tx: Tx, which: ColumnElement[bool]) -> int:
+    rows = await tx.rows(select(_RECS.c.slot).where(which).with_for_update())
+    await tx.write(delete(_RECS).where(which))
+    await key_slots.empty(tx, [row["slot"] for row in rows])
+    return len(rows)
+
+
+def _rec_key(row: RowMapping) -> RecKey:
+    return RecKey(row["rec_id"], row["kek_id"], row["alg"], key_slots.unpacked(row["content"]))
 
 
 async def _living_kek(tx: Tx, kek_id: str) -> None:

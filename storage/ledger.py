@@ -13,7 +13,7 @@ is in the database alone: keep `heads()` elsewhere and give them to `ledger_veri
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -73,23 +73,35 @@ async def append(tx: Tx, log: str, payload: Mapping[str, Value | None], now: dat
     `payload`: see `ledger_payload.ALLOWED`; None values are left out. An entry never goes into a day before the
     newest one, whatever the clock says. Raises `LedgerRefused`.
     """
+    [entry] = await append_all(tx, log, [payload], now)
+    return entry
+
+
+async def append_all(
+    tx: Tx, log: str, payloads: Sequence[Mapping[str, Value | None]], now: datetime
+) -> tuple[Entry, ...]:
+    """As `append`, for many at once, in their order: the head is signed when the last of them is in its tree."""
+    if not payloads:
+        return ()
     key = _signing_key(tx)
     count, last_head = await _state(tx, log)
-    seq = count + 1
-    stored = body(log, seq, payload, now)
-    leaf = merkle.leaf_hash(stored)
-    segment, is_new = await _segment_for(tx, log, now, seq, last_head)
-    grown = merkle.append(segment.frontier, segment.size, leaf)
-    text = head_text(log, segment.day, segment.size + 1, merkle.root(grown), segment.first_seq, segment.previous)
-    values = {"size": segment.size + 1, "frontier": merkle.pack(grown), "head": signed_note.sign(text, key)}
+    segment, is_new = await _segment_for(tx, log, now, count + 1, last_head)
+    grown, size, added = list(segment.frontier), segment.size, list[Entry]()
+    for seq, payload in enumerate(payloads, count + 1):
+        stored = body(log, seq, payload, now)
+        leaf = merkle.leaf_hash(stored)
+        grown, size = merkle.append(grown, size, leaf), size + 1
+        added.append(Entry(log, seq, segment.day, leaf, stored))
+    text = head_text(log, segment.day, size, merkle.root(grown), segment.first_seq, segment.previous)
+    values = {"size": size, "frontier": merkle.pack(grown), "head": signed_note.sign(text, key)}
     if is_new:
-        await tx.write(insert(_S).values(log=log, day=segment.day, first_seq=seq, **values))
+        await tx.write(insert(_S).values(log=log, day=segment.day, first_seq=count + 1, **values))
     else:
         await tx.write(update(_S).where(_S.c.log == log, _S.c.day == segment.day).values(**values))
-    await tx.write(insert(_E).values(log=log, seq=seq, day=segment.day, body=stored, leaf_hash=leaf))
-    state = signed_note.sign(state_text(log, seq, head_hash(text)), key)
+    await tx.write_each(insert(_E), [asdict(entry) for entry in added])
+    state = signed_note.sign(state_text(log, count + len(added), head_hash(text)), key)
     await tx.write(update(_L).where(_L.c.log == log).values(state=state))
-    return Entry(log, seq, segment.day, leaf, stored)
+    return tuple(added)
 
 
 async def entries(

@@ -3,7 +3,8 @@
 The erasure log names each by id and SHA-256: a receipt that was exchanged does not fit its entry any more.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select
@@ -24,7 +25,12 @@ class StoredReceipt:
 
 async def add(tx: Tx, receipt_id: str, body: str, now: datetime) -> None:
     """Raises `Duplicate("id")`."""
-    await tx.write(insert(_T).values(id=receipt_id, body=body, at=now))
+    await add_all(tx, [StoredReceipt(receipt_id, body, now)])
+
+
+async def add_all(tx: Tx, given: Sequence[StoredReceipt]) -> None:
+    """Raises `Duplicate("id")`."""
+    await tx.write_each(insert(_T), [asdict(receipt) for receipt in given])
 
 
 async def get(tx: Tx, receipt_id: str) -> StoredReceipt:

@@ -4,12 +4,12 @@ recording ──▶ whole | cut | failed ──▶ destroyed; and recording ─�
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
 
 from storage import keys, tables
 from storage.errors import Conflict, Invalid, NotFound
@@ -178,17 +178,29 @@ async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
 async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
     """Key, parties, index and description go; opaque id, state and times stay. Twice is no error.
 
-    Once committed, call `Database.checkpoint_truncate()`; removing the file is the caller's. Raises `NotFound`.
+    Once committed, call `Database.empty_log()`; removing the file is the caller's. Raises `NotFound`.
     """
-    present = await _locked(tx, rec_id)
-    await keys.destroy_rec_key(tx, rec_id)
-    await tx.write(delete(_PEERS).where(_PEERS.c.recording_id == rec_id))
-    gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
-    destroyed_at = present.destroyed_at or now
-    await _set(
-        tx, rec_id, **gone, state="destroyed", destroyed_at=destroyed_at, ended_at=present.ended_at or destroyed_at
-    )
+    await destroy_all(tx, [rec_id], now)
     return await get(tx, rec_id)
+
+
+async def destroy_all(tx: Tx, rec_ids: Sequence[str], now: datetime) -> None:
+    """As `destroy`, for many; ids that nobody knows are passed over."""
+    wanted = _T.c.id.in_(rec_ids)
+    await tx.rows(select(_T.c.id).where(wanted).with_for_update())
+    await keys.destroy_rec_keys(tx, rec_ids)
+    await tx.write(delete(_PEERS).where(_PEERS.c.recording_id.in_(rec_ids)))
+    gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
+    destroyed_at = func.coalesce(_T.c.destroyed_at, literal(now, _T.c.destroyed_at.type))
+    ended_at = func.coalesce(_T.c.ended_at, destroyed_at)
+    state = {"state": "destroyed", "destroyed_at": destroyed_at, "ended_at": ended_at}
+    await tx.write(update(_T).where(wanted).values(**gone, **state))
+
+
+async def states(tx: Tx, rec_ids: Sequence[str]) -> Mapping[str, str]:
+    """Of those that are known: id -> state."""
+    rows = await tx.rows(select(_T.c.id, _T.c.state).where(_T.c.id.in_(rec_ids)))
+    return {row["id"]: row["state"] for row in rows}
 
 
 async def overdue(tx: Tx, rec_id: str, now: datetime) -> None:

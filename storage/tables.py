@@ -268,13 +268,27 @@ kek_wraps = Table(
     Column("blob", LargeBinary, nullable=False),
 )
 
+# The wraps of the recordings' keys, each in a place of one size (`storage.key_slots`).
+key_slots = Table(
+    "key_slots",
+    metadata,
+    Column("slot", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+free_key_slots = Table(
+    "free_key_slots",
+    metadata,
+    Column("slot", Integer, ForeignKey("key_slots.slot"), primary_key=True, autoincrement=False),
+)
+
 rec_keys = Table(
     "rec_keys",
     metadata,
     Column("rec_id", String, primary_key=True),
     Column("kek_id", String, ForeignKey("keks.id"), nullable=False, index=True),
     Column("alg", String, nullable=False),
-    Column("wrap", LargeBinary, nullable=False),
+    Column("slot", Integer, ForeignKey("key_slots.slot"), nullable=False, unique=True),
 )
 
 # --- what happened -----------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The handle that every function of this room takes first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Executable, RowMapping
@@ -38,3 +39,11 @@ class Tx:
         with failures.reaching():
             result = await self.conn.execute(statement)
         return result.rowcount if isinstance(result, CursorResult) else 0
+
+    async def write_each(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> None:
+        """The same statement for each of these; nothing for none. Raises `ReadOnly`."""
+        if not self.writable:
+            raise ReadOnly("a write inside a read transaction")
+        if values:
+            with failures.reaching():
+                await self.conn.execute(statement, values)

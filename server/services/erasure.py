@@ -34,13 +34,14 @@ class _Account:
         async with self._db.transaction() as tx:
             await devices.remove_of(tx, item_id)
 
-    async def remove_bytes(self, item_id: str) -> None:
+    async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
         async with self._db.transaction() as tx:
             try:
                 await accounts.remove(tx, item_id)
             except NotFound:
                 logger.info("account %s is gone already", item_id)
         await self._db.checkpoint_truncate()
+        return ()
 
     async def remains(self, item_id: str) -> Remains:
         async with self._db.read() as tx:
@@ -58,8 +59,9 @@ class _ReaderKey:
         async with self._db.transaction() as tx:
             await readers.drop_key(tx, item_id)
 
-    async def remove_bytes(self, item_id: str) -> None:
+    async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
         await self._db.checkpoint_truncate()
+        return ()
 
     async def remains(self, item_id: str) -> Remains:
         async with self._db.read() as tx:

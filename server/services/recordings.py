@@ -113,7 +113,7 @@ async def verify(services: Services, actor: Actor, *, rec_ids: Sequence[str] = (
             rows = [await found(tx, rec_id) for rec_id in rec_ids]
         else:
             rows = list(await recordings.list_all(tx, states=("whole", "cut")))
-        keyed = {key.rec_id for key in await keys.list_rec_keys(tx)}
+        keyed = await keys.with_key(tx)
         await note(services, tx, actor, "verify", "recording", count=len(rows),
                    rec_id=rows[0].id if len(rows) == 1 else None)  # fmt: skip
     return [await _verdict(services, row, has_key=row.id in keyed) for row in rows]

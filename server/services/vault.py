@@ -33,7 +33,7 @@ async def check(services: Services, actor: Actor, *, contents: bool = False) -> 
     """`contents`: also read every file and compare its SHA-256 with what was sealed."""
     async with services.db.transaction() as tx:
         rows = await recordings.list_all(tx)
-        keyed = {key.rec_id for key in await keys.list_rec_keys(tx)}
+        keyed = await keys.with_key(tx)
         await note(services, tx, actor, "verify", "vault", count=len(rows))
     finished = {row.id for row in rows if row.state in ("whole", "cut")}
     running = {row.id for row in rows if row.state == "recording"}

@@ -21,6 +21,7 @@ from recording import keys as key_tools
 from recording.format import FormatError
 from recording.reader_bundle import WrongPassphrase, open_reader
 from recording.sealed_reader import SealedReader, SealError
+from storage import key_slots
 from storage.errors import StorageError
 from storage.field_crypto import FieldKeys
 from tests.e2e import scene
@@ -115,8 +116,9 @@ class Burglar:
         """Whether this secret, taken for that of a week's key, leads to the recording."""
         [key] = [row for row in self.rows["rec_keys"] if row["rec_id"] == self.rec_id]
         [kek] = [row for row in self.rows["keks"] if row["id"] == key["kek_id"]]
-        wrap, purpose = key["wrap"], str(kek["purpose"])
-        assert isinstance(wrap, bytes)
+        [content] = [row["content"] for row in self.rows["key_slots"] if row["slot"] == key["slot"]]
+        assert isinstance(content, bytes)
+        wrap, purpose = key_slots.unpacked(content), str(kek["purpose"])
         try:
             dek = key_tools.unwrap_dek(wrap, secret, rec_id=self.rec_id, purpose=purpose, kek_id=str(kek["id"]))
         except (key_tools.KeysError, FormatError, ValueError):

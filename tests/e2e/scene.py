@@ -25,6 +25,7 @@ import av
 import numpy as np
 import pyotp
 
+from storage import key_slots
 from tests.peers import tones
 from tests.peers.baresip import Phone
 from tests.peers.processes import tree
@@ -218,13 +219,14 @@ def database(product: Product) -> Iterator[sqlite3.Connection]:
 def key_bundle(product: Product, rec_id: str, reader_id: str = "escrow") -> dict[str, Any]:
     """What docs/recording-format.md section 7 asks for, out of the database. Raises TypeError where a wrap is gone."""
     with database(product) as db:
-        key = db.execute("SELECT * FROM rec_keys WHERE rec_id = ?", (rec_id,)).fetchone()
+        key = db.execute("SELECT * FROM rec_keys JOIN key_slots USING (slot) WHERE rec_id = ?", (rec_id,)).fetchone()
         wrap = db.execute(
             "SELECT blob FROM kek_wraps WHERE kek_id = ? AND reader_id = ?", (key["kek_id"], reader_id)
         ).fetchone()
         purpose = db.execute("SELECT purpose FROM keks WHERE id = ?", (key["kek_id"],)).fetchone()[0]
         bundle = db.execute("SELECT secret FROM reader_keys WHERE person_id = ?", (reader_id,)).fetchone()
-    text = {"dek_wrap": key["wrap"], "kek_wrap": wrap["blob"], "reader_bundle": bundle and bundle["secret"]}
+    dek_wrap = key_slots.unpacked(key["content"])
+    text = {"dek_wrap": dek_wrap, "kek_wrap": wrap["blob"], "reader_bundle": bundle and bundle["secret"]}
     coded = {name: value and base64.b64encode(value).decode() for name, value in text.items()}
     return {"v": 1, "rec_id": rec_id, "purpose": purpose, "kek_id": key["kek_id"], "reader_id": reader_id, **coded}
 

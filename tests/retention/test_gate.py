@@ -37,6 +37,7 @@ class Folder:
 
     def __init__(self, place: Path) -> None:
         self.place, self.steps, self.stuck = place, list[str](), ""
+        self.may_be_left: tuple[str, ...] = ()
 
     def add(self, item_id: str) -> None:
         for kind in ("wrap", "file", "index"):
@@ -50,10 +51,11 @@ class Folder:
         self.steps.append("key")
         self._drop(item_id, "wrap")
 
-    async def remove_bytes(self, item_id: str) -> None:
+    async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
         self.steps.append("bytes")
         self._drop(item_id, "file")
         self._drop(item_id, "index")
+        return self.may_be_left
 
     async def remains(self, item_id: str) -> Remains:
         self.steps.append("look")
@@ -135,6 +137,12 @@ async def test_key_first_then_bytes_then_a_look_then_the_receipt(folder: Folder)
     assert receipt.live_erased_at == "2026-11-21T12:00:00Z" and receipt.backup_effective_at == "2026-11-28T12:00:00Z"
     assert receipt.object_ids_commitment == commitment((ITEM.item_id,), COMMITMENT_KEY)
     assert ITEM.item_id not in receipt.to_json()
+
+
+async def test_what_the_room_cannot_exclude_stands_in_the_receipt(folder: Folder) -> None:
+    folder.may_be_left = ("slack_of_pages",)
+    receipt = await Gate(KEY, COMMITMENT_KEY).destroy(plan(), folder, NOW, exceptions_kept=("ledger",))
+    assert receipt.exceptions_kept == ("ledger", "slack_of_pages")
 
 
 @pytest.mark.promise("L3")

@@ -167,7 +167,7 @@ async def test_while_a_byte_is_left_there_is_no_receipt(place: House, monkeypatc
 @pytest.mark.parametrize(
     ("where", "error"),
     [
-        ("checkpoint_truncate", Unavailable("a reader holds the log")),
+        ("empty_log", Unavailable("a reader holds the log")),
         ("remove_bytes", OSError(30, "Read-only file system")),
         ("remove_bytes", vault.VaultError("the recording's file is still there")),
     ],
@@ -179,7 +179,7 @@ async def test_what_failed_halfway_is_finished_at_the_next_try(
         raise error
 
     rec_id, seq = await kept(place)
-    monkeypatch.setattr(place.db if where == "checkpoint_truncate" else RecordingErasable, where, fails)
+    monkeypatch.setattr(place.db if where == "empty_log" else RecordingErasable, where, fails)
     with pytest.raises(type(error)):
         await place.destruction.on_objection(rec_id, seq, NOW)
     assert await place.entries("erasure") == []

@@ -109,7 +109,7 @@ async def test_who_is_heard_is_written_down_sealed(place_with_reader: House) -> 
 async def nothing_is_left(place: House) -> None:
     assert place.files() == []
     async with place.db.read() as tx:
-        assert await keys.list_rec_keys(tx) == ()
+        assert await keys.with_key(tx) == frozenset()
         assert {row.state for row in await recordings.list_all(tx)} <= {"failed"}
 
 
@@ -674,9 +674,9 @@ async def test_an_objection_outlives_a_crash_at_any_step(
         legs[0].grow(2)
         seq = await place.objected(rec_id, call)
         if step == "checkpoint":
-            monkeypatch.setattr(place.db, "checkpoint_truncate", crash)
+            monkeypatch.setattr(place.db, "empty_log", crash)
         elif step == "prove":
-            monkeypatch.setattr("server.destruction.ledger.append", crash)
+            monkeypatch.setattr("server.destruction.ledger.append_all", crash)
         else:
             monkeypatch.setattr(RecordingErasable, step, crash)
         with pytest.raises(Crash):
@@ -748,14 +748,14 @@ async def test_an_objection_that_a_busy_database_holds_up_is_carried_out_later(
     """A reader that holds the write-ahead log: what was deleted is still in it, so it is not done."""
     place, call = place_with_reader, plan()
     monkeypatch.setattr("server.recording_desk.RETRY_S", 0.1)
-    real, failures = place.db.checkpoint_truncate, iter([Unavailable("a reader holds it")])
+    real, failures = place.db.empty_log, iter([Unavailable("a reader holds it")])
 
     async def held() -> None:
         if (error := next(failures, None)) is not None:
             raise error
         await real()
 
-    monkeypatch.setattr(place.db, "checkpoint_truncate", held)
+    monkeypatch.setattr(place.db, "empty_log", held)
     async with place.open() as desk:
         rec_id, legs = await place.begun(desk, call)
         legs[0].grow(1)

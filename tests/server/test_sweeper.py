@@ -281,7 +281,7 @@ async def test_killed_at_any_step_it_is_finished_at_the_next_start(
         "keys": (erasables.Recordings, "destroy_keys"),
         "bytes": (erasables.Recordings, "remove_bytes"),
         "remains": (erasables.Rows, "remains"),
-        "prove": (receipts, "add"),
+        "prove": (receipts, "add_all"),
     }[where]
     with monkeypatch.context() as patch:
         patch.setattr(*target, killed)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, text
 
 import storage
-from storage import accounts, call_records, ledger, ledger_verify, lines, people, schema, tables
+from storage import accounts, call_records, keys, ledger, ledger_verify, lines, people, schema, tables
 from storage.database import Database, sqlite_url
 from storage.errors import (
     Conflict,
@@ -30,6 +30,7 @@ from storage.errors import (
     WrongFieldKey,
 )
 from storage.field_crypto import FieldKeys
+from storage.keys import Kek
 
 
 @asynccontextmanager
@@ -57,7 +58,9 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
-async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys: FieldKeys) -> None:
+async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys: FieldKeys, now: datetime) -> None:
+    wraps = {f"{n:032x}": bytes([n % 251]) * 1169 for n in range(1200)}
+    blob = "BLOB" if url.startswith("sqlite") else "BYTEA"
     async with opened(url, field_keys) as database, database.transaction() as tx:
         await lines.add(tx, "sales", "200", datetime.fromisoformat("2026-11-21T00:00:00+00:00"))
         for statement in (
@@ -72,11 +75,19 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             "ALTER TABLE lines DROP COLUMN canvassing",
             "ALTER TABLE lines DROP COLUMN canvassing_target",
             *(f"DROP TABLE contact_{name}" for name in ("consents", "references", "suppressions", "keys", "attempts")),
+            *(f"DROP TABLE {table}" for table in ("rec_keys", "free_key_slots", "key_slots")),
+            f"CREATE TABLE rec_keys (rec_id TEXT, kek_id TEXT, alg TEXT, wrap {blob})",
         ):
             await tx.conn.execute(text(statement))
+        kek = Kek("k" * 32, "REC_QUALITY", "2026-W47.1", "X", b"p", b"s", now, now)
+        await keys.add_kek(tx, kek, ())
+        for rec_id, wrap in wraps.items():
+            row = {"rec_id": rec_id, "kek_id": kek.id, "wrap": wrap}
+            await tx.conn.execute(text("INSERT INTO rec_keys VALUES (:rec_id, :kek_id, 'X', :wrap)"), row)
     async with opened(url, field_keys) as database, database.read() as tx:
         line = await lines.by_name(tx, "sales")
         assert (line.strategy, line.member_ring_s, line.canvassing) == ("simultaneous", 20, None)
+        assert {key.rec_id: key.wrap for key in await keys.list_rec_keys(tx, "k" * 32)} == wraps
 
 
 async def test_two_that_open_an_empty_database_at_once_both_succeed(url: str, field_keys: FieldKeys) -> None:

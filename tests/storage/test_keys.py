@@ -72,7 +72,7 @@ async def test_a_destroyed_week_takes_every_wrap_and_stays_on_record(db: Databas
         await keys.add_rec_key(tx, RecKey(new_id(), other.id, "hpke", b"wrapped"))
         assert await keys.destroy_kek(tx, kek.id, now) == tuple(ids)
         assert await keys.kek_wraps(tx, kek.id) == () == await keys.list_rec_keys(tx, kek.id)
-        assert len(await keys.list_rec_keys(tx)) == 1
+        assert len(await keys.with_key(tx)) == 1
         assert (await keys.get_kek(tx, kek.id)).destroyed_at == now
         assert await keys.destroy_kek(tx, kek.id, now + WEEK) == ()
         assert (await keys.get_kek(tx, kek.id)).destroyed_at == now
@@ -134,11 +134,11 @@ async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
             await keys.add_kek(tx, kek, [])
         wraps: dict[str, bytes] = {}
         gone: list[bytes] = []
-        for _round in range(25):
+        for _round in range(60):
             async with database.transaction() as tx:
                 for _ in range(12):
-                    # One HPKE wrap of 32 bytes takes 1168; other sizes make pages of other shapes.
-                    wrap = choose.randbytes(choose.choice((1168, 1168, 80, 5000)))
+                    # One HPKE wrap of 32 bytes takes 1168.
+                    wrap = choose.randbytes(choose.choice((1168, 1168, 80, 1278)))
                     wraps[await start(tx, kek, now, wrap, choose.randbytes(16).hex())] = wrap
             async with database.transaction() as tx:
                 for rec_id in choose.sample(sorted(wraps), 9):
@@ -146,7 +146,7 @@ async def test_nothing_of_a_destroyed_key_is_left_in_any_byte_sqlite(
                     gone.append(wraps.pop(rec_id))
         before = await asyncio.to_thread(written)
         assert any(wrap[:64] in before for wrap in gone), "the log should still hold some"
-        await database.checkpoint_truncate()
+        await database.empty_log()
         left = await asyncio.to_thread(written)
         pieces = {left[at : at + 16] for at in range(len(left))}
         assert all(wrap[at : at + 16] in pieces for wrap in wraps.values() for at in range(0, 64, 16)), "search works"

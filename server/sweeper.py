@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 FIRST_S = 60.0  # after the start: phones first
 EVERY_S = 900.0
-ROUND = 2000  # items that are destroyed before their receipts are written
-PROVEN_AT_ONCE = 100  # receipts in one transaction
+ROUND = 500  # items that are destroyed before their receipts are written
+PROVEN_AT_ONCE = 50  # receipts in one transaction
 QUIET_ROW_S = 3600  # how often a sweep that found nothing is written down
 KEPT = timedelta(days=400)  # of what sweeps came to
 USAGE_PACK, EMERGENCY_PACK = "USAGE_SUMS", "EMERGENCY_LIST"

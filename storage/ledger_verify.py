@@ -2,19 +2,19 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, Select, func, select
 
 from storage import ledger, merkle, signed_note, tables
 from storage.ledger import LOGS, NO_HEAD, Head
 from storage.tx import Tx
-from storage.types import canonical_json
 
+ENTRIES_AT_ONCE = 5000
 _L, _S, _E = tables.ledger_logs, tables.ledger_segments, tables.ledger_entries
 
 
@@ -56,11 +56,14 @@ async def _verify_log(tx: Tx, log: str, public: Ed25519PublicKey, anchors: Seque
         text = ledger.note_text(segment["head"])
         expected_first = count + 1
         found += _head_findings(segment, public, expected_first, previous)
-        rows = await tx.rows(select(_E).where(_E.c.log == log, _E.c.day == segment["day"]).order_by(_E.c.seq))
-        # A busy day takes a while to hash: beside the event loop, which has calls to serve.
-        found += await asyncio.to_thread(_segment_findings, segment, rows, public)
-        if anchors:
-            reached |= await asyncio.to_thread(_states_within, segment, rows)
+        reading = _Segment(segment, trace=bool(anchors))
+        after = -1
+        # A busy day holds many and takes a while to hash: some at a time, beside the event loop, which has calls.
+        while rows := await tx.tuples(_entries_of(segment).where(_E.c.seq > after).limit(ENTRIES_AT_ONCE)):
+            await asyncio.to_thread(reading.take, rows)
+            after = rows[-1][0]
+        found += reading.close(public)
+        reached |= reading.reached
         count, previous = segment["first_seq"] + segment["size"] - 1, ledger.head_hash(text)
         reached.add((count, previous))
     found += await _state_findings(tx, log, public, count, previous)
@@ -72,6 +75,86 @@ async def _verify_log(tx: Tx, log: str, public: Ed25519PublicKey, anchors: Seque
     checked = [anchor for anchor in anchors if not any(anchor.entries in day for day in pruned)]
     found += [Finding(Fault.CHAIN, log) for anchor in checked if (anchor.entries, anchor.head_hash) not in reached]
     return found
+
+
+def _entries_of(segment: RowMapping) -> Select[tuple[int, bytes, bytes]]:
+    here = (_E.c.log == segment["log"]) & (_E.c.day == segment["day"])
+    return select(_E.c.seq, _E.c.body, _E.c.leaf_hash).where(here).order_by(_E.c.seq)
+
+
+class _Segment:
+    """One day's entries, taken in their order, a piece at a time."""
+
+    def __init__(self, segment: RowMapping, *, trace: bool) -> None:
+        """`trace`: also keep every (count, head hash) that the log went through, for an anchor may be any of them."""
+        self._segment, self._trace = segment, trace
+        self._log, self._day = segment["log"], segment["day"]
+        self._place = f'"log":"{self._log}"'.encode()
+        self._pruned = segment["pruned"] is not None
+        self._expected = range(segment["first_seq"], segment["first_seq"] + segment["size"])
+        self._next = segment["first_seq"]
+        self._frontier: list[bytes] = []
+        self._size = 0
+        self._missing: int | None = None
+        self._found: list[Finding] = []
+        self.reached: set[tuple[int, bytes]] = set()
+
+    def take(self, rows: Sequence[Sequence[Any]]) -> None:
+        """(number, body, leaf hash), in the order of their numbers."""
+        if self._pruned:
+            self._found += [Finding(Fault.EXTRA, self._log, self._day, seq) for seq, _, _ in rows]
+            return
+        hashes = merkle.leaf_hashes([stored for _, stored, _ in rows])
+        for (seq, stored, leaf), computed in zip(rows, hashes, strict=True):
+            if seq not in self._expected:
+                self._found.append(Finding(Fault.EXTRA, self._log, self._day, seq))
+            elif seq != self._next and self._missing is None:
+                self._missing = self._next
+            self._next = seq + 1
+            if computed != leaf:
+                self._found.append(Finding(Fault.FLIPPED, self._log, self._day, seq))
+            elif not _speaks_of(stored, self._place, seq):
+                self._found.append(Finding(Fault.REORDERED, self._log, self._day, seq))
+        leaves = [leaf for _, _, leaf in rows]
+        if self._trace:
+            self._walk(leaves)
+        else:
+            self._frontier = merkle.extend(self._frontier, self._size, leaves)
+            self._size += len(leaves)
+
+    def close(self, public: Ed25519PublicKey) -> list[Finding]:
+        """After the last piece: all that is wrong with this day."""
+        if self._pruned:
+            if not _pruned_holds(self._segment, public):
+                self._found.insert(0, Finding(Fault.HEAD, self._log, self._day))
+            return self._found
+        if self._missing is None and self._next < self._expected.stop:
+            self._missing = self._next
+        if self._missing is not None:
+            self._found.insert(0, Finding(Fault.MISSING, self._log, self._day, self._missing))
+        if merkle.pack(self._frontier) != self._segment["frontier"]:
+            self._found.append(Finding(Fault.HEAD, self._log, self._day))
+        return self._found
+
+    def _walk(self, leaves: Sequence[bytes]) -> None:
+        head = ledger.note_text(self._segment["head"]).split("\n")[4:5]
+        try:
+            chained = base64.b64decode(head[0].removeprefix("previous "), validate=True) if head else NO_HEAD
+        except ValueError:
+            chained = None
+        first = self._segment["first_seq"]
+        for leaf in leaves:
+            self._frontier = merkle.append(self._frontier, self._size, leaf)
+            self._size += 1
+            if chained is not None:
+                root = merkle.root(self._frontier)
+                text = ledger.head_text(self._log, self._day, self._size, root, first, chained)
+                self.reached.add((first + self._size - 1, ledger.head_hash(text)))
+
+
+def _speaks_of(stored: bytes, place: bytes, seq: int) -> bool:
+    """Whether an entry says that it stands there. No value holds a quotation mark, so none looks like it."""
+    return place in stored and (b'"seq":%d,' % seq in stored or b'"seq":%d}' % seq in stored)
 
 
 def _head_findings(segment: RowMapping, public: Ed25519PublicKey, first: int, previous: bytes) -> Iterator[Finding]:
@@ -88,62 +171,9 @@ def _head_findings(segment: RowMapping, public: Ed25519PublicKey, first: int, pr
         yield Finding(Fault.CHAIN, log, day)
 
 
-def _segment_findings(segment: RowMapping, rows: Sequence[RowMapping], public: Ed25519PublicKey) -> list[Finding]:
-    log, day = segment["log"], segment["day"]
-    found: list[Finding] = []
-    if segment["pruned"] is not None:
-        if not _pruned_holds(segment, public):
-            found.append(Finding(Fault.HEAD, log, day))
-        return found + [Finding(Fault.EXTRA, log, day, row["seq"]) for row in rows]
-    expected = range(segment["first_seq"], segment["first_seq"] + segment["size"])
-    present = {row["seq"] for row in rows}
-    if len(present) < segment["size"]:
-        found.append(Finding(Fault.MISSING, log, day, next((seq for seq in expected if seq not in present), None)))
-    for row in rows:
-        if row["seq"] not in expected:
-            found.append(Finding(Fault.EXTRA, log, day, row["seq"]))
-        found += _entry_findings(row)
-    if merkle.pack(merkle.frontier_of([row["leaf_hash"] for row in rows])) != segment["frontier"]:
-        found.append(Finding(Fault.HEAD, log, day))
-    return found
-
-
-def _entry_findings(row: RowMapping) -> Iterator[Finding]:
-    """The bytes are those hashed, well formed, and speak of the place where they stand."""
-    log, seq = row["log"], row["seq"]
-    if merkle.leaf_hash(row["body"]) != row["leaf_hash"]:
-        yield Finding(Fault.FLIPPED, log, row["day"], seq)
-        return
-    try:
-        said = json.loads(row["body"])
-        if canonical_json(said) != row["body"]:
-            yield Finding(Fault.FLIPPED, log, row["day"], seq)
-        elif (said["log"], said["seq"]) != (log, seq):
-            yield Finding(Fault.REORDERED, log, row["day"], seq)
-    except (ValueError, KeyError, TypeError):
-        yield Finding(Fault.FLIPPED, log, row["day"], seq)
-
-
 def _pruned_holds(segment: RowMapping, public: Ed25519PublicKey) -> bool:
     text = signed_note.verified_text(segment["pruned"], public)
     return text is not None and text == ledger.pruned_text(segment["head"], text.split("\n")[2])
-
-
-def _states_within(segment: RowMapping, rows: Sequence[RowMapping]) -> set[tuple[int, bytes]]:
-    """Every (count, head hash) that the log went through during this segment: an anchor may be any of them."""
-    previous = ledger.note_text(segment["head"]).split("\n")[4:5]
-    try:
-        chained = base64.b64decode(previous[0].removeprefix("previous "), validate=True) if previous else NO_HEAD
-    except ValueError:
-        return set()
-    reached: set[tuple[int, bytes]] = set()
-    frontier: list[bytes] = []
-    log, day, first = segment["log"], segment["day"], segment["first_seq"]
-    for size, row in enumerate(rows):
-        frontier = merkle.append(frontier, size, row["leaf_hash"])
-        text = ledger.head_text(log, day, size + 1, merkle.root(frontier), first, chained)
-        reached.add((first + size, ledger.head_hash(text)))
-    return reached
 
 
 async def _state_findings(tx: Tx, log: str, public: Ed25519PublicKey, count: int, newest: bytes) -> list[Finding]:

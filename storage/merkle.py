@@ -5,7 +5,7 @@ bit that is set in `size`. Appending merges its tail; folding it from the right 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -15,18 +15,43 @@ def leaf_hash(entry: bytes) -> bytes:
     return hashlib.sha256(b"\0" + entry).digest()
 
 
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Of many: without a call for each."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\0" + entry).digest() for entry in entries]
+
+
 def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
 def append(frontier: Sequence[bytes], size: int, leaf: bytes) -> list[bytes]:
     """The frontier of the tree of `size + 1` leaves."""
-    grown = [*frontier, leaf]
-    while size & 1:
-        right = grown.pop()
-        grown[-1] = _node(grown[-1], right)
-        size >>= 1
+    return extend(frontier, size, (leaf,))
+
+
+def extend(frontier: Sequence[bytes], size: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """The frontier of the tree of `size` and these leaves, in order."""
+    grown, at = list(frontier), 0
+    while at < len(leaves):
+        block = 1 << ((len(leaves) - at).bit_length() - 1)  # the largest perfect subtree that begins here
+        if size:
+            block = min(block, size & -size)
+        grown.append(_perfect_root(leaves[at : at + block]))
+        beside = size // block
+        while beside & 1:
+            right = grown.pop()
+            grown[-1] = _node(grown[-1], right)
+            beside >>= 1
+        size, at = size + block, at + block
     return grown
+
+
+def _perfect_root(leaves: Sequence[bytes]) -> bytes:
+    sha256 = hashlib.sha256
+    while len(leaves) > 1:
+        leaves = [sha256(b"\1" + left + right).digest() for left, right in zip(leaves[::2], leaves[1::2], strict=True)]
+    return leaves[0]
 
 
 def root(frontier: Sequence[bytes]) -> bytes:
@@ -40,10 +65,7 @@ def root(frontier: Sequence[bytes]) -> bytes:
 
 def frontier_of(leaves: Sequence[bytes]) -> list[bytes]:
     """Of leaf hashes, in order."""
-    frontier: list[bytes] = []
-    for size, leaf in enumerate(leaves):
-        frontier = append(frontier, size, leaf)
-    return frontier
+    return extend((), 0, leaves)
 
 
 def pack(frontier: Sequence[bytes]) -> bytes:

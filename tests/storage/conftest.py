@@ -1,24 +1,19 @@
 """Every storage test runs on SQLite and on PostgreSQL; a machine without PostgreSQL fails, it does not skip."""
 
 import asyncio
-import os
-import pwd
 import secrets
 import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 from storage.tables import metadata
+from tests.peers import postgres
 
 NOW = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 
@@ -40,68 +35,31 @@ def ledger_key() -> Ed25519PrivateKey:
 
 @pytest.fixture(scope="session")
 def postgres_dir() -> Iterator[Path]:
-    """A cluster of our own, on a Unix socket in the returned directory; superuser "beffroi", no password."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not binaries or not (binaries[-1] / "initdb").exists():
-        pytest.fail(
-            "PostgreSQL is missing: apt-get install postgresql (or run scripts/test, which does)", pytrace=False
-        )
-    run_as: dict[str, Any] = {}
-    # Short: a Unix socket's path holds 107 bytes. Not under pytest's own directory, which postgres may not enter.
-    directory = Path(tempfile.mkdtemp(prefix="beffroi-pg-"))
-    if os.geteuid() == 0:
-        account = pwd.getpwnam("postgres")
-        run_as = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        os.chown(directory, account.pw_uid, account.pw_gid)
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(binaries[-1] / program), "-D", str(directory / "data"), *arguments]
-        with (directory / "output").open("ab") as output:
-            subprocess.run(command, check=True, cwd="/", stdout=output, stderr=output, **run_as)
-
-    try:
-        run("initdb", "-U", "beffroi", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={directory} -c fsync=off -c shared_buffers=16MB"
-        run("pg_ctl", "-w", "-o", options, "start")
-        try:
-            yield directory
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def execute(directory: Path, database: str, *statements: str) -> None:
-    connection = await asyncpg.connect(host=str(directory), user="beffroi", database=database)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+    """A cluster of our own, on a Unix socket in the returned directory."""
+    if missing := postgres.why_not():
+        pytest.fail(missing, pytrace=False)
+    with postgres.cluster("fsync=off", "shared_buffers=16MB") as directory:
+        yield directory
 
 
 async def create_database(directory: Path) -> str:
     """Its name."""
     name = f"t{secrets.token_hex(8)}"
-    await execute(directory, "postgres", f"CREATE DATABASE {name}")
+    await postgres.execute(directory, "postgres", f"CREATE DATABASE {name}")
     return name
-
-
-def postgres_url(directory: Path, name: str) -> str:
-    return f"postgresql://beffroi@/{name}?host={directory}"
 
 
 async def emptied(directory: Path, name: str) -> str:
     """The URL of a migrated database, as it was right after its migration: much quicker than making another."""
     tables = [t for t in metadata.tables if t not in {"meta", "ledger_logs"}]
-    await execute(
+    await postgres.execute(
         directory,
         name,
         "SET session_replication_role = replica",  # no foreign keys meanwhile
         *(f"DELETE FROM {table}" for table in tables),  # noqa: S608
         "UPDATE ledger_logs SET state = ''",
     )
-    return postgres_url(directory, name)
+    return postgres.url(directory, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -110,7 +68,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "beffroi.sqlite3")
     directory: Path = request.getfixturevalue("postgres_dir")
-    return postgres_url(directory, await create_database(directory))
+    return postgres.url(directory, await create_database(directory))
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +95,7 @@ async def fresh_url(
     directory: Path = request.getfixturevalue("postgres_dir")
     if "postgresql" not in made_once:
         made_once["postgresql"] = await create_database(directory)
-        await (await Database.open(postgres_url(directory, made_once["postgresql"]), field_keys)).close()
+        await (await Database.open(postgres.url(directory, made_once["postgresql"]), field_keys)).close()
     return await emptied(directory, made_once["postgresql"])
 
 

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage import failures, schema, tables
-from storage.errors import Invalid, SealBroken, Unavailable, WrongFieldKey
+from storage.errors import Invalid, SealBroken, StorageError, Unavailable, WrongFieldKey
 from storage.field_crypto import FieldKeys
 from storage.forgetting import KEY_TABLES, forget
 from storage.tx import Tx
@@ -174,7 +174,18 @@ class Database:
             raise Unavailable("the write-ahead log could not be emptied: a reader holds it")
 
     async def close(self) -> None:
+        """SQLite deletes its log when the last connection closes, and leaves its blocks as they are: it is wiped first.
+        Where a reader or another process uses it, they see to that."""
+        if self.is_sqlite and self._log_holds_something():
+            with suppress(StorageError):
+                await self._forget(())
         await self._engine.dispose()
+
+    def _log_holds_something(self) -> bool:
+        path = Path(self._engine.url.database or "")
+        with suppress(FileNotFoundError):
+            return path.with_name(f"{path.name}-wal").stat().st_size > 0
+        return False
 
     @asynccontextmanager
     async def _begin(self, *, write: bool) -> AsyncIterator[Tx]:

@@ -1,11 +1,16 @@
-"""SQLite: leave no byte of a deleted key in the database file or its log.
+"""SQLite: leave no byte of a deleted key in the database file, in its log, or in blocks that the log gave back.
 
 `secure_delete` zeroes deleted cells and freed pages, but not what stayed behind inside a page when its cells were
 moved to a neighbour (measured: about one destroyed wrap in two thousand left a part of itself). Hence the tables that
 hold keys, names and credentials are emptied as a whole, which zeroes every page they had, and filled again, before the
 log is emptied. The keys of recordings, of which there are many, stand elsewhere: see `storage.key_slots`.
+
+The log holds whole pages as they were. A file system does not overwrite what a truncated file leaves, so the log is
+overwritten with zeros before it is truncated: where blocks are written in place (ext4, xfs) an image of the disk holds
+nothing of it either. Of what lies beneath, a flash drive's spare blocks say, no program can answer.
 """
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,12 +28,14 @@ KEY_TABLES = tuple(
         tables.contact_keys,
     )
 )
+_HEADER_BYTES = 32
+_ZEROS = bytes(1 << 20)
 
 
 def forget(path: Path, patience_ms: int, rewrite: Sequence[str] = KEY_TABLES) -> bool:
-    """Rewrite these tables, then empty the write-ahead log. False if a reader or writer held it back.
+    """Rewrite these tables, then wipe and empty the write-ahead log. False if a reader or writer held it back.
 
-    Blocks: call it in a thread. Raises sqlite3.Error.
+    The caller sees to it that nobody else writes meanwhile. Blocks: call it in a thread. Raises sqlite3.Error, OSError.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in (
@@ -40,12 +47,59 @@ def forget(path: Path, patience_ms: int, rewrite: Sequence[str] = KEY_TABLES) ->
             "foreign_keys=OFF",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        connection.execute("BEGIN IMMEDIATE")
-        for table in rewrite:
-            _rewrite(connection, table)
-        connection.execute("COMMIT")
+        if rewrite:
+            connection.execute("BEGIN IMMEDIATE")
+            for table in rewrite:
+                _rewrite(connection, table)
+            connection.execute("COMMIT")
+        log = path.with_name(f"{path.name}-wal")
+        before = _header(log)
+        # From here on every reader reads the database file alone, and the next writer begins the log anew.
+        (busy, _pages, _moved) = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        if busy:
+            return False
+        connection.execute("BEGIN IMMEDIATE")  # no writer begins it now
+        try:
+            if _header(log) != before:  # one has, meanwhile: what is in there now is in no other place
+                return False
+            _wipe(log)
+        finally:
+            connection.execute("ROLLBACK")
         (busy, _pages, _moved) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
+
+
+def _header(log: Path) -> bytes:
+    """Changes whenever a writer begins the log anew (sqlite.org/fileformat2.html, 4.1). Empty where there is none."""
+    try:
+        with log.open("rb") as file:
+            return file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def _wipe(log: Path) -> None:
+    """Zeros over all of it, which is in the database file already.
+
+    The header first, by itself: after a power failure the log is then of no account as a whole. Frames without those
+    behind them would be played back, and take pages to what they were.
+    """
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        size = os.fstat(descriptor).st_size
+        _overwrite(descriptor, 0, min(size, _HEADER_BYTES))
+        _overwrite(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
+def _overwrite(descriptor: int, at: int, end: int) -> None:
+    while at < end:
+        at += os.pwrite(descriptor, _ZEROS[: end - at], at)
+    os.fdatasync(descriptor)
 
 
 def _rewrite(connection: sqlite3.Connection, table: str) -> None:

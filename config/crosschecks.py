@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from config.addresses import Endpoint
+from config.periods import Period
 from config.problems import SECRET_REMEDY, Problem
 
 if TYPE_CHECKING:
@@ -32,10 +33,23 @@ def cross_problems(settings: Settings) -> _Found:
     yield from _bounds(settings)
     yield from _storage(settings)
     yield from _secrets(settings)
+    yield from _access_log(settings)
 
 
 def _one(key: str, value: object, message: str, remedy: str, *others: str) -> tuple[frozenset[str], Problem]:
     return frozenset((key, *others)), Problem(key, str(value), message, remedy)
+
+
+def _access_log(s: Settings) -> _Found:
+    """CNIL délib. 2021-122: six months to a year; up to three years against a documented risk of misuse."""
+    kept, shortest, usual, longest = (Period.parse(text) for text in (s.retention.access_log, "P6M", "P1Y", "P3Y"))
+    because = s.retention.access_log_reason.strip()
+    ceiling = longest if because else usual
+    if not kept.at_least_as_long_as(shortest):
+        yield _one("retention.access_log", f'"{kept}"', "is shorter than six months", "write P6M to P1Y")
+    elif not ceiling.at_least_as_long_as(kept):
+        remedy = "write at most P3Y" if because else "write at most P1Y, or say why in retention.access_log_reason"
+        yield _one("retention.access_log", f'"{kept}"', f"is longer than {ceiling}", remedy)
 
 
 def _listening(s: Settings) -> _Found:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from config.addresses import Endpoint, is_domain
 from config.iso import country_problem
+from config.periods import Period
 
 RESTART: dict[str, Any] = {"restart": True}
 
@@ -108,6 +109,13 @@ def _pkcs11_module(text: str) -> str:
     if text and not text.startswith("/"):
         raise _wrong("is not a full path", "write a path such as /usr/lib/softhsm/libsofthsm2.so")
     return text
+
+
+def _period(text: str) -> str:
+    try:
+        return str(Period.parse(text))
+    except ValueError as error:
+        raise _wrong(str(error), "write it as P1Y, P6M or P400D") from None
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -458,6 +466,23 @@ class Recording(Section):
         ge=10,
         le=3600,
         description="After how long a recording that staff has paused goes on by itself, in seconds.",
+    )
+
+
+class Retention(Section):
+    """For how long what no pack of a line decides is kept."""
+
+    access_log: Annotated[str, AfterValidator(_period)] = Field(
+        default="P1Y",
+        description=(
+            "Who looked at what and why: from P6M to P1Y (CNIL), up to P3Y with access_log_reason. "
+            "Whole days are dropped, their signed heads stay."
+        ),
+    )
+    access_log_reason: str = Field(
+        default="",
+        max_length=300,
+        description="Which documented risk of misuse needs an access log of more than a year.",
     )
 
 

@@ -40,6 +40,7 @@ from config.sections import (
     Media,
     Numbering,
     Recording,
+    Retention,
     Secrets,
     Section,
     Sip,
@@ -59,6 +60,7 @@ __all__ = [
     "Numbering",
     "Problem",
     "Recording",
+    "Retention",
     "Secrets",
     "Settings",
     "Sip",
@@ -81,6 +83,7 @@ class Settings(Section):
     emergency: Emergency = Emergency()
     numbering: Numbering = Numbering()
     recording: Recording = Recording()
+    retention: Retention = Retention()
     storage: Storage = Storage()
     http: Http = Http()
     log: Log = Log()

@@ -57,11 +57,7 @@ class RecordingErasable:
 
     async def remains(self, item_id: str) -> Remains:
         async with self._database.read() as tx:
-            try:
-                await keys.rec_key(tx, item_id)
-                wraps = 1
-            except NotFound:
-                wraps = 0
+            wraps = await keys.wraps(tx, item_id)
             listed = await recordings.get(tx, item_id)
         paths = (vault.sealed_path(self._vault_dir, item_id), vault.growing_path(self._vault_dir, item_id))
         return Remains(wraps, sum(path.exists() for path in paths), int(listed.state != "destroyed"))

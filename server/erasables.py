@@ -1,4 +1,5 @@
-"""Many things of one kind before the deletion gate: recordings, and rows that have no key of their own."""
+"""Many things of one kind before the deletion gate: recordings, rows that have no key of their own, days of the ledger,
+week keys."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from recording import vault
 from retention.gate import Remains
-from storage import expiry, holds, keys, recordings
+from storage import expiry, holds, keys, log_days, recordings, spent_keys
 from storage.database import Database
 
 ROWS_AT_ONCE = 250  # in one transaction: some milliseconds in which no call can write
@@ -24,6 +25,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "contact_consent": ("contact_consents",),
     "contact_reference": ("contact_references",),
     "contact_attempt": ("contact_attempts",),
+    "hold": ("hold_targets", "holds"),
 }
 
 
@@ -115,6 +117,70 @@ async def forget_index(database: Database) -> tuple[str, ...]:
     """Of destroyed recordings: what described them. What may be left nevertheless, for the receipt."""
     names = ("recordings", "recording_peers")
     return await database.forget_rows(*names, *(() if database.is_sqlite else ("rec_keys", "key_slots")))
+
+
+class LogDays:
+    """Fills ``retention.gate.ErasableTogether`` for days of a log: the leaves go, the signed heads stay."""
+
+    def __init__(self, database: Database, kind: str, now: datetime) -> None:
+        self._database = database
+        self._kind = kind
+        self._now = now
+
+    async def destroy_keys(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """One transaction a day: its leaves, and what exists for their sake. A hold on what one of them names keeps the
+        whole day."""
+        gone: list[str] = []
+        for day in item_ids:
+            async with self._database.transaction() as tx:
+                await holds.lock(tx)
+                if await log_days.left(tx, self._kind, day) and await holds.on(tx, self._kind, [day]):
+                    continue
+                await log_days.prune(tx, self._kind, day, self._now)
+            gone.append(day)
+            await asyncio.sleep(PAUSE_S)
+        return gone
+
+    async def remove_bytes(self, item_ids: Sequence[str]) -> tuple[str, ...]:
+        return await self._database.forget_rows(*log_days.TABLES[self._kind]) if item_ids else ()
+
+    async def remains(self, item_ids: Sequence[str]) -> Mapping[str, Remains]:
+        async with self._database.read() as tx:
+            return {day: Remains(index_entries=await log_days.left(tx, self._kind, day)) for day in item_ids}
+
+
+class WeekKeys:
+    """Fills ``retention.gate.ErasableTogether`` for KEKs that nothing needs any more (`storage.spent_keys`)."""
+
+    def __init__(self, database: Database, now: datetime) -> None:
+        self._database = database
+        self._now = now
+
+    async def destroy_keys(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """Every wrap of each, and what is left under it. One that is needed again meanwhile is left alone."""
+        gone: list[str] = []
+        for kek_id in item_ids:
+            async with self._database.transaction() as tx:
+                await holds.lock(tx)
+                if await keys.lock_kek(tx, kek_id):
+                    if not await spent_keys.is_spent(tx, kek_id, self._now):
+                        continue
+                    await keys.destroy_kek(tx, kek_id, self._now)
+            gone.append(kek_id)
+            await asyncio.sleep(PAUSE_S)
+        if gone:
+            await self._database.checkpoint_truncate()
+        return gone
+
+    async def remove_bytes(self, item_ids: Sequence[str]) -> tuple[str, ...]:
+        """SQLite: done with the keys. PostgreSQL: the dead rows give up their places."""
+        if self._database.is_sqlite or not item_ids:
+            return ()
+        return await self._database.forget_rows("kek_wraps", "rec_keys", "held_keys", "key_slots")
+
+    async def remains(self, item_ids: Sequence[str]) -> Mapping[str, Remains]:
+        async with self._database.read() as tx:
+            return {kek_id: Remains(wraps=await keys.kek_remains(tx, kek_id)) for kek_id in item_ids}
 
 
 def _pieces(item_ids: Sequence[str], size: int) -> list[Sequence[str]]:

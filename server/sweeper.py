@@ -17,17 +17,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from config import packs as pack_data
-from config.packs import Pack
+from config.periods import Period
 from retention.contact_case import ATTEMPTS_PACK, EVIDENCE_PACK
 from retention.due import due
-from retention.gate import DestructionIncomplete, Gate, Hold, Item, Plan, Together, Trigger, plan_destruction
+from retention.gate import (
+    DestructionIncomplete,
+    ErasableTogether,
+    Gate,
+    Hold,
+    Item,
+    Plan,
+    Together,
+    Trigger,
+    plan_destruction,
+)
 from retention.metadata import MetadataClass, pack_of
 from retention.receipt import stamp
 from retention.trusted_clock import Look, doubt
 from server.destruction import Proof, gate_of, prove_all
-from server.erasables import PAUSE_S, Recordings, Rows
+from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
-from storage import expiry, holds, sweeps
+from storage import expiry, holds, log_days, sweeps
 from storage.errors import StorageError
 from storage.expiry import Expiring
 from storage.sweeps import Sweep
@@ -48,6 +58,7 @@ CONTACT_PACKS = {
     "contact_attempt": ATTEMPTS_PACK,
 }
 DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
+WEEK_KEYS = "week_keys"  # no pack: they go when nothing needs them any more
 OBJECTS: Mapping[str, str] = {
     "recording": "recording",
     "call_record": "call",
@@ -57,6 +68,27 @@ OBJECTS: Mapping[str, str] = {
     "contact_consent": "consent",
     "contact_reference": "contract",
     "contact_attempt": "contact",
+    "access_day": "ledger",
+    "consent_day": "ledger",
+    "erasure_day": "ledger",
+    "hold": "hold",
+    "kek": "kek",
+}
+# What the table does not say the expiry of, and the pack that does.
+PACKS: Mapping[str, str] = {
+    "usage": USAGE_PACK,
+    "emergency_call": EMERGENCY_PACK,
+    "access_day": "AUDIT_LOG",
+    "consent_day": EVIDENCE_PACK,
+    "erasure_day": "ERASURE_LEDGER",
+    "hold": "LEGAL_HOLD",
+}
+_BY_DAY = frozenset({"usage", *log_days.KINDS})  # a period runs from the end of the day
+_APART: Mapping[str, str] = {"recording": "rec_id", "kek": "kek_id"}  # a receipt for each, with its id in the log
+_METHODS: Mapping[str, tuple[str, ...]] = {
+    "recording": ("dek_destroyed", "file_unlinked", "index_purged"),
+    "kek": ("kek_wraps_destroyed",),
+    **dict.fromkeys(log_days.KINDS, ("leaves_deleted", "heads_kept")),
 }
 _ONE_SWEEP = 0x62656673  # PostgreSQL advisory lock: nodes that share a database take turns
 
@@ -114,7 +146,7 @@ class Sweeper:
             await self._resume(began_at, tally)
             async with services.db.read() as tx:
                 for kind in expiry.KINDS:
-                    tally.due[kind] += await expiry.count(tx, kind, before(kind, began_at))
+                    tally.due[kind] += await expiry.count(tx, kind, before(kind, began_at, access_log_of(services)))
             for kind in expiry.KINDS:
                 await self._kind(kind, began_at, tally, progress)
             return await self._close(began_at, tally)
@@ -165,7 +197,9 @@ class Sweeper:
         stays = 0  # of those that are found first, again and again
         while True:
             async with self._services.db.read() as tx:
-                plans = await plans_for(tx, kind, now, limit=ROUND, skip=stays)
+                plans = await plans_for(
+                    tx, kind, now, limit=ROUND, skip=stays, access_log=access_log_of(self._services)
+                )
             if not plans:
                 return
             listened = {plan.item.item_id for plan in plans if plan.item.item_id in self._services.open_rooms}
@@ -185,15 +219,13 @@ class Sweeper:
         return await self._carry_out(under_way, kind, plans, now, tally)
 
     async def _carry_out(self, under_way: str, kind: str, plans: Sequence[Plan], now: datetime, tally: Tally) -> int:
-        services, gate = self._services, self._gate()
-        rows = Rows(services.db, kind) if kind != "recording" else None
-        erasable = rows or Recordings(services.db, services.paths.vault, now)
+        gate = self._gate()
         together = await gate.destroy_together(
             plans,
-            erasable,
+            self._erasable(kind, now),
             now,
-            method=("rows_deleted", "index_purged") if rows else ("dek_destroyed", "file_unlinked", "index_purged"),
-            apart=rows is None,
+            method=_METHODS.get(kind, ("rows_deleted", "index_purged")),
+            apart=kind in _APART,
         )
         await self._prove(under_way, kind, plans, together, now)
         gone = sum(len(ids) for _, ids in together.receipts)
@@ -212,7 +244,7 @@ class Sweeper:
         for start in range(0, len(together.receipts), PROVEN_AT_ONCE):
             proofs = []
             for receipt, ids in together.receipts[start : start + PROVEN_AT_ONCE]:
-                about = {"rec_id": ids[0]} if kind == "recording" else {}
+                about = {_APART[kind]: ids[0]} if kind in _APART else {}
                 proofs.append(Proof(receipt, {"object": OBJECTS[kind], "cause": "expiry", "count": len(ids), **about}))
                 for item_id in ids:
                     del still[item_id]
@@ -222,6 +254,14 @@ class Sweeper:
             await asyncio.sleep(PAUSE_S)
         async with self._services.db.transaction() as tx:
             await (sweeps.narrow(tx, under_way, list(still.values())) if still else sweeps.done(tx, under_way))
+
+    def _erasable(self, kind: str, now: datetime) -> ErasableTogether:
+        database = self._services.db
+        if kind == "recording":
+            return Recordings(database, self._services.paths.vault, now)
+        if kind == "kek":
+            return WeekKeys(database, now)
+        return LogDays(database, kind, now) if kind in log_days.KINDS else Rows(database, kind)
 
     async def _resume(self, now: datetime, tally: Tally) -> None:
         """What was begun is finished: some of it may be gone already, and has no receipt yet."""
@@ -249,43 +289,51 @@ class Sweeper:
 # --- what is due ------------------------------------------------------------------------------------------------------
 
 
-async def plans_for(tx: Tx, kind: str, now: datetime, *, limit: int, skip: int = 0) -> list[Plan]:
-    """Of what has expired by ``now``, the longest overdue first: what is to be destroyed, and why not."""
-    rows = await expiry.until(tx, kind, before(kind, now), limit=limit, skip=skip)
-    items = [item_of(row) for row in rows]
+async def plans_for(
+    tx: Tx, kind: str, now: datetime, *, limit: int, skip: int = 0, access_log: Period | None = None
+) -> list[Plan]:
+    """Of what has expired by ``now``, the longest overdue first: what is to be destroyed, and why not.
+
+    `access_log`: for how long the access log is kept, in place of its pack's own period.
+    """
+    rows = await expiry.until(tx, kind, before(kind, now, access_log), limit=limit, skip=skip)
+    items = [item_of(row, access_log) for row in rows]
     standing = await holds.on(tx, kind, [item.item_id for item in items])
     under = {item_id: [Hold(hold_id) for hold_id in hold_ids] for item_id, hold_ids in standing.items()}
     return due(items, under, pack_data.load(), now)
 
 
-def before(kind: str, now: datetime) -> datetime:
+def access_log_of(services: Services) -> Period:
+    return Period.parse(services.settings.retention.access_log)
+
+
+def before(kind: str, now: datetime, access_log: Period | None = None) -> datetime:
     """Up to which moment a table is searched: that of the expiry, or of the event where it holds no expiry."""
-    if kind not in ("usage", "emergency_call"):
+    if kind not in PACKS:
         return now
-    begun = _pack(kind).retention
-    assert begun is not None
-    moment = begun.ago(now)
-    return moment - timedelta(days=1) if kind == "usage" else moment  # a day's sum begins to count at its end
+    return _period(kind, access_log).ago(now) - (timedelta(days=1) if kind == "usage" else timedelta())
 
 
-def item_of(row: Expiring) -> Item:
+def item_of(row: Expiring, access_log: Period | None = None) -> Item:
     """With the pack that it is kept under, and when it goes."""
     if row.expires_at is not None and row.kind in CONTACT_PACKS:
         about = pack_data.load()[CONTACT_PACKS[row.kind]]
         return Item(row.item_id, row.kind, f"{about.id}@{about.version}", row.created_at, row.expires_at)
     if row.expires_at is not None:
-        pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES}[row.kind]
+        pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES, "kek": WEEK_KEYS}[row.kind]
         if row.kind == "call_record":
             pack = pack_of(MetadataClass.parse(row.label))
         return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at)
-    kept = _pack(row.kind)
-    assert kept.retention is not None
-    begins = row.created_at + timedelta(days=1) if row.kind == "usage" else row.created_at
-    return Item(row.item_id, row.kind, f"{kept.id}@{kept.version}", row.created_at, kept.retention.after(begins))
+    kept = pack_data.load()[PACKS[row.kind]]
+    begins = row.created_at + timedelta(days=1) if row.kind in _BY_DAY else row.created_at
+    until = _period(row.kind, access_log).after(begins)
+    return Item(row.item_id, row.kind, f"{kept.id}@{kept.version}", row.created_at, until)
 
 
-def _pack(kind: str) -> Pack:
-    return pack_data.load()[USAGE_PACK if kind == "usage" else EMERGENCY_PACK]
+def _period(kind: str, access_log: Period | None) -> Period:
+    period = access_log if kind == "access_day" and access_log else pack_data.load()[PACKS[kind]].retention
+    assert period is not None
+    return period
 
 
 def difference(tally: Tally) -> str:

@@ -55,9 +55,13 @@ def reason_matches(tx: Tx, reason_id: str, text: str, reason_digest: str) -> boo
     return any(hmac.compare_digest(one, reason_digest) for one in _digests(tx, reason_id, text))
 
 
-async def erase_reasons(tx: Tx, before: datetime) -> int:
-    """How many went; their ledger entries stay."""
-    return await tx.write(delete(_T).where(_T.c.at < before))
+async def is_kept(tx: Tx, reason_id: str) -> bool:
+    return await tx.row(select(_T.c.id).where(_T.c.id == reason_id)) is not None
+
+
+async def erase(tx: Tx, reason_id: str) -> None:
+    """One that no entry names; the others go with their day (`storage.log_days`). Through the deletion gate only."""
+    await tx.write(delete(_T).where(_T.c.id == reason_id))
 
 
 def _digests(tx: Tx, reason_id: str, text: str) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
-Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, and of
-permission to contact: contact_consent, contact_reference, contact_attempt. The id of a usage sum is "<owner>|<day>". Of
-sums and emergency calls the tables hold no expiry: the caller reckons it from the moment.
+Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
+to contact contact_consent, contact_reference, contact_attempt, and hold (one that was lifted). The id of a usage sum is
+"<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from the
+moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,9 @@ from datetime import UTC, date, datetime, time
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select
 
-from storage import tables
+from storage import log_days, spent_keys, tables
 from storage.errors import Invalid
 from storage.tx import Tx
 
@@ -23,7 +24,9 @@ _CONTACTS = {
     "contact_reference": (tables.contact_references, tables.contact_references.c.since),
     "contact_attempt": (tables.contact_attempts, tables.contact_attempts.c.at),
 }
-KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS)
+# Keys last: what was under them is gone by then.
+KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS, *log_days.KINDS, "hold", "kek")
+_HOLDS, _HOLD_TARGETS = tables.holds, tables.hold_targets
 _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
 _DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
 _IN_ONE = 400  # ids in one statement
@@ -46,18 +49,28 @@ async def until(tx: Tx, kind: str, before: datetime, *, limit: int, skip: int = 
 
     A recording that still runs is not among them. Raises `Invalid` for another kind.
     """
+    if kind in log_days.KINDS:
+        days = await log_days.over(tx, kind, before)
+        return tuple(Expiring(day, kind, "", _day(day), None) for day in days[skip : skip + limit])
+    if kind == "kek":
+        keks = await spent_keys.until(tx, before, limit=limit, skip=skip)
+        return tuple(Expiring(k["id"], kind, k["purpose"], k["created_at"], k["not_after"]) for k in keks)
     rows = await tx.rows(_found(kind, before).limit(limit).offset(skip))
     return tuple(_expiring(kind, row) for row in rows)
 
 
 async def count(tx: Tx, kind: str, before: datetime) -> int:
     """How many `until` would give without a limit."""
+    if kind in log_days.KINDS:
+        return len(await log_days.over(tx, kind, before))
+    if kind == "kek":
+        return await spent_keys.count(tx, before)
     row = await tx.row(select(func.count().label("n")).select_from(_found(kind, before).order_by(None).subquery()))
     return int(row["n"]) if row is not None else 0
 
 
 async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
-    """Rows with their index. Not for recordings."""
+    """Rows with their index. Not for recordings, days and keys."""
     for some in _pieces(item_ids):
         match kind:
             case "call_record":
@@ -69,6 +82,9 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
                 await tx.write(delete(_EMERGENCY).where(_EMERGENCY.c.id.in_(some)))
             case "usage":
                 await tx.write(delete(_USAGE).where(_sums(some)))
+            case "hold":
+                await tx.write(delete(_HOLD_TARGETS).where(_HOLD_TARGETS.c.hold_id.in_(some)))
+                await tx.write(delete(_HOLDS).where(_HOLDS.c.id.in_(some)))
             case _ if kind in _CONTACTS:
                 table, _ = _CONTACTS[kind]
                 await tx.write(delete(table).where(table.c.id.in_(some)))
@@ -77,7 +93,7 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
 
 
 async def left(tx: Tx, kind: str, item_ids: Sequence[str]) -> Mapping[str, int]:
-    """Rows that are still there, of these: item id -> how many. Not for recordings."""
+    """Rows that are still there, of these: item id -> how many. Not for recordings, days and keys."""
     found: dict[str, int] = {}
     for some in _pieces(item_ids):
         for key in await _still(tx, kind, some):
@@ -99,6 +115,11 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
         case "usage":
             sums = await tx.rows(select(_USAGE.c.owner, _USAGE.c.day).where(_sums(some)))
             return [f"{row['owner']}|{row['day']}" for row in sums]
+        case "hold":
+            rows = [
+                *await tx.rows(select(_HOLDS.c.id.label("key")).where(_HOLDS.c.id.in_(some))),
+                *await tx.rows(select(_HOLD_TARGETS.c.hold_id.label("key")).where(_HOLD_TARGETS.c.hold_id.in_(some))),
+            ]
         case _ if kind in _CONTACTS:
             table, _ = _CONTACTS[kind]
             rows = [*await tx.rows(select(table.c.id.label("key")).where(table.c.id.in_(some)))]
@@ -126,6 +147,10 @@ def _found(kind: str, before: datetime) -> Select[Any]:
         case "usage":
             by_then = _USAGE.c.day <= before.astimezone(UTC).date().isoformat()
             return select(_USAGE.c.owner, _USAGE.c.day).where(by_then).order_by(_USAGE.c.day, _USAGE.c.owner)
+        case "hold":
+            keyless = ~exists(select(tables.held_keys.c.rec_id).where(tables.held_keys.c.hold_id == _HOLDS.c.id))
+            lifted = select(_HOLDS.c.id, _HOLDS.c.lifted_at).where(_HOLDS.c.lifted_at <= before, keyless)
+            return lifted.order_by(_HOLDS.c.lifted_at, _HOLDS.c.id)
         case _ if kind in _CONTACTS:
             table, began = _CONTACTS[kind]
             rows = select(table.c.id, began.label("at"), table.c.kept_until.label("expires_at"))
@@ -144,11 +169,16 @@ def _expiring(kind: str, row: Any) -> Expiring:
             return Expiring(row["call_id"], kind, "", row["at"], row["expires_at"])
         case "emergency_call":
             return Expiring(row["id"], kind, "", row["at"], None)
+        case "hold":
+            return Expiring(row["id"], kind, "", row["lifted_at"], None)
         case _ if kind in _CONTACTS:
             return Expiring(row["id"], kind, "", row["at"], row["expires_at"])
         case _:
-            day = datetime.combine(date.fromisoformat(row["day"]), time(), UTC)
-            return Expiring(f"{row['owner']}|{row['day']}", kind, "", day, None)
+            return Expiring(f"{row['owner']}|{row['day']}", kind, "", _day(row["day"]), None)
+
+
+def _day(text: str) -> datetime:
+    return datetime.combine(date.fromisoformat(text), time(), UTC)
 
 
 def _sums(item_ids: Sequence[str]) -> ColumnElement[bool]:

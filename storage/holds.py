@@ -1,7 +1,8 @@
 """Legal holds: what may not be destroyed while a case needs it (GDPR Art. 17(3)(e)).
 
-A hold lies on opaque ids (a recording, a call with all that belongs to it) or on numbers, by their keyed digest: then
-on every call and recording in which that number is heard. Who asked for it and why is sealed.
+A hold lies on opaque ids (a recording, a call with all that belongs to it), on numbers, by their keyed digest: then on
+every call and recording in which that number is heard; or on a line for a period. Days of the ledger that name what is
+held stay with it. Who asked for it and why is sealed.
 """
 
 import json
@@ -10,16 +11,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, RowMapping, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, func, insert, or_, select, text, true, update
 
-from storage import tables
+from storage import log_days, tables
 from storage.errors import Conflict, Invalid, NotFound
 from storage.ids import require_in
 from storage.numbers import digests
 from storage.tx import Tx
 from storage.types import canonical_json
 
-SCOPES = frozenset({"recording", "call", "account", "number"})
+SCOPES = frozenset({"recording", "call", "account", "number", "line"})
 _T = tables.holds
 _TARGETS = tables.hold_targets
 _RECORDINGS, _HEARD, _CALL_PEERS = tables.recordings, tables.recording_peers, tables.call_peers
@@ -29,6 +30,8 @@ _CONTACTS = {
     "contact_reference": tables.contact_references,
     "contact_attempt": tables.contact_attempts,
 }
+_CALLS, _DIAGNOSES = tables.call_records, tables.call_diagnoses
+_ID_BYTES = 32  # of an opaque id; a digest is longer
 _IN_ONE = 400  # ids in one statement
 
 
@@ -51,6 +54,9 @@ class Hold:
     created_at: datetime
     review_at: datetime
     lifted_at: datetime | None
+    line_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None  # excluded; None: of what comes, too
 
 
 async def add(
@@ -63,18 +69,24 @@ async def add(
     numbers: Iterable[str] = (),
     now: datetime,
     review_at: datetime,
+    line_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Hold:
-    """`ids`: of recordings or calls; `numbers`: normalised, see `storage.numbers`. Raises `Duplicate("id")`, `Invalid`
-    for a hold on nothing."""
+    """`ids`: of recordings or calls; `numbers`: normalised, see `storage.numbers`; `line_id`: calls of that line that
+    began from `since` on and before `until`. Raises `Duplicate("id")`, `Invalid` for a hold on nothing."""
     require_in("scope", scope, SCOPES)
     targets = {each.encode() for each in ids} | {one for each in numbers for one in digests(tx.keys, each)}
-    if not targets:
+    if not targets and (line_id is None or since is None):
         raise Invalid("hold", "lies on nothing")
+    if since is not None and until is not None and until <= since:
+        raise Invalid("until", "must lie after its beginning")
     if review_at <= now:
         raise Invalid("review_at", "must lie ahead")
     await lock(tx)
     sealed = tx.keys.seal("holds", "about", hold_id, canonical_json(asdict(about)))
-    await tx.write(insert(_T).values(id=hold_id, scope=scope, about_sealed=sealed, created_at=now, review_at=review_at))
+    row = {"id": hold_id, "scope": scope, "about_sealed": sealed, "created_at": now, "review_at": review_at}
+    await tx.write(insert(_T).values(**row, line_id=line_id, since=since, until=until))
     for target in sorted(targets):
         await tx.write(insert(_TARGETS).values(hold_id=hold_id, target=target))
     return await get(tx, hold_id)
@@ -123,14 +135,105 @@ async def standing(tx: Tx) -> Mapping[bytes, tuple[str, ...]]:
 
 async def on(tx: Tx, kind: str, item_ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Item id -> ids of the holds that stand on it, for those that have any. `kind`: see `storage.expiry`."""
-    targets = await standing(tx)
-    if not targets or not item_ids:
+    if not item_ids or not await _any(tx):
         return {}
+    if kind in log_days.KINDS:
+        return await _on_days(tx, kind, item_ids)
     found: dict[str, dict[str, None]] = {}
-    for item_id, target in await _targets_of(tx, kind, item_ids):
+    targets = await standing(tx)
+    for item_id, target in await _targets_of(tx, kind, item_ids) if targets else ():
         for hold_id in targets.get(target, ()):
             found.setdefault(item_id, {})[hold_id] = None
+    for item_id, hold_id in await _by_line(tx, kind, item_ids):
+        found.setdefault(item_id, {})[hold_id] = None
     return {item_id: tuple(sorted(hold_ids)) for item_id, hold_ids in found.items()}
+
+
+async def _any(tx: Tx) -> bool:
+    return await tx.row(select(_T.c.id).where(_T.c.lifted_at.is_(None)).limit(1)) is not None
+
+
+async def recordings_under(tx: Tx, hold_id: str) -> tuple[str, ...]:
+    """Ids of the recordings, not destroyed, that one hold lies on; sorted."""
+    found: set[str] = set()
+    living = _RECORDINGS.c.state != "destroyed"
+    targets = [bytes(row["target"]) for row in await tx.rows(select(_TARGETS).where(_TARGETS.c.hold_id == hold_id))]
+    ids = [text for text in map(_as_id, targets) if text]
+    for some in _pieces(ids):
+        named = or_(_RECORDINGS.c.id.in_(some), _RECORDINGS.c.call_id.in_(some))
+        found.update(row["id"] for row in await tx.rows(select(_RECORDINGS.c.id).where(living, named)))
+    for some in _pieces(targets):
+        heard = select(_HEARD.c.recording_id).where(_HEARD.c.digest.in_(some))
+        found.update(
+            row["id"] for row in await tx.rows(select(_RECORDINGS.c.id).where(living, _RECORDINGS.c.id.in_(heard)))
+        )
+    on_line = _line_rows("recording", _T.c.id == hold_id)
+    found.update(row["item"] for row in (await tx.rows(on_line) if on_line is not None else ()))
+    return tuple(sorted(found))
+
+
+async def _on_days(tx: Tx, kind: str, days: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Days of a log on which something is named that is held, or the hold itself."""
+    named: dict[str, set[str]] = {}
+    targets = await standing(tx)
+    for target, hold_ids in targets.items():
+        if text := _as_id(target):
+            named.setdefault(text, set()).update(hold_ids)
+    for some in _pieces(list(targets)):
+        for row in await tx.rows(select(_CALL_PEERS).where(_CALL_PEERS.c.digest.in_(some))):
+            named.setdefault(row["call_id"], set()).update(targets[bytes(row["digest"])])
+    for row in await tx.rows(select(_T.c.id).where(_T.c.lifted_at.is_(None))):
+        hold_id = row["id"]
+        named.setdefault(hold_id, set()).add(hold_id)
+        for call in await tx.rows(rows) if (rows := _line_rows("call_record", _T.c.id == hold_id)) is not None else ():
+            named.setdefault(call["item"], set()).add(hold_id)
+        for some in _pieces(await recordings_under(tx, hold_id)):
+            wanted = select(_RECORDINGS.c.id, _RECORDINGS.c.call_id).where(_RECORDINGS.c.id.in_(some))
+            for recording in await tx.rows(wanted):
+                for text in (recording["id"], recording["call_id"]):
+                    if text is not None:
+                        named.setdefault(text, set()).add(hold_id)
+    wanted_ids, found = frozenset(named), {}
+    for day in days:
+        if there := await log_days.names(tx, kind, day, wanted_ids):
+            found[day] = tuple(sorted({hold_id for text in there for hold_id in named[text]}))
+    return found
+
+
+async def _by_line(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(item id, hold id) of what belongs to a line that is held, in the period of that hold."""
+    found: list[tuple[str, str]] = []
+    for some in _pieces(item_ids):
+        rows = _line_rows(kind, _T.c.lifted_at.is_(None), some)
+        found += [(row["item"], row["hold"]) for row in (await tx.rows(rows) if rows is not None else ())]
+    return found
+
+
+def _line_rows(kind: str, which: ColumnElement[bool], some: Sequence[str] | None = None) -> Select[Any] | None:
+    """item and hold; None for a kind that has no line."""
+    line: ColumnElement[Any]
+    match kind:
+        case "call_record":
+            item, line, at = _CALLS.c.id, _CALLS.c.line_id, _CALLS.c.at
+            wanted = select(item.label("item"), _T.c.id.label("hold")).join(_T, _T.c.line_id == line)
+        case "diagnosis":  # of a call that left a record
+            item, line, at = _DIAGNOSES.c.call_id, _CALLS.c.line_id, _CALLS.c.at
+            joined = _DIAGNOSES.join(_CALLS, _CALLS.c.id == _DIAGNOSES.c.call_id).join(_T, _T.c.line_id == line)
+            wanted = select(item.label("item"), _T.c.id.label("hold")).select_from(joined)
+        case "recording":
+            item, at = _RECORDINGS.c.id, _RECORDINGS.c.started_at
+            line = func.coalesce(_RECORDINGS.c.line_id, _CALLS.c.line_id)
+            joined = _RECORDINGS.outerjoin(_CALLS, _CALLS.c.id == _RECORDINGS.c.call_id).join(_T, _T.c.line_id == line)
+            wanted = select(item.label("item"), _T.c.id.label("hold")).select_from(joined)
+            wanted = wanted.where(_RECORDINGS.c.state != "destroyed")
+        case "contact_attempt":
+            table = tables.contact_attempts
+            item, line, at = table.c.id, table.c.line_id, table.c.at
+            wanted = select(item.label("item"), _T.c.id.label("hold")).join(_T, _T.c.line_id == line)
+        case _:
+            return None
+    within = and_(at >= _T.c.since, or_(_T.c.until.is_(None), at < _T.c.until))
+    return wanted.where(which, within, item.in_(some) if some is not None else true())
 
 
 async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -166,6 +269,16 @@ async def _pairs(tx: Tx, key: Column[str], value: Column[Any], keys: Sequence[st
     ]
 
 
+def _pieces(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + _IN_ONE] for start in range(0, len(items), _IN_ONE)]
+
+
+def _as_id(target: bytes) -> str:
+    """The opaque id that a target is; "" for a digest."""
+    return target.decode("ascii") if len(target) == _ID_BYTES and target.isalnum() else ""
+
+
 def _hold(tx: Tx, row: RowMapping) -> Hold:
     about = About(**json.loads(tx.keys.open("holds", "about", row["id"], row["about_sealed"])))
-    return Hold(row["id"], row["scope"], about, row["created_at"], row["review_at"], row["lifted_at"])
+    line = row["line_id"], row["since"], row["until"]
+    return Hold(row["id"], row["scope"], about, row["created_at"], row["review_at"], row["lifted_at"], *line)

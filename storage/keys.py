@@ -1,8 +1,9 @@
 """The key store: week keys (KEK), who can open them, and each recording's wrapped key (DEK).
 
     DEK of a recording ── wrapped to ──▶ KEK of its purpose and week ── wrapped to ──▶ each reader, and escrow
+                       └─ while held ──▶ KEK of the legal hold      ── wrapped to ──▶ the same
 
-Nothing here opens anything: secrets are only present wrapped. Overwriting the wrap of a DEK ends one recording; call
+Nothing here opens anything: secrets are only present wrapped. Overwriting the wraps of a DEK ends one recording; call
 `Database.empty_log()` once that is committed. Deleting a KEK's wraps ends its week; then call
 `Database.checkpoint_truncate()`.
 """
@@ -11,14 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, Table, delete, func, insert, select, update
 
 from storage import key_slots, tables
 from storage.errors import Conflict, NotFound
 from storage.tx import Tx
 
 _KEKS, _WRAPS, _RECS, _SLOTS = tables.keks, tables.kek_wraps, tables.rec_keys, tables.key_slots
+_HELD = tables.held_keys
 _WITH_WRAP = select(_RECS.c.rec_id, _RECS.c.kek_id, _RECS.c.alg, _SLOTS.c.content).join(_SLOTS)
+HOLD_PERIOD = "hold."  # period of a KEK that belongs to a legal hold: "hold.<id>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,26 @@ class RecKey:
     kek_id: str
     alg: str
     wrap: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A recording's key, wrapped a second time, to the KEK of a legal hold."""
+
+    rec_id: str
+    hold_id: str
+    kek_id: str
+    alg: str
+    wrap: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The way from one reader to one recording."""
+
+    kek_id: str
+    dek_wrap: bytes
+    kek_wrap: bytes
 
 
 async def add_kek(tx: Tx, kek: Kek, wraps: Iterable[KekWrap]) -> None:
@@ -139,20 +162,65 @@ async def list_rec_keys(tx: Tx, kek_id: str) -> tuple[RecKey, ...]:
 
 async def with_key(tx: Tx, rec_ids: Sequence[str] | None = None) -> frozenset[str]:
     """Of these recordings, or of all, those that have a key."""
-    wanted = select(_RECS.c.rec_id)
-    if rec_ids is not None:
-        wanted = wanted.where(_RECS.c.rec_id.in_(rec_ids))
-    return frozenset(row["rec_id"] for row in await tx.rows(wanted))
+    found: set[str] = set()
+    for table in (_RECS, _HELD):
+        wanted = select(table.c.rec_id)
+        if rec_ids is not None:
+            wanted = wanted.where(table.c.rec_id.in_(rec_ids))
+        found |= {row["rec_id"] for row in await tx.rows(wanted)}
+    return frozenset(found)
+
+
+async def add_held_key(tx: Tx, key: HeldKey) -> None:
+    """Raises `Duplicate`, `NotFound`, `Conflict`."""
+    await _living_kek(tx, key.kek_id)
+    slot = await key_slots.fill(tx, key.wrap)
+    row = {"rec_id": key.rec_id, "hold_id": key.hold_id, "kek_id": key.kek_id, "alg": key.alg, "slot": slot}
+    await tx.write(insert(_HELD).values(**row))
+
+
+async def held_keys(tx: Tx, *, hold_id: str | None = None, rec_id: str | None = None) -> tuple[HeldKey, ...]:
+    """Of one hold, of one recording, or all."""
+    wanted = select(_HELD, _SLOTS.c.content).join(_SLOTS).order_by(_HELD.c.hold_id, _HELD.c.rec_id)
+    if hold_id is not None:
+        wanted = wanted.where(_HELD.c.hold_id == hold_id)
+    if rec_id is not None:
+        wanted = wanted.where(_HELD.c.rec_id == rec_id)
+    return tuple(
+        HeldKey(row["rec_id"], row["hold_id"], row["kek_id"], row["alg"], key_slots.unpacked(row["content"]))
+        for row in await tx.rows(wanted)
+    )
+
+
+async def wraps(tx: Tx, rec_id: str) -> int:
+    """How many wraps of its key there are: that of its week, and those of holds."""
+    found = 0
+    for table in (_RECS, _HELD):
+        row = await tx.row(select(func.count().label("n")).where(table.c.rec_id == rec_id))
+        found += row["n"] if row is not None else 0
+    return found
+
+
+async def opening(tx: Tx, rec_id: str, reader_id: str) -> Opening:
+    """By the week's key, or where that is gone by that of a hold. Raises `NotFound`: no key, or never given to them."""
+    for table in (_RECS, _HELD):
+        both = table.join(_SLOTS).join(_WRAPS, _WRAPS.c.kek_id == table.c.kek_id)
+        wanted = select(table.c.kek_id, _SLOTS.c.content, _WRAPS.c.blob).select_from(both)
+        mine = wanted.where(table.c.rec_id == rec_id, _WRAPS.c.reader_id == reader_id)
+        for row in await tx.rows(mine.order_by(table.c.kek_id).limit(1)):
+            return Opening(row["kek_id"], key_slots.unpacked(row["content"]), row["blob"])
+    raise NotFound("key of recording", rec_id)
 
 
 async def destroy_rec_key(tx: Tx, rec_id: str) -> bool:
-    """Whether there was one; destroying twice is no error. See the module's note on what to call next."""
+    """Every wrap, those of holds too. Whether there was one; destroying twice is no error. See the module's note on
+    what to call next."""
     return bool(await destroy_rec_keys(tx, [rec_id]))
 
 
 async def destroy_rec_keys(tx: Tx, rec_ids: Sequence[str]) -> int:
-    """How many there were."""
-    return await _destroy(tx, _RECS.c.rec_id.in_(rec_ids))
+    """How many wraps there were."""
+    return sum([await _destroy(tx, table, table.c.rec_id.in_(rec_ids)) for table in (_RECS, _HELD)])
 
 
 async def destroy_kek(tx: Tx, kek_id: str, now: datetime) -> tuple[str, ...]:
@@ -161,24 +229,47 @@ async def destroy_kek(tx: Tx, kek_id: str, now: datetime) -> tuple[str, ...]:
     Returns the ids of the recordings that nobody can open any more, for the caller to mark. Raises `NotFound`.
     """
     await get_kek(tx, kek_id)
-    under = select(_RECS.c.rec_id).where(_RECS.c.kek_id == kek_id).order_by(_RECS.c.rec_id)
-    lost = tuple(row["rec_id"] for row in await tx.rows(under))
+    under: dict[str, None] = {}
+    for table in (_RECS, _HELD):
+        rows = await tx.rows(select(table.c.rec_id).where(table.c.kek_id == kek_id).order_by(table.c.rec_id))
+        under |= dict.fromkeys(row["rec_id"] for row in rows)
     await tx.write(delete(_WRAPS).where(_WRAPS.c.kek_id == kek_id))
-    await _destroy(tx, _RECS.c.kek_id == kek_id)
+    for table in (_RECS, _HELD):
+        await _destroy(tx, table, table.c.kek_id == kek_id)
+    kept = await with_key(tx, list(under))
+    lost = tuple(rec_id for rec_id in under if rec_id not in kept)
     living = _KEKS.c.destroyed_at.is_(None)
     await tx.write(update(_KEKS).where(_KEKS.c.id == kek_id, living).values(destroyed_at=now))
     return lost
 
 
-async def _destroy(tx: Tx, which: ColumnElement[bool]) -> int:
-    rows = await tx.rows(select(_RECS.c.slot).where(which).with_for_update())
-    await tx.write(delete(_RECS).where(which))
+async def _destroy(tx: Tx, table: Table, which: ColumnElement[bool]) -> int:
+    rows = await tx.rows(select(table.c.slot).where(which).with_for_update())
+    await tx.write(delete(table).where(which))
     await key_slots.empty(tx, [row["slot"] for row in rows])
     return len(rows)
 
 
 def _rec_key(row: RowMapping) -> RecKey:
     return RecKey(row["rec_id"], row["kek_id"], row["alg"], key_slots.unpacked(row["content"]))
+
+
+async def kek_remains(tx: Tx, kek_id: str) -> int:
+    """Wraps of that KEK, and keys under it, that are still there."""
+    found = 0
+    for table in (_WRAPS, _RECS, _HELD):
+        row = await tx.row(select(func.count().label("n")).where(table.c.kek_id == kek_id))
+        found += row["n"] if row is not None else 0
+    return found
+
+
+async def lock_kek(tx: Tx, kek_id: str) -> bool:
+    """Until this transaction ends nothing is added to it. Whether it lives. Raises `NotFound`."""
+    try:
+        await _living_kek(tx, kek_id)
+    except Conflict:
+        return False
+    return True
 
 
 async def _living_kek(tx: Tx, kek_id: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from storage import merkle, signed_note, tables
 from storage.errors import Conflict, LedgerRefused, NotFound
@@ -45,6 +45,17 @@ class Head:
     log: str
     entries: int  # ever appended
     head_hash: bytes  # of the newest segment's head text
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Days of a log of which the heads alone are left."""
+
+    log: str
+    first_day: str
+    last_day: str
+    days: int
+    entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +170,23 @@ async def prune_segment(tx: Tx, log: str, day: str, now: datetime) -> int:
     note = signed_note.sign(pruned_text(segment["head"], utc_text(now)), key)
     await tx.write(update(_S).where(_S.c.log == log, _S.c.day == day).values(pruned=note))
     return await tx.write(delete(_E).where(_E.c.log == log, _E.c.day == day))
+
+
+async def pruned(tx: Tx) -> tuple[Pruned, ...]:
+    """By log; nothing for a log of which every entry is there."""
+    rows = await tx.rows(
+        select(
+            _S.c.log,
+            func.min(_S.c.day).label("first_day"),
+            func.max(_S.c.day).label("last_day"),
+            func.count().label("days"),
+            func.sum(_S.c.size).label("entries"),
+        )
+        .where(_S.c.pruned.is_not(None))
+        .group_by(_S.c.log)
+        .order_by(_S.c.log)
+    )
+    return tuple(Pruned(r["log"], r["first_day"], r["last_day"], r["days"], int(r["entries"])) for r in rows)
 
 
 def head_text(log: str, day: str, size: int, root: bytes, first_seq: int, previous: bytes) -> str:

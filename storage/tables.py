@@ -282,6 +282,17 @@ free_key_slots = Table(
     Column("slot", Integer, ForeignKey("key_slots.slot"), primary_key=True, autoincrement=False),
 )
 
+# A second wrap of a recording's key, for as long as a legal hold stands: it outlives the week's key.
+held_keys = Table(
+    "held_keys",
+    metadata,
+    Column("rec_id", String, primary_key=True),
+    Column("hold_id", String, primary_key=True, index=True),
+    Column("kek_id", String, ForeignKey("keks.id"), nullable=False, index=True),
+    Column("alg", String, nullable=False),
+    Column("slot", Integer, ForeignKey("key_slots.slot"), nullable=False, unique=True),
+)
+
 rec_keys = Table(
     "rec_keys",
     metadata,
@@ -359,6 +370,7 @@ recordings = Table(
     Column("parties_sealed", LargeBinary),
     Column("consent_refs", Json),
     Column("gaps", Json),
+    Column("line_id", String, index=True),
 )
 
 recording_peers = Table(
@@ -397,11 +409,15 @@ holds = Table(
     "holds",
     metadata,
     Column("id", String, primary_key=True),
-    Column("scope", String, nullable=False),  # recording, call, account, number
+    Column("scope", String, nullable=False),  # recording, call, account, number, line
     Column("about_sealed", LargeBinary, nullable=False),  # case, requester, approver, reason, what it is about: JSON
     Column("created_at", Instant, nullable=False),
     Column("review_at", Instant, nullable=False),
-    Column("lifted_at", Instant),
+    Column("lifted_at", Instant, index=True),
+    # A hold on a line: which, from when, and (excluded) until when.
+    Column("line_id", String),
+    Column("since", Instant),
+    Column("until", Instant),
 )
 
 # What a hold lies on: the bytes of an opaque id, or the keyed digest of a number.
@@ -435,6 +451,30 @@ sweeps = Table(
     Column("held", Json, nullable=False),
     Column("left", Json, nullable=False),
     Column("problem", String, nullable=False),
+)
+
+# What the newest look found that has no owner, no purpose, no expiry, or refers to nothing. `about_sealed`: where it is
+# (a file may have been named after somebody); the id is a keyed digest of that, the same at each look.
+orphans = Table(
+    "orphans",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("about_sealed", LargeBinary, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False, index=True),
+)
+
+# Each look for orphans: how much was looked at, and how many of each kind were found.
+orphan_looks = Table(
+    "orphan_looks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("began_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=False, index=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("found", Json, nullable=False),
 )
 
 # --- permission to contact ----------------------------------------------------------------------------------------

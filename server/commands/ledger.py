@@ -33,6 +33,7 @@ VERIFY_FIELDS = (
     Field("sound", "whether nothing is wrong"),
     Field("findings", "what is wrong: fault (flipped, missing, reordered, head, chain, extra), log, day, seq"),
     Field("heads", "where each log stands: log, entries, head. Keep them elsewhere, and give them to --anchor later"),
+    Field("pruned", "what has had its time, heads intact: log, first_day, last_day, days, entries"),
 )
 RECEIPT_FIELDS = (
     Field("id", "of the receipt, as the erasure log names it"),
@@ -98,6 +99,9 @@ def _verify(args: argparse.Namespace) -> int:
         out(f"{found['fault']}: {found['log']} log, day {found['day'] or '?'}, entry {found['seq'] or '?'}")
     for head in said["heads"]:
         out(f"{head['log']:<8} {head['entries']:>8} entries  {head['head']}")
+    for one in said["pruned"]:
+        intact = "heads intact" if said["sound"] else "see above"
+        out(f"{one['log']:<8} pruned to {one['last_day']}: {one['entries']} entries of {one['days']} days, {intact}")
     out("sound" if said["sound"] else "NOT sound: keep this directory as it is, and compare with a backup")
     return 0 if said["sound"] else 1
 

@@ -63,12 +63,24 @@ class ReceiptView:
 
 
 @dataclass(frozen=True, slots=True)
+class PrunedView:
+    """Days of a log whose entries have had their time; the signed heads of all of them are there and chained."""
+
+    log: str
+    first_day: str
+    last_day: str
+    days: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """`sound` where nothing is wrong."""
 
     sound: bool
     findings: tuple[FindingView, ...]
     heads: tuple[HeadView, ...]
+    pruned: tuple[PrunedView, ...]
 
 
 async def show(
@@ -119,12 +131,14 @@ async def verify(services: Services, actor: Actor, *, anchors: Mapping[str, str]
     async with services.db.read() as tx:
         findings = await ledger_verify.verify(tx, public, kept)
         heads = await ledger.heads(tx)
+        pruned = await ledger.pruned(tx)
     async with services.db.transaction() as tx:
         await note(services, tx, actor, "verify", "ledger", outcome="failed" if findings else "done")
     return Verification(
         sound=not findings,
         findings=tuple(FindingView(one.fault.value, one.log, one.day, one.seq) for one in findings),
         heads=tuple(HeadView(head.log, head.entries, f"{head.entries}:{head.head_hash.hex()}") for head in heads),
+        pruned=tuple(PrunedView(one.log, one.first_day, one.last_day, one.days, one.entries) for one in pruned),
     )
 
 

@@ -26,6 +26,7 @@ from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
+from server.reconciler import Reconciler
 from server.recording_desk import DeskKeys, RecordingDesk
 from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor
@@ -105,6 +106,7 @@ class Daemon:
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
         self.sweeper = Sweeper(services)
+        self.reconciler = Reconciler(services)
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -153,6 +155,7 @@ class Daemon:
                 group.create_task(self._kept("comparing", self._compare), name="comparing")
                 group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
                 group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
+                group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 for name, part in self.duty.parts().items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
@@ -383,6 +386,7 @@ class Daemon:
             "edge_attached": float(self.edge.attached.is_set()),
             "recorder_running": float(self.desk.recorder_pid != 0),
             **self.sweeper.gauges(),
+            **self.reconciler.gauges(),
             **self.duty.gauges(),
         }
 
@@ -407,6 +411,7 @@ async def serve(data: Path) -> None:
         services.live = daemon
         services.calls, services.duty = daemon.calls, daemon.duty
         services.observatory, services.sweeper = daemon.observatory, daemon.sweeper
+        services.reconciler = daemon.reconciler
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

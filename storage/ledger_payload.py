@@ -25,7 +25,8 @@ ACTIONS = _words(
 )
 OBJECTS = _words(
     "account call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger limits"
-    " line number person reader recording report retention right role session suppression system totp trunk usage vault"
+    " line number orphan person reader recording report retention right role session suppression system totp trunk"
+    " usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
@@ -80,7 +81,7 @@ ALLOWED: Mapping[str, _Check] = {
     # opaque ids
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
-    **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id"), _opaque),
+    **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id", "orphan_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),

@@ -5,13 +5,27 @@ from __future__ import annotations
 import argparse
 
 from server.client import ask
-from server.commands.base import Field, Subparsers, answer, asking, group, leaf, minutes, operation, short
+from server.commands.base import (
+    Field,
+    Subparsers,
+    answer,
+    asking,
+    group,
+    leaf,
+    minutes,
+    operation,
+    out,
+    print_json,
+    short,
+    words,
+)
 
 FIELDS = (
     Field("id", "opaque id; of a sum: owner and day", "ID", short),
     Field(
         "kind",
-        "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt",
+        "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt,"
+        " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key)",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version", "PACK"),
@@ -29,6 +43,11 @@ DAY_FIELDS = (
     Field("contact_consent", "proofs of consent to be contacted"),
     Field("contact_reference", "contracts that stood in for consent"),
     Field("contact_attempt", "attempts of canvassing lines"),
+    Field("access_day", "days of the access log, with the typed reasons"),
+    Field("consent_day", "days of the consent log"),
+    Field("erasure_day", "days of the erasure log, with the receipts"),
+    Field("hold", "legal holds that were lifted long ago"),
+    Field("kek", "week keys that nothing needs any more"),
 )
 SWEEP_FIELDS = (
     Field("began_at", "when the last sweep began"),
@@ -40,6 +59,38 @@ SWEEP_FIELDS = (
     Field("problem", "what does not add up, or why nothing was deleted; empty where all is well"),
     Field("unfinished", "items of which the destruction was begun and not finished"),
     Field("holds", "legal holds that stand"),
+    Field("holds_to_review", "those of them whose day of review is past: beffroi hold list"),
+    Field("orphans", "how many of each kind the last look found: beffroi retention orphans --last"),
+    Field("orphans_looked_at", "when that look ended"),
+)
+ORPHAN_FIELDS = (
+    Field("id", "opaque id; its beginning is enough to name it", "ID", short),
+    Field("kind", "what is wrong, in one word", "KIND"),
+    Field(
+        "item",
+        "where: an id, a table with an id, a day of a log, or a file; what may be called after somebody is shown "
+        "with --reason only",
+        "WHERE",
+        short,
+    ),
+    Field("what", "what is wrong, in words"),
+    Field("remedy", "what to do"),
+    Field("removable", "whether --remove takes it away", "REMOVABLE"),
+    Field("first_seen_at", "when a look found it first", "SINCE", minutes),
+)
+MAP_FIELDS = (
+    Field("what", "what it is", "WHAT"),
+    Field("kind", "table or file"),
+    Field("where", "name of the table, or pattern of paths", "WHERE"),
+    Field("place", "exactly where: database and table, or directory and pattern"),
+    Field("subject", "whom it is about; empty: nobody", "ABOUT"),
+    Field("purpose", "for what it is kept: a pack, or in words", "PURPOSE"),
+    Field("basis", "article of the GDPR; empty where each row says its own", "BASIS"),
+    Field("expiry", "where its end stands: a column, a period, an event", "UNTIL"),
+    Field("erased_by", "which kind of the deletion gate takes it away", "BY", words),
+    Field("unless", "why nothing takes it away"),
+    Field("columns", "of a table: each column, and whether it is a name, sealed, a digest, an id, a fact or a time"),
+    Field("rows", "of a table: how many there are now"),
 )
 
 
@@ -57,7 +108,50 @@ def register(subparsers: Subparsers) -> None:
                  details="The daemon does it by itself, every quarter of an hour.")  # fmt: skip
     swept.add_argument("--clock-is-right", action="store_true",
                        help="you have looked at this server's clock: the sweep may trust it again")  # fmt: skip
+    mapped = leaf(retention, "map", "say what is kept where, of whom, for what and until when: the data map", _map,
+                  fields=MAP_FIELDS, many=True)  # fmt: skip
+    mapped.add_argument("--all", action="store_true", help="also what is about nobody")
+    found = leaf(retention, "orphans", "compare rows and files: list what has no owner or expiry", _orphans,
+                 fields=ORPHAN_FIELDS, many=True, reasons=True,
+                 details="Removes nothing. Ends with 1 where there are any. The daemon looks every night.")  # fmt: skip
+    found.add_argument("--last", action="store_true", help="what the last look found, without another")
+    found.add_argument("--remove", metavar="ID", help="take one away through the deletion gate; needs --reason")
     leaf(retention, "status", "say how the last sweep went", operation("retention.status"), fields=SWEEP_FIELDS)
+
+
+def _map(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "retention.map")
+    if args.json:
+        print_json(said)
+        return 0
+    for one in said:
+        if not one["subject"] and not args.all:
+            continue
+        count = "" if one["rows"] is None else f" ({one['rows']} rows)"
+        out(f"{one['place']}{count}\n  {one['what']}")
+        if one["subject"]:
+            ends = f"erased as: {words(one['erased_by'])}" if one["erased_by"] else f"not erased: {one['unless']}"
+            basis = one["basis"] or "as each row says"
+            out(f"  about {one['subject']}; for {one['purpose']}; by {basis}\n  until {one['expiry']}; {ends}")
+    return 0
+
+
+def _orphans(args: argparse.Namespace) -> int:
+    if args.remove is not None:
+        said = ask(asking(args), "retention.orphan-remove", orphan=args.remove)
+        print_json([said]) if args.json else out(f"gone, with a receipt: {said['what']}")
+        return 0
+    said = ask(asking(args), "retention.orphans", last=args.last)
+    if args.json:
+        print_json(said)
+        return 1 if said else 0
+    for kind in dict.fromkeys(one["kind"] for one in said):
+        some = [one for one in said if one["kind"] == kind]
+        out(f"{kind}: {some[0]['what']}. {some[0]['remedy']}")
+        for one in some:
+            out(f"  {short(one['id'])}  {one['item']}  since {minutes(one['first_seen_at'])}")
+    out("no orphans" if not said else f"{len(said)} orphans: nothing was removed")
+    return 1 if said else 0
 
 
 def _sweep(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
     from server.duty_desk import DutyDesk
+    from server.reconciler import Reconciler
     from server.sweeper import Sweeper
     from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
@@ -88,6 +89,7 @@ class Services:
     duty: DutyDesk | None = None  # None: the daemon is not running
     observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
     sweeper: Sweeper | None = None  # None: the daemon is not running
+    reconciler: Reconciler | None = None  # None: the daemon is not running
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

@@ -1,4 +1,4 @@
-"""What an administrator has removed, through the deletion gate: accounts, and readers' keys.
+"""What an administrator has removed, through the deletion gate: accounts, readers' keys, orphans.
 
 The erasure log says first that something is to go, in the transaction of the order itself, and last that it is gone,
 with the receipt. Where a crash comes in between, `resume` finds the one without the other and finishes it.
@@ -11,9 +11,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from retention.gate import Erasable, Item, Remains, Trigger, plan_destruction
+from retention.gate import DestructionRefused, Erasable, Item, Remains, Trigger, plan_destruction
 from retention.receipt import Receipt
 from server.destruction import gate_of, prove
+from server.orphan_removal import OrphanErasable
 from server.services.actor import SYSTEM, Actor, ledger_id
 from server.services.context import Services
 from storage import accounts, devices, ledger, readers
@@ -81,11 +82,16 @@ class _Kind:
     exceptions_kept: tuple[str, ...]
 
 
-ACCOUNT, READER = "account", "reader"
-_KINDS: Mapping[str, _Kind] = {
+def _orphan(services: Services) -> Erasable:
+    return OrphanErasable(services.db, services.paths.data, services.clock)
+
+
+ACCOUNT, READER, ORPHAN = "account", "reader", "orphan"
+KINDS: Mapping[str, _Kind] = {
     ACCOUNT: _Kind("account_id", _Account, ("credentials_deleted", "rows_deleted", "index_purged"),
                    ("call_record", "recording", "emergency_call", "ledger")),
     READER: _Kind("person_id", _ReaderKey, ("key_deleted", "wraps_deleted"), ("right", "ledger")),
+    ORPHAN: _Kind("orphan_id", _orphan, ("removed",), ("ledger",)),
 }  # fmt: skip
 
 
@@ -96,7 +102,21 @@ async def order(services: Services, tx: Tx, actor: Actor, kind: str, item_id: st
         "action": "erase",
         "object": kind,
         "cause": "admin",
-        _KINDS[kind].id_key: item_id,
+        KINDS[kind].id_key: item_id,
+        "complete": False,
+    }
+    await ledger.append(tx, "erasure", entry, services.clock())
+
+
+async def withdraw(services: Services, tx: Tx, actor: Actor, kind: str, item_id: str) -> None:
+    """What was ordered is refused by the gate, and stays."""
+    entry: dict[str, Value | None] = {
+        "actor_id": ledger_id(actor.who, services.keys.ledger),
+        "action": "erase",
+        "object": kind,
+        "cause": "admin",
+        "outcome": "refused",
+        KINDS[kind].id_key: item_id,
         "complete": False,
     }
     await ledger.append(tx, "erasure", entry, services.clock())
@@ -113,7 +133,7 @@ async def carry_out(
 
     Raises StorageError, DestructionIncomplete: then something is left, and `resume` finishes it.
     """
-    how, now = _KINDS[kind], services.clock()
+    how, now = KINDS[kind], services.clock()
     plan = plan_destruction(Item(item_id, kind, "directory", now, now), Trigger.ADMIN_ORDER, (), None, now)
     receipt = await gate_of(services.keys.ledger).destroy(
         plan, how.erasable(services), now, method=how.method, exceptions_kept=how.exceptions_kept
@@ -134,12 +154,18 @@ async def resume(services: Services) -> int:
         for entry in await ledger.entries(tx, "erasure"):
             said = json.loads(entry.body)
             kind = said.get("object")
-            if kind in _KINDS:
-                item = kind, said[_KINDS[kind].id_key]
-                if said["complete"]:
+            if kind in KINDS:
+                item = kind, said[KINDS[kind].id_key]
+                if said["complete"] or said.get("outcome") == "refused":
                     ordered.pop(item, None)
                 else:
                     ordered[item] = None
+    actor = Actor(SYSTEM, "resumed")
     for kind, item_id in ordered:
-        await carry_out(services, Actor(SYSTEM, "resumed"), kind, item_id)
+        try:
+            await carry_out(services, actor, kind, item_id)
+        except DestructionRefused as refused:
+            logger.warning("%s %s stays: %s", kind, item_id, refused)
+            async with services.db.transaction() as tx:
+                await withdraw(services, tx, actor, kind, item_id)
     return len(ordered)

@@ -13,8 +13,8 @@ from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.sweeper import Sweeper, before, item_of, plans_for
-from storage import expiry, holds, sweeps
+from server.sweeper import Sweeper, access_log_of, before, item_of, plans_for
+from storage import expiry, holds, orphans, sweeps
 from storage.sweeps import Sweep
 
 MOST_DAYS = 400
@@ -46,6 +46,11 @@ class DayView:
     contact_consent: int
     contact_reference: int
     contact_attempt: int
+    access_day: int
+    consent_day: int
+    erasure_day: int
+    hold: int
+    kek: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ class SweepView:
     problem: str
     unfinished: int
     holds: int
+    holds_to_review: int
+    orphans: Mapping[str, int]
+    orphans_looked_at: datetime | None
 
 
 async def due(services: Services, actor: Actor, *, limit: int = 100) -> list[DueView]:
@@ -69,7 +77,7 @@ async def due(services: Services, actor: Actor, *, limit: int = 100) -> list[Due
     now, found = services.clock(), list[Plan]()
     async with services.db.transaction() as tx:
         for kind in expiry.KINDS:
-            found += await plans_for(tx, kind, now, limit=limit)
+            found += await plans_for(tx, kind, now, limit=limit, access_log=access_log_of(services))
         await note(services, tx, actor, "list", "retention", count=len(found))
     return [
         DueView(plan.item.item_id, plan.item.kind, plan.item.pack, plan.item.expires_at, *_verdict(services, plan))
@@ -88,14 +96,14 @@ async def forecast(services: Services, actor: Actor, *, days: int = 30) -> list[
     looked at. Raises Failure."""
     if not 0 <= days <= MOST_DAYS:
         raise Failure(f"{days} days cannot be looked ahead", f"Give at most {MOST_DAYS}", "invalid")
-    now, found = services.clock(), dict[str, Counter[str]]()
+    now, found, access_log = services.clock(), dict[str, Counter[str]](), access_log_of(services)
     async with services.db.read() as tx:
         for kind in expiry.KINDS:
             skip = 0
-            ahead = before(kind, now + timedelta(days=days))
+            ahead = before(kind, now + timedelta(days=days), access_log)
             while rows := await expiry.until(tx, kind, ahead, limit=_ROUND, skip=skip):
                 skip += len(rows)
-                for day, kinds in by_day([item_of(row) for row in rows], now, days).items():
+                for day, kinds in by_day([item_of(row, access_log) for row in rows], now, days).items():
                     found.setdefault(day, Counter()).update(kinds)
     return [DayView(day, **{kind: kinds[kind] for kind in expiry.KINDS}) for day, kinds in sorted(found.items())]
 
@@ -124,11 +132,27 @@ async def status(services: Services, actor: Actor) -> SweepView:
 
 
 async def _view(services: Services, last: Sweep | None) -> SweepView:
+    now = services.clock()
     async with services.db.read() as tx:
         unfinished = sum(len(one.items) for one in await sweeps.under_way(tx))
-        standing = len(await holds.list_all(tx, standing_only=True))
+        standing = await holds.list_all(tx, standing_only=True)
+        look = await orphans.newest_look(tx)
     if last is None:
-        return SweepView(None, None, {}, {}, {}, {}, "nothing was swept yet", unfinished, standing)
+        last = Sweep(now, now, problem="nothing was swept yet")
+        began_at = ended_at = None
+    else:
+        began_at, ended_at = last.began_at, last.ended_at
     return SweepView(
-        last.began_at, last.ended_at, last.due, last.destroyed, last.held, last.left, last.problem, unfinished, standing
+        began_at=began_at,
+        ended_at=ended_at,
+        due=last.due,
+        destroyed=last.destroyed,
+        held=last.held,
+        left=last.left,
+        problem=last.problem,
+        unfinished=unfinished,
+        holds=len(standing),
+        holds_to_review=sum(hold.review_at <= now for hold in standing),
+        orphans=look.found if look is not None else {},
+        orphans_looked_at=look.ended_at if look is not None else None,
     )

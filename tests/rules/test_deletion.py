@@ -13,15 +13,19 @@ ROOMS = ("config", "recording", "retention", "server", "sip", "sms", "storage")
 DESK = "server/recording_desk.py"
 # Functions that take away what is kept of people, and who may call them: the gate's hands, and nobody else.
 REMOVERS = {
-    ("recordings", "destroy"): {"server/destruction.py", "server/erasables.py"},
+    ("recordings", "destroy"): {"server/destruction.py", "server/erasables.py", "server/orphan_removal.py"},
     ("call_records", "remove"): set[str](),
     ("diagnoses", "remove"): set[str](),
     ("emergency_calls", "remove"): set[str](),
     ("usage", "remove_before"): set[str](),
     ("expiry", "remove"): {"server/erasables.py"},
-    ("keys", "destroy_rec_key"): {"storage/recordings.py", DESK},
-    ("keys", "destroy_kek"): set[str](),
-    ("vault", "remove"): {"server/destruction.py", "server/erasables.py", DESK},
+    ("keys", "destroy_rec_key"): {"storage/recordings.py", "server/orphan_removal.py", DESK},
+    ("keys", "destroy_kek"): {"server/erasables.py"},
+    ("access", "erase"): {"server/orphan_removal.py"},
+    ("reconciliation", "remove_index"): {"server/orphan_removal.py"},
+    ("log_days", "prune"): {"server/erasables.py"},
+    ("ledger", "prune_segment"): {"storage/log_days.py"},
+    ("vault", "remove"): {"server/destruction.py", "server/erasables.py", "server/orphan_removal.py", DESK},
     ("readers", "drop_key"): {"server/services/erasure.py"},
     ("devices", "remove_of"): {"server/services/erasure.py"},
     ("accounts", "remove"): {"server/services/erasure.py"},

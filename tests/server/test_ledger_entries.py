@@ -33,7 +33,7 @@ IN_A_CASE = replace(ME, reason="claim", case="A-1")
 GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
-SILENT = {"status", "reader.prepare", "retention.forecast", "retention.status"}
+SILENT = {"status", "reader.prepare", "retention.forecast", "retention.status", "retention.map"}
 
 
 class FakeEdge:
@@ -132,6 +132,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
     async with services.db.transaction() as tx:
         await call_records.add(tx, record, {"caller": "+33612345678"})
         person = await people.add(tx, "rita", "Rita", now, roles=("reader",))
+        await people.add(tx, "dora", "Dora", now, roles=("dpo",))
         await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
         about = About("A-1", "court", "DPO", "claim", "alice")
         await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
@@ -224,11 +225,14 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "retention.forecast": {},
         "retention.sweep": {},
         "retention.status": {},
+        "retention.map": {},
+        "retention.orphans": {},
+        "retention.orphan-remove": {"orphan": "f" * 32},
         "hold.add": {
             "scope": "account",
             "named": "alice",
             "requested_by": "court",
-            "approved_by": "DPO",
+            "approved_by": "dora",
             "review": "2099-01-01",
         },
         "hold.list": {},
@@ -263,7 +267,12 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]
     for op, words in given.items():
         before = len(await access_log(services))
-        if op in ("recordings.show", "calls.why", "contact.suppress.remove"):  # there is none; or no reason
+        if op in (
+            "recordings.show",
+            "calls.why",
+            "contact.suppress.remove",
+            "retention.orphan-remove",
+        ):  # none; no reason
             with pytest.raises(Failure):
                 await operations.call(op, services, ME, words)
             continue

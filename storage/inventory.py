@@ -1,0 +1,259 @@
+"""Every table and every column: whom it is about, why it is kept, until when, and what takes it away.
+
+A table or column that is not declared here fails `tests/rules/test_inventory.py`. Columns are of these sorts:
+
+    name    identifies somebody, in clear: an internal identifier, never a number outside
+    sealed  opens with the field key, or with a person's own
+    digest  keyed: found by whoever has the number and the key
+    id      opaque, tells nothing by itself
+    fact    about the subject, or about the thing itself
+    time
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from config.kept import Kept
+
+SORTS = ("name", "sealed", "digest", "id", "fact", "time")
+_STAFF = "staff: whoever has an account"
+_PARTIES = "whoever calls or is called"
+_LOOKER = "whoever looked or changed something"
+_LISTENERS = "readers"
+_CONTACTED = "whoever may be contacted"
+_EMPLOYMENT = "GDPR 6(1)(b); 6(1)(f)"
+_UNTIL_REMOVED = "until the account is removed"
+
+
+@dataclass(frozen=True, slots=True)
+class TableKept:
+    """`columns`: column -> sort."""
+
+    kept: Kept
+    columns: Mapping[str, str]
+
+
+def _table(kept: Kept, **sorts: str) -> tuple[str, TableKept]:
+    columns = {column: sort for sort, names in sorts.items() for column in names.split()}
+    return kept.where, TableKept(kept, columns)
+
+
+def _account(where: str, what: str, subject: str = _STAFF) -> Kept:
+    return Kept(where, what, subject, "telephony of the house", _EMPLOYMENT, _UNTIL_REMOVED, ("account",))
+
+
+def _contact(where: str, what: str, kind: str, pack: str) -> Kept:
+    return Kept(where, what, _CONTACTED, pack, "", f"{where}.kept_until", (kind,))
+
+
+_DIRECTORY: Sequence[tuple[str, TableKept]] = (
+    _table(Kept("meta", "facts about the database itself"), id="name", sealed="value"),
+    _table(
+        Kept(
+            "people", "persons with a role", "staff with a role", "who may do what", _EMPLOYMENT,
+            "until the audit log that names them is pruned",
+            unless="a person is disabled, not removed: the ledger names them by this id for its whole period",
+        ),
+        id="id", name="login", sealed="display_name_sealed", fact="roles language", time="created_at disabled_at",
+    ),
+    _table(
+        _account("accounts", "accounts"), id="id person_id", name="name extension", sealed="display_name_sealed",
+        fact="country language metadata_class", time="created_at disabled_at",
+    ),
+    _table(
+        _account("devices", "phones and their credentials"), id="id account_id", name="auth_user",
+        sealed="label_sealed ha1_sealed", time="created_at revoked_at",
+    ),
+    _table(
+        Kept("lines", "lines of the company"), id="id", time="created_at disabled_at",
+        fact="name number kind pack consent_mode metadata_class language statute ask_staff strategy member_ring_s"
+        " canvassing canvassing_target",
+    ),
+    _table(_account("line_members", "who answers which line"), id="line_id account_id", fact="position"),
+    _table(_account("dialled", "what can be dialled inside"), name="dialled", id="account_id line_id"),
+    _table(
+        Kept("trunks", "providers of the company"), id="id", sealed="access_sealed ha1_sealed", time="created_at",
+        fact="name port transport srtp ipv6 register preference weight max_channels international_format enabled",
+    ),
+    _table(
+        _account("owned_numbers", "numbers of the company, and whose they are"), id="id account_id line_id trunk_id",
+        sealed="number_sealed", digest="digest", fact="shared",
+    ),
+    _table(
+        _account("call_settings", "forwards and the number shown", "staff, and whoever calls are forwarded to"),
+        id="account_id", sealed="numbers_sealed", fact="no_answer_s dnd hide_number call_waiting",
+    ),
+    _table(
+        _account("limits", "what an account or trunk may call"), id="owner",
+        fact="international premium countries minutes_per_day minutes_per_month cents_per_day cents_per_month"
+        " max_calls",
+    ),
+    _table(
+        Kept("usage", "sums of use by account, trunk and day", _STAFF, "USAGE_SUMS", "",
+             "pack USAGE_SUMS, from the day", ("usage", "account")),
+        id="owner", time="day", fact="seconds cost_microeuros calls",
+    ),
+    _table(
+        Kept("emergency_calls", "emergency calls", _STAFF, "EMERGENCY_LIST", "", "pack EMERGENCY_LIST, from the call",
+             ("emergency_call",)),
+        id="id account_id trunk_id", digest="presented_digest", time="at", fact="number drill outcome reported_to",
+    ),
+)  # fmt: skip
+
+_KEYS: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("reader_keys", "readers' keys, sealed by their passphrases", _LISTENERS, "listening", _EMPLOYMENT,
+             "until the key is replaced", ("reader",)),
+        id="person_id", fact="alg public", sealed="secret", time="created_at",
+    ),
+    _table(
+        Kept("reader_rights", "who may listen to what", _LISTENERS, "listening", _EMPLOYMENT,
+             "until the right is revoked",
+             unless="a revoked right goes at once, with an entry of the access log: it proves nothing about a call"),
+        id="person_id granted_by", fact="purpose", time="granted_at",
+    ),
+    _table(
+        Kept("reader_totp", "memory of readers' codes", _LISTENERS, "listening", _EMPLOYMENT,
+             "until the key is replaced", ("reader",)),
+        id="person_id", sealed="secret_sealed", fact="last_step failures", time="locked_until",
+    ),
+    _table(Kept("escrow_key", "public key of the escrow sheet"), id="id", fact="alg public", time="created_at"),
+    _table(
+        Kept("keks", "public keys of purpose and week"), id="id", fact="purpose period alg public signature",
+        time="created_at not_after destroyed_at",
+    ),
+    _table(
+        Kept("kek_wraps", "who opens which week", _LISTENERS, "listening", _EMPLOYMENT,
+             "when the last recording of that week is gone", ("kek", "reader")),
+        id="kek_id reader_id", fact="alg", sealed="blob",
+    ),
+    _table(
+        Kept("rec_keys", "which key belongs to which recording", _PARTIES, "the pack of the recording", "",
+             "recordings.expires_at", ("recording", "kek")),
+        id="rec_id kek_id slot", fact="alg",
+    ),
+    _table(
+        Kept("held_keys", "keys of held recordings, wrapped a second time", _PARTIES, "legal hold",
+             "GDPR 17(3)(e)", "when the hold is lifted", ("recording", "kek")),
+        id="rec_id hold_id kek_id slot", fact="alg",
+    ),
+    _table(
+        Kept("key_slots", "places of the recordings' wrapped keys, overwritten where one goes", _PARTIES,
+             "the pack of the recording", "", "recordings.expires_at", ("recording", "kek")),
+        id="slot", sealed="content",
+    ),
+    _table(Kept("free_key_slots", "places that hold nothing"), id="slot"),
+)  # fmt: skip
+
+_CALLS: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("call_records", "call records, as their class allows", _PARTIES, "call_records.purpose", "",
+             "call_records.expires_at", ("call_record",)),
+        id="id line_id recording_id", fact="metadata_class purpose legal_basis", time="at expires_at",
+        sealed="fields_sealed numbers_sealed",
+    ),
+    _table(
+        Kept("call_peers", "by which number a call is found", _PARTIES, "call_records.purpose", "",
+             "call_records.expires_at", ("call_record",)),
+        id="call_id", fact="role", digest="digest",
+    ),
+    _table(Kept("call_totals", "calls by day, of every class"), time="day", fact="direction calls minutes"),
+    _table(
+        Kept("call_diagnoses", "how a call went: figures", _PARTIES, "calls.diagnosis_days", "GDPR 6(1)(f)",
+             "call_diagnoses.expires_at", ("diagnosis",)),
+        id="call_id", time="at expires_at", fact="verdict mos_centi", sealed="facts_sealed",
+    ),
+    _table(
+        Kept("recordings", "what the vault holds; of a destroyed one its id and times", _PARTIES, "recordings.purpose",
+             "", "recordings.expires_at; the rest with the day of the erasure log", ("recording", "erasure_day")),
+        id="id call_id kek_id line_id", sealed="parties_sealed", time="started_at expires_at ended_at destroyed_at",
+        fact="state purpose pack_version legal_basis codec rate_hz channels duration_ms size_bytes sha256 consent_refs"
+        " gaps",
+    ),
+    _table(
+        Kept("recording_peers", "by which number a recording is found", _PARTIES, "recordings.purpose", "",
+             "recordings.expires_at", ("recording",)),
+        id="recording_id", fact="channel", digest="digest",
+    ),
+    _table(
+        Kept("receipts", "receipts of destruction: opaque", "whoever it was about, by keyed commitment",
+             "ERASURE_LEDGER", "", "pack ERASURE_LEDGER, from the erasure", ("erasure_day",)),
+        id="id", fact="body", time="at",
+    ),
+    _table(
+        Kept("access_reasons", "why somebody looked, as they typed it", f"{_LOOKER}; whom they wrote of", "AUDIT_LOG",
+             "", "retention.access_log, from the look", ("access_day",)),
+        id="id", sealed="reason_sealed", time="at",
+    ),
+)  # fmt: skip
+
+_RETENTION: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("holds", "legal holds", "whoever asked, approved, or is concerned", "legal hold", "GDPR 17(3)(e); 6(1)(f)",
+             "pack LEGAL_HOLD, from the lifting", ("hold",)),
+        id="id line_id", fact="scope", sealed="about_sealed", time="created_at review_at lifted_at since until",
+    ),
+    _table(
+        Kept("hold_targets", "what a hold lies on", "whoever is concerned", "legal hold", "GDPR 17(3)(e); 6(1)(f)",
+             "pack LEGAL_HOLD, from the lifting", ("hold",)),
+        id="hold_id", digest="target",
+    ),
+    _table(Kept("destructions", "destructions that are under way"), id="id", fact="kind items", time="begun_at"),
+    _table(
+        Kept("sweeps", "what each sweep came to: counts"), id="id", time="began_at ended_at",
+        fact="due destroyed held left problem",
+    ),
+    _table(
+        Kept("orphans", "what has no owner, purpose or expiry", "perhaps somebody: a file may be named so",
+             "reconciliation", "GDPR 5(2); 32", "until a look does not find it any more", ("orphan",)),
+        id="id", fact="kind", sealed="about_sealed", time="first_seen_at last_seen_at",
+    ),
+    _table(
+        Kept("orphan_looks", "what each look came to: counts"), id="id", time="began_at ended_at",
+        fact="rows files found",
+    ),
+)  # fmt: skip
+
+_CONTACTS: Sequence[tuple[str, TableKept]] = (
+    _table(
+        _contact("contact_consents", "who agreed to be contacted", "contact_consent", "CONSENT_EVIDENCE"),
+        id="id", digest="digest", sealed="number_sealed details_sealed",
+        time="given_at expires_at withdrawn_at kept_until",
+        fact="channel purpose act text_id text_version text_sha256 language out_of_hours withdrawn_by legal_basis",
+    ),
+    _table(
+        _contact("contact_references", "contracts that stand beside consent", "contact_reference", "CONSENT_EVIDENCE"),
+        id="id", digest="digest", sealed="number_sealed reference_sealed", time="since until kept_until",
+        fact="kind purpose legal_basis",
+    ),
+    _table(
+        Kept("contact_suppressions", "who is not to be contacted", _CONTACTED, "SUPPRESSION_LIST", "",
+             "while prospecting goes on; looked at after kept_until",
+             unless="whoever objected is not forgotten by itself (GDPR 21(3)); contact suppress remove takes one off"),
+        id="id", digest="digest", fact="channel reason source purpose legal_basis", time="since until kept_until",
+    ),
+    _table(
+        Kept("contact_keys", "index keys of the list of objections"), id="version", sealed="secret_sealed",
+        time="created_at",
+    ),
+    _table(
+        _contact("contact_attempts", "attempts of canvassing lines", "contact_attempt", "VOICE_CANVASSING"),
+        id="id line_id evidence", digest="digest", time="at kept_until", fact="channel outcome purpose legal_basis",
+    ),
+)  # fmt: skip
+
+_LEDGER: Sequence[tuple[str, TableKept]] = (
+    _table(Kept("ledger_logs", "where each log stands"), id="log", fact="state"),
+    _table(
+        Kept("ledger_segments", "signed heads of the days"), id="log", time="day",
+        fact="first_seq size frontier head pruned",
+    ),
+    _table(
+        Kept("ledger_entries", "the three logs: opaque ids, no name and no number", f"{_LOOKER}; whoever was asked",
+             "AUDIT_LOG, CONSENT_EVIDENCE, ERASURE_LEDGER", "", "retention.access_log; packs, from the day",
+             ("access_day", "consent_day", "erasure_day")),
+        id="log seq", time="day", fact="body leaf_hash",
+    ),
+)  # fmt: skip
+
+TABLES: Mapping[str, TableKept] = dict((*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_CONTACTS, *_LEDGER))

@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import time
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
 
@@ -22,6 +23,7 @@ from recording.format import FormatError
 from recording.hardening import harden
 from recording.keys import KeysError, unwrap_dek, unwrap_kek
 from recording.playable import MEDIA_TYPES, Playable, PlayableError, as_wav
+from recording.rewrap import Rewrap, rewrapped
 from recording.room_messages import BLOCK_BYTES, HungUp, Lines, RoomJob, Why
 from recording.room_page import RoomPage
 from recording.sealed_reader import SealedReader, SealError
@@ -52,7 +54,12 @@ def serve(control: Lines, terminal: Lines) -> None:
 
 
 def _open(job: RoomJob, control: Lines, terminal: Lines) -> None:
-    dek, totp_step = _unlock(job, terminal)
+    dek, totp_step, secret = _unlock(job, terminal)
+    if job.mode == "secure":
+        asked = _permitted(control, {"event": "opened", "totp_step": totp_step, "state": job.state}, totp_step)
+        terminal.send({"secured": _rewrap(job, secret, control) if asked else 0})
+        control.send({"event": "closed", "spans": [], "complete": True})
+        return
     try:
         file = open(job.path, "rb")  # noqa: SIM115, PTH123  (closed with the process)
         _check_bytes(file, job.sha256)
@@ -60,9 +67,9 @@ def _open(job: RoomJob, control: Lines, terminal: Lines) -> None:
         reader.authenticate_all()
     except (OSError, SealError):
         raise Refused("integrity", totp_step) from None
-    control.send({"event": "opened", "totp_step": totp_step, "state": reader.state})
-    if control.receive().get("proceed") is not True:
-        raise Refused("denied", totp_step)
+    if _permitted(control, {"event": "opened", "totp_step": totp_step, "state": reader.state}, totp_step):
+        _rewrap(job, secret, control)
+    del secret
     show = _export if job.mode == "export" else _show
     try:
         closing = show(job, reader, control, terminal)
@@ -71,8 +78,32 @@ def _open(job: RoomJob, control: Lines, terminal: Lines) -> None:
     control.send({"event": "closed"} | closing)
 
 
-def _unlock(job: RoomJob, terminal: Lines) -> tuple[bytes, int]:
-    """The DEK, and the TOTP step that was used. Both questions are put before either answer is looked at."""
+def _permitted(control: Lines, opened: dict[str, Any], totp_step: int) -> bool:
+    """Whether keys of held recordings are to be wrapped first. Raises Refused."""
+    control.send(opened)
+    answer = control.receive()
+    if answer.get("proceed") is not True:
+        raise Refused("denied", totp_step)
+    return answer.get("rewraps") is True
+
+
+def _rewrap(job: RoomJob, secret: bytes, control: Lines) -> int:
+    """Keys of held recordings, as many as the daemon hands over. How many this reader could open."""
+    done = 0
+    while items := control.receive().get("rewrap"):
+        wraps: list[dict[str, str]] = []
+        for one in map(Rewrap.from_wire, items):
+            with contextlib.suppress(KeysError, FormatError):
+                wrap = b64encode(rewrapped(one, job.reader_id, secret)).decode("ascii")
+                wraps.append({"rec_id": one.rec_id, "hold_id": one.hold_id, "wrap": wrap})
+        done += len(wraps)
+        control.send({"event": "rewrapped", "wraps": wraps})
+    return done
+
+
+def _unlock(job: RoomJob, terminal: Lines) -> tuple[bytes, int, bytes]:
+    """The DEK, the TOTP step that was used, the reader's secret key. Both questions are put before either answer is
+    looked at."""
     try:
         passphrase, code = _ask(terminal, "passphrase"), _ask(terminal, "totp")
     except HungUp:
@@ -89,7 +120,7 @@ def _unlock(job: RoomJob, terminal: Lines) -> tuple[bytes, int]:
         dek = unwrap_dek(job.dek_wrap, kek_secret, rec_id=job.rec_id, purpose=job.purpose, kek_id=job.kek_id)
     except (KeysError, FormatError):
         raise Refused("keys", step) from None
-    return dek, step
+    return dek, step, reader.secret
 
 
 def _ask(terminal: Lines, what: str) -> str:

@@ -5,14 +5,16 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from recording.format import State
+from recording.rewrap import Rewrap
 from recording.room_messages import MAX_LINE_BYTES, RoomJob, Why
 
-__all__ = ["Opened", "RoomEnd", "RoomJob", "run_room"]
+__all__ = ["Opened", "Rewraps", "RoomEnd", "RoomJob", "run_room"]
 
 ASK_S: Final = 300.0  # two answers, Argon2id, and the reading of a long file
 
@@ -35,7 +37,19 @@ class RoomEnd:
     complete: bool = False  # an export that reached its end
 
 
-async def run_room(job: RoomJob, terminal_fd: int, allow: Callable[[Opened], Awaitable[bool]]) -> RoomEnd:
+class Rewraps(Protocol):
+    """Held recordings whose keys the reader wraps once more, while the room is open anyway."""
+
+    async def batch(self) -> Sequence[Rewrap]:
+        """The next few; none: that is all."""
+
+    async def keep(self, wraps: Mapping[tuple[str, str], bytes]) -> None:
+        """By (recording, hold); those that the reader could not open are missing."""
+
+
+async def run_room(
+    job: RoomJob, terminal_fd: int, allow: Callable[[Opened], Awaitable[bool]], rewraps: Rewraps | None = None
+) -> RoomEnd:
     """One opening for the person at the terminal (a connected stream socket that nobody else reads meanwhile).
 
     `allow` is awaited before any audio leaves the room: commit the used step and the entry in the access log there, and
@@ -46,7 +60,7 @@ async def run_room(job: RoomJob, terminal_fd: int, allow: Callable[[Opened], Awa
         process = _spawn(theirs, terminal_fd)
     reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
     try:
-        return await _converse(job, reader, writer, allow)
+        return await _converse(job, reader, writer, allow, rewraps)
     finally:
         writer.close()
         process.kill()
@@ -58,6 +72,7 @@ async def _converse(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     allow: Callable[[Opened], Awaitable[bool]],
+    rewraps: Rewraps | None,
 ) -> RoomEnd:
     _send(writer, job.to_wire())
     try:
@@ -68,12 +83,27 @@ async def _converse(
     if event.get("event") != "opened":
         return _refusal(event, None)
     opened = Opened(int(event["totp_step"]), event["state"])
-    _send(writer, {"proceed": await allow(opened)})
+    allowed = await allow(opened)
+    _send(writer, {"proceed": allowed, "rewraps": rewraps is not None})
+    if allowed and rewraps is not None and not await _rewrapped(reader, writer, rewraps):
+        return RoomEnd("failed", opened.totp_step)
     event = await _event(reader)
     if event.get("event") != "closed":
         return _refusal(event, opened.totp_step)
     spans = tuple((int(start), int(end)) for start, end in event["spans"])
     return RoomEnd(None, opened.totp_step, spans, bool(event["complete"]))
+
+
+async def _rewrapped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rewraps: Rewraps) -> bool:
+    """Whether the room is still there."""
+    while items := await rewraps.batch():
+        _send(writer, {"rewrap": [one.to_wire() for one in items]})
+        event = await _event(reader)
+        if event.get("event") != "rewrapped":
+            return False
+        await rewraps.keep({(one["rec_id"], one["hold_id"]): b64decode(one["wrap"]) for one in event["wraps"]})
+    _send(writer, {"rewrap": []})
+    return True
 
 
 def _refusal(event: dict[str, Any], totp_step: int | None) -> RoomEnd:

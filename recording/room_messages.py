@@ -1,9 +1,12 @@
 """What a listening room says to the daemon (control) and to the person's terminal.
 
-Control, JSON lines: daemon `{job}`; room `{"event": "opened", "totp_step", "state"}`, daemon `{"proceed": bool}`, room
+Control, JSON lines: daemon `{job}`; room `{"event": "opened", "totp_step", "state"}`, daemon
+`{"proceed": bool, "rewraps": bool}`; with "rewraps" daemon `{"rewrap": [...]}` (recording.rewrap) and room
+`{"event": "rewrapped", "wraps": [...]}` in turn, until daemon `{"rewrap": []}`; room
 `{"event": "closed", "spans", "complete"}`; or at any point room `{"event": "refused", "why", "totp_step"}`.
 Terminal, JSON lines: room `{"ask": "passphrase" | "totp"}`, terminal `{"answer": text}`; room `{"refused": why}`, or
-`{"url", "until", "state"}` (open), or `{"stream": media type, "state"}` (export), after which come blocks: 4 bytes of
+`{"url", "until", "state"}` (open), or `{"secured": count}` (secure: nothing is opened), or
+`{"stream": media type, "state"}` (export), after which come blocks: 4 bytes of
 length, big-endian, and so many bytes, up to a block of none. A terminal that says anything more or hangs up
 ends it.
 """
@@ -39,7 +42,7 @@ Why = Literal[
 class RoomJob:
     """One opening. Nothing in it opens anything without the reader's passphrase."""
 
-    mode: Literal["open", "export"]
+    mode: Literal["open", "export", "secure"]
     rec_id: str
     purpose: str
     kek_id: str

@@ -49,6 +49,11 @@ def export_to(sock: socket.socket, answer: Callable[[str], str], target: Path) -
     return state
 
 
+def secured_by(sock: socket.socket, answer: Callable[[str], str]) -> int:
+    """How many keys of held recordings the reader wrapped once more; nothing is opened. Raises RoomRefused, HungUp."""
+    return int(_answers(Lines(sock, _PATIENCE_S), answer)["secured"])
+
+
 def page_of(sock: socket.socket, answer: Callable[[str], str]) -> Page:
     """The address of an opened room. Raises RoomRefused, HungUp."""
     said = _answers(Lines(sock, _PATIENCE_S), answer)

@@ -4,8 +4,8 @@
     <- {"ok": ...}    or    {"error": {"code": "...", "message": "...", "remedy": "..."}}
 
 Who asks is what the kernel says of the connection (SO_PEERCRED): the daemon's own user or root. Only workstation,
-reason and case are taken from the asker. After `unlock` is answered with {"ok": {"go": true}} the connection belongs
-to a listening room: what is typed there never passes through the daemon.
+reason and case are taken from the asker. After `unlock` or `secure` is answered with
+{"ok": {"go": true}} the connection belongs to a listening room: what is typed there never passes through the daemon.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.failure import Failure
-from server.services import listening, operations
+from server.services import listening, operations, securing
 from server.services.actor import Actor
 from server.services.context import Services
 from server.services.failures import told
@@ -103,8 +103,8 @@ class _Conversation:
                 return
             try:
                 actor = _actor(self._peer, request)
-                if request.get("op") == "unlock":
-                    await self._unlock(actor, _arguments(request))
+                if (op := request.get("op")) in ("unlock", "secure"):
+                    await self._unlock(actor, str(op), _arguments(request))
                     return
                 answer = await operations.call(str(request.get("op")), self._services, actor, _arguments(request))
             except Failure as failure:
@@ -115,10 +115,11 @@ class _Conversation:
             else:
                 await self._send({"ok": answer})
 
-    async def _unlock(self, actor: Actor, arguments: Mapping[str, object]) -> None:
-        checked = operations.check_arguments(listening.permit, "unlock", arguments)
+    async def _unlock(self, actor: Actor, op: str, arguments: Mapping[str, object]) -> None:
+        permit = securing.permit if op == "secure" else listening.permit
+        checked = operations.check_arguments(permit, op, arguments)
         with told():
-            granted = await listening.permit(self._services, actor, **checked)
+            granted = await permit(self._services, actor, **checked)
         if self._buffer:
             raise _Ended
         await self._send({"ok": {"go": True, "rec_id": granted.rec_id}})

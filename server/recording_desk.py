@@ -236,6 +236,7 @@ class RecordingDesk:
                 kek_id=kek.id,
                 parties=_parties(order),
                 consent_refs=order.ledger_seqs,
+                line_id=order.plan.line_id,
             )
             await keys.add_rec_key(tx, RecKey(order.rec_id, kek.id, key_tools.algorithm(wrap), wrap))
 

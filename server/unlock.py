@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from recording.room_messages import HungUp
 from recording.room_terminal import RoomRefused
@@ -27,15 +27,16 @@ _REFUSALS = {
 
 
 @contextmanager
-def room(asking: Asking, **wanted: str) -> Iterator[socket.socket]:
-    """The terminal's end of a room that is about to ask. Raises Failure, also for what the room refuses."""
+def room(asking: Asking, op: Literal["unlock", "secure"] = "unlock", **wanted: str) -> Iterator[socket.socket]:
+    """The terminal's end of a room that is about to ask: to listen, or to secure what is held. Raises Failure, also for
+    what the room refuses."""
     try:
         with connected(asking.data) as connection:
             if connection is not None:
-                send_request(connection, asking, "unlock", wanted)
+                send_request(connection, asking, op, wanted)
                 yield connection
                 return
-        with _own_room(asking, wanted) as terminal:
+        with _own_room(asking, op, wanted) as terminal:
             yield terminal
     except RoomRefused as refused:
         what, remedy, code = _REFUSALS.get(refused.why, ("it stays closed", "Try again", "failed"))
@@ -45,7 +46,7 @@ def room(asking: Asking, **wanted: str) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _own_room(asking: Asking, wanted: dict[str, str]) -> Iterator[socket.socket]:
+def _own_room(asking: Asking, op: str, wanted: dict[str, str]) -> Iterator[socket.socket]:
     """Without the daemon: this process holds the data directory while the room is open."""
     ours, theirs = socket.socketpair()
     permitted = threading.Event()
@@ -53,7 +54,7 @@ def _own_room(asking: Asking, wanted: dict[str, str]) -> Iterator[socket.socket]
 
     def work() -> None:
         try:
-            asyncio.run(_serve(asking, wanted, theirs, permitted))
+            asyncio.run(_serve(asking, op, wanted, theirs, permitted))
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits for it
             failure.append(error)
         finally:
@@ -75,15 +76,18 @@ def _own_room(asking: Asking, wanted: dict[str, str]) -> Iterator[socket.socket]
         raise failure[0]
 
 
-async def _serve(asking: Asking, wanted: dict[str, Any], terminal: socket.socket, permitted: threading.Event) -> None:
-    from server.services import listening, operations
+async def _serve(
+    asking: Asking, op: str, wanted: dict[str, Any], terminal: socket.socket, permitted: threading.Event
+) -> None:
+    from server.services import listening, operations, securing
     from server.services.context import open_services
     from server.services.failures import told
 
-    checked = operations.check_arguments(listening.permit, "unlock", wanted)
+    permit = securing.permit if op == "secure" else listening.permit
+    checked = operations.check_arguments(permit, op, wanted)
     with told():
         async with open_services(asking.data, wait_s=5.0) as services:
             actor = actor_here(asking)
-            granted = await listening.permit(services, actor, **checked)
+            granted = await permit(services, actor, **checked)
             permitted.set()
             await listening.serve(services, actor, granted, terminal.fileno())

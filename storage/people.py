@@ -11,7 +11,7 @@ from storage.errors import Invalid, NotFound
 from storage.ids import ACCOUNT_NAME, LANGUAGE, new_id, require
 from storage.tx import Tx
 
-ROLES = frozenset({"admin", "dpo", "reader", "employee", "auditor"})
+ROLES = frozenset({"admin", "dpo", "legal", "reader", "employee", "auditor"})
 _T = tables.people
 
 

@@ -66,6 +66,7 @@ class Recording:
     consent_refs: tuple[int, ...]  # sequence numbers in the "consent" log; empty once destroyed
     # Silence instead of what was said: start and end in milliseconds of the recording, and why (of GAP_REASONS).
     gaps: tuple[tuple[int, int, str], ...] = ()
+    line_id: str | None = None  # None: of no line, or from before lines were noted
 
 
 async def start(
@@ -84,6 +85,7 @@ async def start(
     kek_id: str,
     parties: Iterable[Party],
     consent_refs: Iterable[int],
+    line_id: str | None = None,
 ) -> Recording:
     """Raises `Duplicate("id")`, `Conflict` for an unknown KEK, `Invalid` without any consent reference."""
     heard, refs = tuple(parties), list(consent_refs)
@@ -105,6 +107,7 @@ async def start(
             kek_id=kek_id,
             parties_sealed=_seal_parties(tx, rec_id, heard),
             consent_refs=refs,
+            line_id=line_id,
         )
     )
     await _index_parties(tx, rec_id, heard)

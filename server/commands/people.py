@@ -37,7 +37,7 @@ def register(subparsers: Subparsers) -> None:
     )
     add.add_argument("login", help="short name: letters a-z, digits, . _ -")
     add.add_argument("name", help="name for people")
-    add.add_argument("--roles", type=many, metavar="LIST", help="with commas: admin,dpo,reader,employee,auditor")
+    add.add_argument("--roles", type=many, metavar="LIST", help="with commas: admin,dpo,legal,reader,employee,auditor")
     add.add_argument("--language", metavar="CODE", help="fr or en")
     leaf(people, "list", "list persons", operation("person.list"), fields=FIELDS, many=True, reasons=True)
     disable = leaf(people, "disable", "nothing may be opened or changed in this person's name any more",

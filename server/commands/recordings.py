@@ -110,7 +110,7 @@ def _open(args: argparse.Namespace) -> int:
     from server.unlock import room
 
     with room(asking(args), login=args.login, rec_id=args.rec_id, mode="open", language=args.language) as connection:
-        page = page_of(connection, _answers(args.secrets_fd))
+        page = page_of(connection, unlocking(args.secrets_fd))
         out(f"{page.url}\nIn a browser on this machine, once. It closes at {page.until}, or with Ctrl-C."
             + (" This recording was cut." if page.state == "cut" else ""))  # fmt: skip
         sys.stdout.flush()
@@ -128,12 +128,12 @@ def _export(args: argparse.Namespace) -> int:
     if args.out.exists():
         raise Failure(f"{args.out} is already there", "Name a new file with --out", "conflict")
     with room(asking(args), login=args.login, rec_id=args.rec_id, mode="export", format=args.format) as connection:
-        state = export_to(connection, _answers(args.secrets_fd), args.out)
+        state = export_to(connection, unlocking(args.secrets_fd), args.out)
     out(f"{args.out} ({state}). It is in clear: remove it when you have no more need of it.")
     return 0
 
 
-def _answers(descriptor: int | None) -> Callable[[str], str]:
+def unlocking(descriptor: int | None) -> Callable[[str], str]:
     """Answers the two questions of a listening room."""
     if descriptor is not None:
         import os

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from server.failure import Failure
@@ -11,15 +11,16 @@ from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.services.directory import account_by_name
+from server.services.directory import account_by_name, line_by_name
 from server.services.phone_numbers import e164
-from storage import accounts, call_records, diagnoses, holds, recordings
+from storage import accounts, call_records, diagnoses, holds, keys, people, recordings
 from storage.errors import NotFound
 from storage.holds import About, Hold
 from storage.ids import new_id
 from storage.tx import Tx
 
-Scope = Literal["recording", "call", "account", "number"]
+Scope = Literal["recording", "call", "account", "number", "line"]
+APPROVERS = frozenset({"legal", "dpo"})  # roles that may approve one
 MIN_REASON_CHARS = 3
 _ID_CHARS = 32
 
@@ -39,6 +40,11 @@ class HoldView:
     review_at: datetime
     lifted_at: datetime | None
     overdue: bool
+    since: datetime | None
+    until: datetime | None
+    recordings: int
+    secured: int
+    state: str
 
 
 async def add(
@@ -50,9 +56,12 @@ async def add(
     requested_by: str,
     approved_by: str,
     review: date,
+    since: date | None = None,
+    until: date | None = None,
 ) -> HoldView:
     """From the moment that this returns nothing of it is destroyed; what was destroyed before is gone. Reason and case
-    are the actor's. Raises Failure."""
+    are the actor's. `approved_by`: login of somebody whose role permits it. `since`, `until` (both included, UTC): of a
+    line, which calls. Raises Failure."""
     case, reason = (actor.case or "").strip(), (actor.reason or "").strip()
     if not case or len(reason) < MIN_REASON_CHARS:
         raise Failure("a hold needs a case and a reason", "Give them with --case and --reason", "invalid")
@@ -64,42 +73,75 @@ async def add(
     review_at = datetime.combine(review, time(), UTC)
     if review_at <= now:
         raise Failure(f"{review} does not lie ahead", "Give the day on which somebody looks at it again", "invalid")
+    period = _period(scope, since, until)
     async with services.db.transaction() as tx:
+        await _approved(tx, approved_by.strip(), requested_by.strip())
+        line_id = (await line_by_name(tx, named)).id if scope == "line" else None
         ids, numbers = await _targets(services, tx, scope, named)
         known = numbers[0] if scope == "number" else named  # as it can be masked
         about = About(case, requested_by.strip(), approved_by.strip(), reason, known)
-        laid = await holds.add(tx, new_id(), scope, about, ids=ids, numbers=numbers, now=now, review_at=review_at)
+        laid = await holds.add(
+            tx, new_id(), scope, about, ids=ids, numbers=numbers, now=now, review_at=review_at,
+            line_id=line_id, since=period[0], until=period[1],
+        )  # fmt: skip
         await note(services, tx, actor, "hold", "hold", hold_id=laid.id)
-    return _view(laid, now, masked=False)
+        return await _view(tx, laid, now, masked=False)
 
 
 async def list_(services: Services, actor: Actor, *, all: bool = False) -> list[HoldView]:  # noqa: A002
     """Newest first: those that stand, or all."""
     async with services.db.transaction() as tx:
-        found = await holds.list_all(tx, standing_only=not all)
-        await note(services, tx, actor, "list", "hold", count=len(found))
-    return [_view(one, services.clock(), masked=actor.masked) for one in found]
+        listed = await holds.list_all(tx, standing_only=not all)
+        await note(services, tx, actor, "list", "hold", count=len(listed))
+        return [await _view(tx, one, services.clock(), masked=actor.masked) for one in listed]
 
 
 async def show(services: Services, actor: Actor, *, hold: str) -> HoldView:
     """Raises Failure."""
     async with services.db.transaction() as tx:
-        found = await _found(tx, hold)
-        await note(services, tx, actor, "show", "hold", hold_id=found.id)
-    return _view(found, services.clock(), masked=actor.masked)
+        one = await found(tx, hold)
+        await note(services, tx, actor, "show", "hold", hold_id=one.id)
+        return await _view(tx, one, services.clock(), masked=actor.masked)
 
 
 async def lift(services: Services, actor: Actor, *, hold: str) -> HoldView:
-    """What has expired meanwhile goes with the next sweep. Raises Failure."""
+    """What has expired meanwhile goes with the next sweep, and so do the hold's own keys. Raises Failure."""
     if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
         raise Failure("lifting a hold needs a reason", "Say why with --reason", "invalid")
     async with services.db.transaction() as tx:
-        found = await _found(tx, hold)
-        if found.lifted_at is not None:
+        one = await found(tx, hold)
+        if one.lifted_at is not None:
             raise Failure("that hold was lifted already", "Type: beffroi hold list --all", "conflict")
-        lifted = await holds.lift(tx, found.id, services.clock())
-        await note(services, tx, actor, "remove", "hold", hold_id=found.id)
-    return _view(lifted, services.clock(), masked=actor.masked)
+        lifted = await holds.lift(tx, one.id, services.clock())
+        await note(services, tx, actor, "remove", "hold", hold_id=one.id)
+        return await _view(tx, lifted, services.clock(), masked=actor.masked)
+
+
+def _period(scope: Scope, since: date | None, until: date | None) -> tuple[datetime | None, datetime | None]:
+    """From the beginning of the one day to the end of the other. Raises Failure."""
+    if (scope == "line") != (since is not None) or (until is not None and (since is None or until < since)):
+        raise Failure(
+            "a hold on a line needs a period, and only that one",
+            "Give --since and, where it has ended, --until, such as 2026-11-03",
+            "invalid",
+        )
+    began = datetime.combine(since, time(), UTC) if since is not None else None
+    return began, datetime.combine(until + timedelta(days=1), time(), UTC) if until is not None else None
+
+
+async def _approved(tx: Tx, approver: str, requester: str) -> None:
+    """Somebody with the role approves, and not what they asked for themselves where another could. Raises Failure."""
+    able = {
+        person.login for person in await people.list_all(tx) if person.disabled_at is None and APPROVERS & person.roles
+    }
+    if approver not in able:
+        raise Failure(
+            f"{approver} may not approve a legal hold: that takes a person with the role legal or dpo",
+            "Name one by login. To make one: beffroi person role LOGIN legal",
+            "denied",
+        )
+    if approver == requester and len(able) > 1:
+        raise Failure("whoever asks for a hold does not approve it", "Let another approve it", "denied")
 
 
 async def _targets(services: Services, tx: Tx, scope: Scope, named: str) -> tuple[list[str], list[str]]:
@@ -112,6 +154,8 @@ async def _targets(services: Services, tx: Tx, scope: Scope, named: str) -> tupl
         case "account":
             account = await account_by_name(tx, named)
             return [account.id], [account.name, account.extension]
+        case "line":
+            return [], []
         case _:
             return [], [await _number(services, tx, named)]
 
@@ -150,17 +194,19 @@ async def _number(services: Services, tx: Tx, named: str) -> str:
     return e164(services.settings, named)
 
 
-async def _found(tx: Tx, hold: str) -> Hold:
+async def found(tx: Tx, hold: str) -> Hold:
     """By the beginning of its id. Raises Failure."""
-    found = [one for one in await holds.list_all(tx) if hold and one.id.startswith(hold)]
-    if len(found) != 1:
-        which = "no hold has that id" if not found else "several holds begin so"
-        raise Failure(which, "Type: beffroi hold list --all", "not_found" if not found else "ambiguous")
-    return found[0]
+    same = [one for one in await holds.list_all(tx) if hold and one.id.startswith(hold)]
+    if len(same) != 1:
+        which = "no hold has that id" if not same else "several holds begin so"
+        raise Failure(which, "Type: beffroi hold list --all", "not_found" if not same else "ambiguous")
+    return same[0]
 
 
-def _view(hold: Hold, now: datetime, *, masked: bool) -> HoldView:
-    about = hold.about
+async def _view(tx: Tx, hold: Hold, now: datetime, *, masked: bool) -> HoldView:
+    about, stands = hold.about, hold.lifted_at is None
+    under = len(await holds.recordings_under(tx, hold.id)) if stands else 0
+    secured = len(await keys.held_keys(tx, hold_id=hold.id))
     return HoldView(
         id=hold.id,
         scope=hold.scope,
@@ -172,5 +218,10 @@ def _view(hold: Hold, now: datetime, *, masked: bool) -> HoldView:
         created_at=hold.created_at,
         review_at=hold.review_at,
         lifted_at=hold.lifted_at,
-        overdue=hold.lifted_at is None and hold.review_at <= now,
+        overdue=stands and hold.review_at <= now,
+        since=hold.since,
+        until=hold.until,
+        recordings=under,
+        secured=secured,
+        state="lifted" if not stands else "secured" if under and secured >= under else "partly" if secured else "flag",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,6 +22,7 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
+from server.services.held_keys import HeldKeys
 from storage import keys, readers
 from storage.errors import NotFound
 from storage.people import Person
@@ -29,7 +31,9 @@ from storage.recordings import Recording
 from storage.tx import Tx
 
 Mode = Literal["open", "export"]
+Permitted = Literal["open", "export", "secure"]
 MIN_REASON_CHARS = 5
+_ACTIONS: Mapping[Permitted, str] = {"open": "open", "export": "export", "secure": "wrap"}
 _OUTCOMES = {
     TotpOutcome.WRONG: "wrong",
     TotpOutcome.REPLAYED: "replayed",
@@ -44,8 +48,9 @@ class Permit:
     person_id: str
     rec_id: str
     purpose: str
-    mode: Mode
+    mode: Permitted
     job: RoomJob = field(repr=False)
+    hold_id: str | None = None  # mode secure: of which recordings the keys are wrapped once more
 
 
 async def permit(
@@ -64,14 +69,14 @@ async def permit(
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         recording = await recording_service.found(tx, rec_id)
-        refusal = await _refusal(services, tx, person, recording)
-        outcome = "done" if refusal is None else "locked" if refusal.code == "locked" else "denied"
+        refused = await refusal(services, tx, person, recording)
+        outcome = "done" if refused is None else "locked" if refused.code == "locked" else "denied"
         await note(services, tx, actor, "unlock", "recording", outcome=outcome, person_id=person.id,
                    rec_id=recording.id, purpose=recording.purpose)  # fmt: skip
-        if refusal is None:
-            job = await _job(services, tx, person, recording, mode, format, language)
-    if refusal is not None:
-        raise refusal
+        if refused is None:
+            job = await room_job(services, tx, person, recording, mode, format, language)
+    if refused is not None:
+        raise refused
     return Permit(person.id, recording.id, job.purpose, mode, job)
 
 
@@ -85,14 +90,15 @@ async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: 
         nonlocal end, spent
         async with services.db.transaction() as tx:
             verdict = await readers.try_totp(tx, granted.person_id, opened.totp_step, services.clock())
-            await _note(services, tx, actor, granted, granted.mode, outcome=_OUTCOMES.get(verdict, "done"))
+            await _note(services, tx, actor, granted, _ACTIONS[granted.mode], outcome=_OUTCOMES.get(verdict, "done"))
         spent = True
         end = RoomEnd(None, None) if verdict is TotpOutcome.ACCEPTED else RoomEnd("denied", None)
         return verdict is TotpOutcome.ACCEPTED
 
+    rewraps = HeldKeys(services, granted.person_id, granted.hold_id, None if granted.hold_id else (granted.purpose,))
     services.open_rooms[granted.rec_id] += 1
     try:
-        end = await run_room(granted.job, terminal_fd, allow)
+        end = await run_room(granted.job, terminal_fd, allow, rewraps)
     finally:
         services.open_rooms -= Counter({granted.rec_id: 1})
         await _write_end(services, actor, granted, replace(end, totp_step=None) if spent else end)
@@ -113,25 +119,34 @@ async def _end(services: Services, actor: Actor, granted: Permit, end: RoomEnd) 
         if end.refused is None:
             size_bytes = sum(stop - start for start, stop in end.spans)
             action = "listen" if granted.mode == "open" else "stop"
-            await _note(services, tx, actor, granted, action, size_bytes=size_bytes, complete=end.complete)
+            size = None if granted.hold_id else size_bytes
+            await _note(services, tx, actor, granted, action, complete=end.complete, size_bytes=size)
         elif end.refused in ("credentials", "replay", "bundle"):
             verdict = await readers.try_totp(tx, granted.person_id, None, services.clock())
             outcome = "replayed" if end.refused == "replay" else _OUTCOMES.get(verdict, "wrong")
-            await _note(services, tx, actor, granted, granted.mode, outcome=outcome)
+            await _note(services, tx, actor, granted, _ACTIONS[granted.mode], outcome=outcome)
         elif end.refused != "denied":  # that one is written by allow()
             if end.totp_step is not None:
                 await readers.try_totp(tx, granted.person_id, end.totp_step, services.clock())
-            await _note(services, tx, actor, granted, granted.mode, outcome="failed")
+            await _note(services, tx, actor, granted, _ACTIONS[granted.mode], outcome="failed")
 
 
 async def _note(
-    services: Services, tx: Tx, actor: Actor, granted: Permit, action: str, *, outcome: str = "done", **more: int | bool
+    services: Services,
+    tx: Tx,
+    actor: Actor,
+    granted: Permit,
+    action: str,
+    *,
+    outcome: str = "done",
+    **more: int | bool | None,
 ) -> None:
-    await note(services, tx, actor, action, "recording", outcome=outcome, person_id=granted.person_id,
-               rec_id=granted.rec_id, purpose=granted.purpose, **more)  # fmt: skip
+    about = {"hold_id": granted.hold_id} if granted.hold_id else {"rec_id": granted.rec_id}
+    await note(services, tx, actor, action, "hold" if granted.hold_id else "recording", outcome=outcome,
+               person_id=granted.person_id, purpose=granted.purpose, **about, **more)  # fmt: skip
 
 
-async def _refusal(services: Services, tx: Tx, person: Person, recording: Recording) -> Failure | None:
+async def refusal(services: Services, tx: Tx, person: Person, recording: Recording) -> Failure | None:
     """Why not, None where it may be tried."""
     if person.disabled_at is not None:
         return Failure(f"{person.login} is disabled", "Another reader of that purpose may open it", "denied")
@@ -146,34 +161,34 @@ async def _refusal(services: Services, tx: Tx, person: Person, recording: Record
     if locked_until is not None and services.clock() < locked_until:
         return Failure(f"too many wrong codes: locked until {locked_until:%H:%M:%S} UTC", "Wait", "locked")
     try:
-        key = await keys.rec_key(tx, recording.id)
-        await keys.wrap_for_reader(tx, key.kek_id, person.id)
+        await keys.opening(tx, recording.id, person.id)
     except NotFound:
         return Failure("that recording's key was never given to this reader",
                        "Another reader of that purpose, or escrow, opens it", "denied")  # fmt: skip
     return None
 
 
-async def _job(
+async def room_job(
     services: Services,
     tx: Tx,
     person: Person,
     recording: Recording,
-    mode: Mode,
-    format: Format,  # noqa: A002
-    language: Literal["en", "fr"],
+    mode: Permitted,
+    format: Format = "ogg",  # noqa: A002
+    language: Literal["en", "fr"] = "en",
 ) -> RoomJob:
-    key = await keys.rec_key(tx, recording.id)
+    """What the room is told. Raises NotFound."""
+    way = await keys.opening(tx, recording.id, person.id)
     state: State = "cut" if recording.state == "cut" else "whole"
     return RoomJob(
         mode=mode,
         rec_id=recording.id,
         purpose=recording.purpose or "",
-        kek_id=key.kek_id,
+        kek_id=way.kek_id,
         reader_id=person.id,
         reader_bundle=(await readers.get_key(tx, person.id)).sealed_secret,
-        kek_wrap=(await keys.wrap_for_reader(tx, key.kek_id, person.id)).blob,
-        dek_wrap=key.wrap,
+        kek_wrap=way.kek_wrap,
+        dek_wrap=way.dek_wrap,
         path=str(vault.sealed_path(services.paths.vault, recording.id).absolute()),
         sha256=recording.sha256 or "",
         state=state,
@@ -184,4 +199,4 @@ async def _job(
     )
 
 
-__all__ = ["Mode", "Permit", "permit", "serve"]
+__all__ = ["Mode", "Permit", "permit", "refusal", "room_job", "serve"]

@@ -33,9 +33,10 @@ def test_it_goes_and_what_is_held_stays(product_seed: Any, tmp_path: Path) -> No
     with product:
         goes, held = record_one(product), record_one(product)
         raw = base64.b64decode(scene.key_bundle(product, goes)["dek_wrap"])
+        product.json("person", "add", "dora", "Dora", "--roles", "dpo")
         laid = product.json(
             "hold", "add", "recording", held, "--case", "A-17", "--reason", "claim", "--requested-by", "the court",
-            "--approved-by", "the DPO", "--review", "2031-01-01",
+            "--approved-by", "dora", "--review", "2031-01-01",
         )  # fmt: skip
         product.stop_daemon()
         overdue(product, goes, held)

@@ -65,7 +65,7 @@ def ogg_stream() -> bytes:
 
 async def keep(services: Services, ogg: bytes, purpose: str = PURPOSE) -> Kept:
     """Seal a stream as the recorder does, wrapped to the readers of the purpose and to escrow."""
-    now, rec_id, kek_id = datetime.now(UTC), secrets.token_hex(16), secrets.token_hex(8)
+    now, rec_id, kek_id = datetime.now(UTC), secrets.token_hex(16), secrets.token_hex(16)
     public, secret = key_tools.generate_kek()
     dek = secrets.token_bytes(32)
     alg = key_tools.algorithm(public)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from config.packs import Pack
+from config.periods import Period
 from retention.gate import Hold, Item, Plan, Trigger, plan_destruction
 
 _ZERO = datetime(1970, 1, 2, tzinfo=UTC)  # what a column that nobody filled may hold
@@ -39,6 +40,13 @@ def minimum_until(item: Item, packs: Mapping[str, Pack]) -> datetime | None:
     if pack is None or pack.minimum is None or pack.provisional is not None:
         return None
     return pack.minimum.after(item.created_at)
+
+
+def shortened(began: datetime, announced: datetime, period: Period, minimum: Period | None) -> datetime:
+    """When something that is kept already goes, now that a policy says ``period``: earlier than was announced, never
+    later, and not before the law allows. ``began``: from when the period runs."""
+    earliest = max(period.after(began), minimum.after(began)) if minimum is not None else period.after(began)
+    return min(announced, earliest)
 
 
 def by_day(items: Iterable[Item], now: datetime, days: int) -> dict[str, Counter[str]]:

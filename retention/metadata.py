@@ -46,11 +46,17 @@ _PACK = {
     MetadataClass.MINIMAL: "CDR_MINIMAL",
     MetadataClass.NONE: "CDR_NONE_PROTECTED",
 }
+_CLASS = {pack: class_ for class_, pack in _PACK.items()}
 
 
 def pack_of(class_: MetadataClass) -> str:
     """Id of the pack that records of this class are kept under."""
     return _PACK[class_]
+
+
+def class_of(pack: str) -> MetadataClass:
+    """The class whose records are kept under that pack. Raises KeyError for any other pack."""
+    return _CLASS[pack]
 
 
 def strictest_class(classes: Iterable[MetadataClass]) -> MetadataClass:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config import countries, packs, prompt_texts
+from config import countries, packs, preconditions, prompt_texts
 from config.periods import Period
 from config.prompt_texts import PlaceholderError
 from config.shipped import DataError, read
@@ -223,3 +223,22 @@ def test_values_are_not_read_as_placeholders() -> None:
 def test_a_mistake_in_a_text_is_found(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         prompt_texts.build({"PROMPT_X": entry})
+
+
+# --- preconditions ----------------------------------------------------------------------------------------------------
+
+
+def test_every_precondition_of_a_pack_is_explained_in_both_languages() -> None:
+    known = preconditions.load()
+    asked = {kind for pack in packs.load().values() for kind in pack.preconditions}
+    assert asked == set(known)
+    assert all(set(said) == {"fr", "en"} for said in known.values())
+
+
+@pytest.mark.parametrize("change", [{"fr": None}, {"de": {"what": "x", "evidence": "y"}}, {"en": {"what": "x"}}])
+def test_a_precondition_without_words_is_found_when_it_is_read(change: dict[str, Any]) -> None:
+    data = copy.deepcopy(read("preconditions.toml"))
+    entry = data["precondition"]["dpia_signed"] | change
+    data["precondition"]["dpia_signed"] = {key: value for key, value in entry.items() if value is not None}
+    with pytest.raises(DataError):
+        preconditions.build(data)

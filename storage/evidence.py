@@ -34,6 +34,7 @@ class ConsentEvidence:
     key: str | None = None  # the digit; filled in for key0, key1, key2
     pack: str | None = None
     pack_version: str | None = None
+    policy_version: int | None = None  # of the company's policy; None: none is in force
     rec_id: str | None = None  # for an objection to a recording that runs
 
     def payload(self) -> dict[str, Value | None]:

@@ -20,13 +20,13 @@ def _words(text: str) -> frozenset[str]:
 
 
 ACTIONS = _words(
-    "add change configure destroy disable enable erase export grant hold list listen lock open prune reload remove"
-    " restore revoke search show sign_in start stop test unlock verify wrap"
+    "add approve change configure destroy disable enable erase export grant hold list listen lock open prune reload"
+    " remove restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
     "account call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger limits"
-    " line number orphan person reader recording report retention right role session suppression system totp trunk"
-    " usage vault"
+    " line number orphan person policy precondition reader recording report retention right role session suppression"
+    " system totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
@@ -82,6 +82,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
     **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id", "orphan_id"), _opaque),
+    **dict.fromkeys(("policy_id", "precondition_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),
@@ -103,6 +104,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("media_ms", "from_ms", "to_ms", "duration_ms"), _at_most(_DAY_MS)),
     "size_bytes": _at_most(10**12),
     "count": _at_most(10**6),
+    "policy_version": _at_most(10**5),
     "channel": _at_most(7),
     "consent_refs": _refs,
     "complete": lambda value: isinstance(value, bool),

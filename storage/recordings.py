@@ -55,6 +55,7 @@ class Recording:
     call_id: str | None
     purpose: str | None
     pack_version: str | None
+    policy_version: int | None  # of the company's policy; None, too: none was in force
     legal_basis: str | None
     codec: str | None  # "opus", "flac"
     rate_hz: int | None
@@ -86,6 +87,7 @@ async def start(
     parties: Iterable[Party],
     consent_refs: Iterable[int],
     line_id: str | None = None,
+    policy_version: int | None = None,
 ) -> Recording:
     """Raises `Duplicate("id")`, `Conflict` for an unknown KEK, `Invalid` without any consent reference."""
     heard, refs = tuple(parties), list(consent_refs)
@@ -98,6 +100,7 @@ async def start(
             call_id=call_id,
             purpose=purpose,
             pack_version=pack_version,
+            policy_version=policy_version,
             legal_basis=legal_basis,
             expires_at=expires_at,
             codec=codec,

@@ -359,6 +359,7 @@ recordings = Table(
     Column("call_id", String, index=True),
     Column("purpose", String),
     Column("pack_version", String),
+    Column("policy_version", Integer),  # null: recorded before any policy was in force
     Column("legal_basis", String),
     Column("codec", String),
     Column("rate_hz", Integer),
@@ -557,6 +558,57 @@ contact_attempts = Table(
     Column("purpose", String, nullable=False),
     Column("legal_basis", String, nullable=False),
     Column("kept_until", Instant, nullable=False, index=True),
+)
+
+# --- the policy ---------------------------------------------------------------------------------------------------
+
+# Versions of the company's policy: the canonical bytes that are hashed and approved. No name, no number.
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("discarded_at", Instant),
+)
+
+policy_approvals = Table(
+    "policy_approvals",
+    metadata,
+    Column("policy_id", String, ForeignKey("policies.id"), primary_key=True),
+    Column("person_id", String, ForeignKey("people.id"), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("sha256", String, nullable=False),  # of the body that was approved
+    Column("needed", Integer, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("ledger_seq", BigInteger, nullable=False),
+)
+
+# What was done before recording began. Never changed, only withdrawn.
+policy_preconditions = Table(
+    "policy_preconditions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("pack", String, nullable=False),
+    Column("line_id", String, ForeignKey("lines.id")),
+    Column("about_sealed", LargeBinary, nullable=False),  # evidence and who did it, as JSON
+    Column("done_on", String, nullable=False),
+    Column("entered_at", Instant, nullable=False),
+    Column("entered_by", String, nullable=False),
+    Column("withdrawn_at", Instant),
+    Column("withdrawn_by", String),
+)
+
+# Of sampled lines: conversations held and recorded, by day. Nothing nominative.
+policy_samples = Table(
+    "policy_samples",
+    metadata,
+    Column("subject", String, primary_key=True),  # id of a line, or "direct"
+    Column("day", String, primary_key=True),
+    Column("held", Integer, nullable=False),
+    Column("taken", Integer, nullable=False),
 )
 
 # --- the ledger --------------------------------------------------------------------------------------------------

@@ -80,6 +80,9 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             *(f"DROP TABLE contact_{name}" for name in ("consents", "references", "suppressions", "keys", "attempts")),
             *(f"DROP TABLE {table}" for table in ("rec_keys", "free_key_slots", "key_slots")),
             f"CREATE TABLE rec_keys (rec_id TEXT, kek_id TEXT, alg TEXT, wrap {blob})",
+            *(f"DROP TABLE policy_{name}" for name in ("approvals", "preconditions", "samples")),
+            "DROP TABLE policies",
+            "ALTER TABLE recordings DROP COLUMN policy_version",
         ):
             await tx.conn.execute(text(statement))
         kek = Kek("k" * 32, "REC_QUALITY", "2026-W47.1", "X", b"p", b"s", now, now)

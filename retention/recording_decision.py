@@ -42,7 +42,8 @@ class LinePolicy:
     """What a line is for. `pack`: id of a policy pack. `consent`: the line's own mode, only ever stricter.
 
     `statute`: the text that imposes recording, where the pack needs one. `ask_staff`: staff are asked like
-    anybody. `language`: spoken where the other party's is not known.
+    anybody. `language`: spoken where the other party's is not known. `refuse_silence`: no key means no, whatever the
+    countries say.
     """
 
     pack: str
@@ -50,6 +51,7 @@ class LinePolicy:
     statute: str = ""
     ask_staff: bool = False
     language: str | None = None
+    refuse_silence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class RecordingDecision:
     `retention` runs from `start_event`; until that has happened `provisional` runs from the recording's end.
     `minimum`: no earlier deletion. `objection_key` None: there is no objection (emergency).
     `rule` explains in words; `rule_id` is the row that decided, for the ledger: pack.REC_QUALITY, line, country.FR.
+    `policy`: version of the company's policy that it was taken under; None: none is in force, the line's settings hold.
     """
 
     record: bool
@@ -114,6 +117,7 @@ class RecordingDecision:
     lossless: bool
     rule: str
     rule_id: str
+    policy: int | None = None
 
 
 def decide(
@@ -128,18 +132,18 @@ def decide(
     """Decide for these parties at `now` (aware). Never raises on what a line or a caller brings."""
     pack = (packs or pack_data.load()).get(line.pack)
     if pack is None or pack.kind != "recording":
-        return _refused(pack, f"no recording pack {line.pack!r}: a recording needs a purpose")
+        return not_recorded(pack, f"no recording pack {line.pack!r}: a recording needs a purpose")
     if pack.never_records:
-        return _refused(pack, f"{pack.id} never records")
+        return not_recorded(pack, f"{pack.id} never records")
     if problem := pack.problem(line.statute, now.date()):
-        return _refused(pack, problem)
+        return not_recorded(pack, problem)
     if not parties:
-        return _refused(pack, "nobody to ask")
+        return not_recorded(pack, "nobody to ask")
     applied = _applied_rules(pack, parties, company, countries or country_data.load())
     mode, rule_id, why = _mode(pack, line, applied)
     if mode is ConsentMode.FORBIDDEN:
-        return _refused(pack, why, rule_id)
-    silence: Silence = "do_not_record" if _silence_refuses(mode, applied) else "record"
+        return not_recorded(pack, why, rule_id)
+    silence: Silence = "do_not_record" if _silence_refuses(mode, applied, line) else "record"
     legs = tuple(_leg(party, pack, line, company, mode, silence, applied) for party in parties)
     statute = f"; statute: {line.statute.strip()}" if pack.needs_statute else ""
     return RecordingDecision(
@@ -189,7 +193,8 @@ def expires_at(rule: Periods, end: datetime, start_event_at: datetime | None = N
     return rule.provisional.after(end)
 
 
-def _refused(pack: Pack | None, why: str, rule_id: str = "") -> RecordingDecision:
+def not_recorded(pack: Pack | None, why: str, rule_id: str = "") -> RecordingDecision:
+    """The decision that nothing is recorded, and why."""
     return RecordingDecision(
         record=False,
         mode=ConsentMode.FORBIDDEN,
@@ -247,11 +252,12 @@ def _mode(pack: Pack, line: LinePolicy, applied: Sequence[tuple[str, CountryRule
     return mode, decisive[0][1], text
 
 
-def _silence_refuses(mode: ConsentMode, applied: Sequence[tuple[str, CountryRule]]) -> bool:
-    """No key pressed means no, for opt-in always, for opt-out where any country concerned says so."""
+def _silence_refuses(mode: ConsentMode, applied: Sequence[tuple[str, CountryRule]], line: LinePolicy) -> bool:
+    """No key pressed means no, for opt-in always, for opt-out where the policy or any country concerned says so."""
     if mode is ConsentMode.OPT_IN:
         return True
-    return mode is ConsentMode.OPT_OUT and any(rule.silence == "do_not_record" for _, rule in applied)
+    refused = line.refuse_silence or any(rule.silence == "do_not_record" for _, rule in applied)
+    return mode is ConsentMode.OPT_OUT and refused
 
 
 def _leg(

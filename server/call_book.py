@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from config import packs as pack_data
+from config.packs import Pack
 from retention import metadata
 from retention.metadata import CallFacts, MetadataClass
 from sip.calls.plan import CallPlan, Evidence
 from sip.calls.ports import ClosedCall
-from storage import call_records, contact_attempts, evidence
+from storage import call_records, contact_attempts, evidence, policy_samples
 from storage.call_records import CallRecord
 from storage.database import Database
 from storage.evidence import ConsentEvidence
+from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
 _NOT_MADE = frozenset({"trunk-failed", "failed", "engine-lost"})
+_RECORDED = frozenset({"recorded", "cut", "objected"})  # also what an objection destroyed was recorded once
 DIRECT = "direct"  # pseudonym of a call that came by no line
 
 
@@ -43,6 +49,7 @@ class DatabaseCallBook:
             key=act.key or None,
             pack=decision.pack,
             pack_version=decision.pack_version,
+            policy_version=decision.policy,
             rec_id=rec_id,
         )
         async with self._database.transaction() as tx:
@@ -51,12 +58,12 @@ class DatabaseCallBook:
     async def close(self, closed: ClosedCall) -> None:
         """Write the record. Its number is found again only where the class keeps it."""
         plan = closed.plan
-        kept = metadata.reduce(
-            _facts(closed), MetadataClass.parse(closed.outcome.metadata_class or plan.metadata_class)
-        )
+        class_ = MetadataClass.parse(closed.outcome.metadata_class or plan.metadata_class)
+        kept = metadata.reduce(_facts(closed), class_, packs=_packs(plan, class_))
         async with self._database.transaction() as tx:
             if plan.contact is not None:
                 await contact_attempts.ended(tx, plan.contact.attempt_id, _outcome(closed))
+            await _count(tx, closed)
             await call_records.count(tx, kept.totals.day, kept.totals.direction, kept.totals.minutes)
             if kept.at is None or kept.expires_at is None:
                 return  # class none: nothing that leads to a call or a person
@@ -68,7 +75,7 @@ class DatabaseCallBook:
                 legal_basis=kept.legal_basis,
                 at=kept.at,
                 expires_at=kept.expires_at,
-                fields={**kept.fields, **_how(closed), **_permission(plan, kept.metadata_class)},
+                fields={**kept.fields, **_how(closed), **_permission(plan, kept.metadata_class), **_policy(plan)},
                 recording_id=closed.rec_id,
             )
             await call_records.add(tx, record, kept.numbers)
@@ -101,6 +108,34 @@ def _permission(plan: CallPlan, metadata_class: MetadataClass) -> dict[str, obje
     if metadata_class is MetadataClass.STANDARD and plan.contact.evidence:
         said["contact_evidence"] = plan.contact.evidence
     return said
+
+
+def _policy(plan: CallPlan) -> dict[str, object]:
+    return {} if plan.policy is None else {"policy": plan.policy.version}
+
+
+def _packs(plan: CallPlan, class_: MetadataClass) -> Mapping[str, Pack]:
+    """The policy's own period of its own pack; one that is stricter than the policy is kept no longer than either."""
+    every = pack_data.load()
+    mark, pack = plan.policy, every[metadata.pack_of(class_)]
+    if mark is None or mark.records_kept is None or pack.retention is None:
+        return every
+    longer = pack.retention.at_least_as_long_as(mark.records_kept)
+    if pack.id != mark.records and not longer:
+        return every
+    return {**every, pack.id: replace(pack, retention=mark.records_kept)}
+
+
+async def _count(tx: Tx, closed: ClosedCall) -> None:
+    """A sampled line's conversation is counted; a place that was drawn and not used is given back."""
+    sample = closed.plan.policy.sample if closed.plan.policy is not None else None
+    if sample is None:
+        return
+    recorded = bool(closed.rec_ids) or closed.outcome.recording in _RECORDED
+    held = closed.talk_s > 0 or recorded
+    await policy_samples.add(
+        tx, sample.subject, sample.day, held=int(held), taken=-1 if sample.drawn and not recorded else 0
+    )
 
 
 def _outcome(closed: ClosedCall) -> str:

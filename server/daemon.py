@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from config.addresses import Endpoint
@@ -27,6 +27,7 @@ from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
 from server.reconciler import Reconciler
+from server.policy_desk import PolicyDesk
 from server.recording_desk import DeskKeys, RecordingDesk
 from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor
@@ -93,7 +94,12 @@ class Daemon:
             is_held=self.destruction.is_held,
         )
         self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
-        self.duty = DutyDesk(services.db, self.edge, self.prompts, lambda: self._settings, services.clock)
+        self.policies = PolicyDesk(
+            services.db, services.keys.ledger.public_key(), services.clock, self._on_policy_changed
+        )
+        self.duty = DutyDesk(
+            services.db, self.edge, self.prompts, lambda: self._settings, services.clock, self._obliged
+        )
         self.planner = DirectoryPlanner(
             services.db,
             self.edge,
@@ -102,6 +108,7 @@ class Daemon:
             _timing(settings),
             habits=outside_habits(settings, rates_of(paths.rates)),
             house=self.duty,
+            policies=self.policies,
         )
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
@@ -156,6 +163,7 @@ class Daemon:
                 group.create_task(self._kept("observatory", self.observatory.run), name="observatory")
                 group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
+                group.create_task(self._kept("policy", self.policies.run), name="policy")
                 for name, part in self.duty.parts().items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
@@ -291,6 +299,13 @@ class Daemon:
             with contextlib.suppress(RpcError):
                 await self.edge.forget_worker(port)
 
+    def _on_policy_changed(self) -> None:
+        self.duty.memory.changed()
+        self._prompts_stale.set()
+
+    async def _obliged(self, pack: str, accounts: Collection[str]) -> frozenset[str] | None:
+        return await self.policies.obliged(pack, accounts, self._services.clock())
+
     def _on_cut(self, rec_id: str | None, why: str) -> None:
         self.calls.on_recorder_event(rec_id, why)
 
@@ -338,7 +353,12 @@ class Daemon:
         self._prompts_stale.set()
 
     async def lines_changed(self) -> None:
-        """New lines may need prompts that nobody has heard yet."""
+        """New lines may need prompts that nobody has heard yet, and are what a policy speaks of."""
+        try:
+            await self.policies.refresh()
+        except StorageError:
+            self.policies.changed()  # what was known stays until it can be read
+        self.duty.memory.changed()
         self._prompts_stale.set()
 
     async def readers_changed(self) -> None:
@@ -387,6 +407,7 @@ class Daemon:
             "recorder_running": float(self.desk.recorder_pid != 0),
             **self.sweeper.gauges(),
             **self.reconciler.gauges(),
+            **self.policies.gauges(),
             **self.duty.gauges(),
         }
 

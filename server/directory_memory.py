@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from server.unbroken import unbroken
@@ -41,11 +41,17 @@ class Snapshot:
         return next((account for account in self.accounts.values() if account.name == name), None)
 
 
+# Pack, account ids -> those that the policy in force obliges by it; None: lines speak for themselves.
+Obliged = Callable[[str, Collection[str]], Awaitable[frozenset[str] | None]]
+
+
 class DirectoryMemory:
     """Refreshed now and then, and when it is told that something has changed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, obliged: Obliged | None = None) -> None:
+        """``obliged``: whom the company's policy obliges, where one is in force."""
         self._database = database
+        self._obliged = obliged
         self._changed = asyncio.Event()
         self._read = asyncio.Event()
         self.now = Snapshot()
@@ -74,6 +80,13 @@ class DirectoryMemory:
             chosen = await call_settings.list_all(tx)
             every_line = await lines.list_all(tx)
             admins = {one.id for one in await people.list_all(tx) if "admin" in one.roles and one.disabled_at is None}
+        ruled = await self._obliged(EMERGENCY_PACK, every) if self._obliged is not None else None
+        own = frozenset(
+            member
+            for line in every_line
+            if line.pack == EMERGENCY_PACK and line.statute and line.disabled_at is None
+            for member in line.members
+        )
         rung: dict[str, list[str]] = {}
         for device in known:
             rung.setdefault(device.account_id, []).append(device.auth_user)
@@ -83,12 +96,7 @@ class DirectoryMemory:
             devices={account_id: tuple(users) for account_id, users in rung.items()},
             presented={one.account_id: one.presented for one in chosen if one.presented is not None},
             admins=frozenset(account.id for account in every.values() if account.person_id in admins),
-            obliged=frozenset(
-                member
-                for line in every_line
-                if line.pack == EMERGENCY_PACK and line.statute and line.disabled_at is None
-                for member in line.members
-            ),
+            obliged=own if ruled is None else ruled,
             numbers=tuple(owned),
         )
         self._read.set()

@@ -18,7 +18,7 @@ from phonenumbers import country_code_for_region
 from config import emergency as emergency_numbers
 from config.settings import Settings
 from server.company import limit_defaults
-from server.directory_memory import DirectoryMemory
+from server.directory_memory import DirectoryMemory, Obliged
 from server.emergency_planner import EmergencyFirst, EmergencyPlanner
 from server.emergency_reports import EmergencyReports
 from server.messenger import MessageEdge, Messenger
@@ -77,13 +77,14 @@ class DutyDesk(Duty):
         prompts: Prompts,
         settings: Callable[[], Settings],
         clock: Callable[[], datetime],
+        obliged: Obliged | None = None,
     ) -> None:
         self._edge = edge
         self._settings = settings
         self._clock = clock
         self._calls: Calls | None = None
         self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
-        self.memory = DirectoryMemory(database)
+        self.memory = DirectoryMemory(database, obliged)
         self.trunks = TrunksDesk(database, edge, self._channels)
         self.planner = EmergencyPlanner(self.memory, self.trunks, prompts, settings)
         self.messenger = Messenger(edge, lambda account_id: self.memory.now.devices.get(account_id, ()))

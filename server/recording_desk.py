@@ -227,6 +227,7 @@ class RecordingDesk:
                 call_id=order.plan.call_id,
                 purpose=decision.pack,
                 pack_version=decision.pack_version,
+                policy_version=decision.policy,
                 legal_basis=decision.legal_basis,
                 expires_at=expires_at(decision, now),
                 codec="flac" if decision.lossless else "opus",
@@ -454,9 +455,10 @@ def _ended_at(recording: Recording, settled: vault.Settled, now: datetime) -> da
 
 
 def _until(recording: Recording, ended_at: datetime) -> datetime:
-    """A period runs from the end. Where the pack has changed meanwhile, what was decided at the start holds."""
+    """A period runs from the end. Where the pack has changed meanwhile, or the policy has a period of its own, what was
+    decided at the start holds."""
     pack = packs.load().get(recording.purpose or "")
-    if pack is not None and pack.version == recording.pack_version:
+    if pack is not None and pack.version == recording.pack_version and recording.policy_version is None:
         return expires_at(pack, ended_at)
     return recording.expires_at + (ended_at - recording.started_at)
 

@@ -10,10 +10,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+from config.periods import Period
 from retention.recording_decision import LegConsent, RecordingDecision
 
 _CONTACT = re.compile(r"sips?:([^;>?]+)")
@@ -125,6 +127,25 @@ class ContactMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A call of a sampled line: whose count it belongs to, of which day, and whether it was drawn."""
+
+    subject: str
+    day: date
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMark:
+    """Under which version of the company's policy a call was planned, and what that says of its record."""
+
+    version: int
+    records: str  # id of the pack that call records are kept under
+    records_kept: Period | None  # the policy's own period of that pack
+    sample: Sample | None = None  # None: the call is not one of a sampled purpose
+
+
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     """A call that may go ahead."""
 
@@ -153,6 +174,7 @@ class CallPlan:
     wideband: bool = False  # takes a 16 kHz worker
     pickup: str | None = None  # call id of the ringing conversation that is picked up
     contact: ContactMade | None = None  # made on behalf of a canvassing line: by which rule, on which evidence
+    policy: PolicyMark | None = None  # None: no policy is in force, the line's own settings hold
 
     def targets(self) -> Iterator[tuple[Stage, Target | TrunkTarget]]:
         """Everything that may be dialled, with the stage it belongs to."""

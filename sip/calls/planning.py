@@ -28,6 +28,7 @@ from sip.calls.planning_outside import OutsideHabits, WaysOut
 from sip.calls.planning_phone import FromPhones, check_identity, check_media
 from sip.calls.planning_terms import Prompts, Terms, prompts_for
 from sip.calls.planning_transfer import Transfers
+from sip.calls.policies import Policies
 from sip.edge.protocol import EdgeRequest
 from storage import lines
 from storage.database import Database
@@ -60,12 +61,13 @@ class DirectoryPlanner:
         house: House | None = None,
         music: Path | None = None,
         chance: Callable[[], float] = random.random,
+        policies: Policies | None = None,
     ) -> None:
         """``habits`` None: a site in the company's country with the example rates. ``house``: what goes on now.
-        ``music``: WAV for whoever waits. ``chance``: see ``WaysOut``."""
+        ``music``: WAV for whoever waits. ``chance``: see ``WaysOut``. ``policies`` None: lines speak for themselves."""
         house = house or EmptyHouse()
         habits = habits or OutsideHabits(SiteNumbering(company.country), rates.load())
-        terms, ways = Terms(prompts, company), WaysOut(house, habits, chance)
+        terms, ways = Terms(prompts, company, policies), WaysOut(house, habits, chance)
         self._bench = Bench(database, contacts, house, terms, ways, timing, music)
         self._help = ForHelp(self._bench)
         self._trunks = FromTrunks(self._bench)

@@ -20,12 +20,12 @@ from sip.calls.plan import CallPlan, LineKind, Party, Refusal, TrunkTarget
 from sip.calls.planning_bench import Bench
 from sip.calls.planning_directory import caller_of
 from sip.calls.planning_outside import NO_TRUNK
+from sip.calls.planning_policy import for_help
 from sip.calls.planning_terms import DEFAULT_CLASS, NO_TRACE, account_party, outside_party, staff_parties
 from sip.edge.protocol import EdgeRequest
 from storage import lines
 from storage.accounts import Account
 from storage.lines import Line
-from storage.tx import Tx
 
 PACK = "REC_EMERGENCY"
 RING_S = 120.0  # a control room may let it ring for long
@@ -48,19 +48,20 @@ class ForHelp:
         bench, terms = self._bench, self._bench.terms
         number = Number(wanted.number, NumberClass.EMERGENCY, bench.site.country)
         habits = bench.ways.habits
-        caller, line, targets = await self._known(request, number)
+        caller, every, targets = await self._known(request, number)
         country = bench.site.country
         language = terms.language(caller.language if caller is not None else None, country, None)
         party = (
             account_party(caller, language) if caller is not None else Party(None, "anonymous", "", language, country)
         )
         parties = [*staff_parties("a", [caller] if caller is not None else []), outside_party("b", country)]
-        decision = terms.decide(line, parties, now)
+        line, decision, mark = await for_help(terms, PACK, caller, every, parties, now)
         fields = {
             "line_id": line.id if line is not None else None,
             "caller": party,
             "callee": Party(None, wanted.number, wanted.service, language, country),
             "recording": decision,
+            "policy": mark,
             "metadata_class": NO_TRACE if wanted.discreet else DEFAULT_CLASS,
             "wideband": request.g722,
             "staff": frozenset({"a"}),
@@ -86,8 +87,8 @@ class ForHelp:
 
     async def _known(
         self, request: EdgeRequest, number: Number
-    ) -> tuple[Account | None, Line | None, tuple[TrunkTarget, ...]]:
-        """Who calls, what line's duty it is, and the ways out. An unknown phone calls too."""
+    ) -> tuple[Account | None, tuple[Line, ...], tuple[TrunkTarget, ...]]:
+        """Who calls, all lines (one may have the duty to record it), and the ways out. An unknown phone calls too."""
         bench, habits = self._bench, self._bench.ways.habits
         async with bench.database.read() as tx:
             known = await caller_of(tx, request.auth_user) if request.auth_user else None
@@ -95,13 +96,4 @@ class ForHelp:
             names = (caller.name if caller is not None else "", "default")
             location = next((habits.emergency_location[n] for n in names if n in habits.emergency_location), "")
             targets = await bench.ways.emergency_targets(tx, caller, number, location)
-            return caller, await self._duty_line(tx, caller), targets
-
-    async def _duty_line(self, tx: Tx, caller: Account | None) -> Line | None:
-        """A line of the caller's that a statute obliges to record calls for help; without one nothing is recorded."""
-        if caller is None:
-            return None
-        for line in await lines.list_all(tx):
-            if line.pack == PACK and line.statute and caller.id in line.members and line.disabled_at is None:
-                return line
-        return None
+            return caller, await lines.list_all(tx), targets

@@ -8,7 +8,8 @@ from sip.calls import numbers
 from sip.calls.forwarding import UNKNOWN, Builder, Link
 from sip.calls.plan import CallPlan, LineKind, Party, Refusal
 from sip.calls.planning_bench import Bench, Called
-from sip.calls.planning_terms import metadata_class, of_ceilings, outside_party, staff_parties
+from sip.calls.planning_policy import settle
+from sip.calls.planning_terms import of_ceilings, outside_party, staff_parties
 from sip.edge.protocol import EdgeRequest
 from storage import accounts, emergency_calls, lines, numbers_owned, trunks
 from storage.accounts import Account
@@ -119,7 +120,9 @@ class FromTrunks:
         country = numbers.country_of(e164) if e164 else None
         language = terms.language(None, country, line)
         hidden = request.private or not e164
-        decision = terms.decide(line, [outside_party("a", country, None), *staff_parties("b", members)], now)
+        ours = [*members, *([helped] if helped is not None else [])]
+        parties = [outside_party("a", country, None), *staff_parties("b", members)]
+        settled = await settle(terms, line, ours, parties, "inbound", now)
         shown = numbers.callable_back(e164, bench.site) if e164 and not request.private else "anonymous"
         return bench.plan(
             line_id=line.id if line is not None else None,
@@ -127,14 +130,13 @@ class FromTrunks:
             caller=Party(None, shown, self._display(e164, hidden), language, country),
             callee=self._callee(called, helped, language),
             stages=tuple(builder.stages),
-            recording=decision,
-            metadata_class=metadata_class([*members, *([helped] if helped is not None else [])], line),
-            prompts=await terms.speak(decision, of_ceilings(builder.stages, language)),
+            prompts=await terms.speak(settled.recording, of_ceilings(builder.stages, language)),
             caller_hidden=hidden,
             direction="inbound",
             staff=frozenset({"b"}),
             trunk_id=trunk.id,
             wideband=request.g722,
+            **settled.fields(),
         )
 
     def _display(self, e164: str, hidden: bool) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from config import packs
 from sip.calls import codes, echo, emergency, planning_codes
 from sip.calls.codes import Code
 from sip.calls.forwarding import UNKNOWN, Link
@@ -13,14 +12,13 @@ from sip.calls.plan import CallPlan, ContactMade, LineKind, Party, Refusal, Stag
 from sip.calls.planning_bench import Bench, Called
 from sip.calls.planning_directory import caller_of, find
 from sip.calls.planning_outside import WayOut
+from sip.calls.planning_policy import settle
 from sip.calls.planning_terms import (
     NO_TRACE,
     account_party,
     internal_parties,
-    metadata_class,
     of_ceilings,
     outside_party,
-    policy,
     staff_parties,
 )
 from sip.edge.protocol import EdgeRequest
@@ -142,29 +140,32 @@ class FromPhones:
         self, calling: Calling, to: Called, now: datetime, stages: tuple[Stage, ...]
     ) -> CallPlan | Refusal:
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
-        if calling.private and to.line is not None and _must_be_recorded(to):
-            return MUST_BE_RECORDED
         called = [member for member in to.members if member.id != caller.id]
-        decision = terms.decide(None if calling.private else to.line, internal_parties(caller, called), now)
+        parties = internal_parties(caller, called)
+        settled = await settle(
+            terms, to.line, [caller, *to.members], parties, "internal", now, traceless=calling.private
+        )
+        if calling.private and settled.duty:
+            return MUST_BE_RECORDED
         language = terms.language(caller.language, caller.country, to.line)
         return bench.plan(
             line_id=to.line.id if to.line is not None else None,
             kind=LineKind.RING,
             caller=account_party(caller, language),
             callee=called_party(to, caller, terms.company.country),
-            recording=decision,
-            metadata_class=NO_TRACE if calling.private else metadata_class([caller, *to.members], to.line),
-            prompts=await terms.speak(decision, of_ceilings(stages, language)),
+            prompts=await terms.speak(settled.recording, of_ceilings(stages, language)),
             caller_hidden=calling.hidden,
             private=calling.private,
             originated=calling.originated,
             wideband=calling.wideband,
             stages=stages,
+            **settled.fields(),
         )
 
     async def _echo(self, calling: Calling, to: Called, now: datetime) -> CallPlan:
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
-        decision = terms.decide(to.line, internal_parties(caller, ())[:1], now)
+        parties = internal_parties(caller, ())[:1]
+        settled = await settle(terms, to.line, [caller, *to.members], parties, "internal", now)
         language = terms.language(caller.language, caller.country, to.line)
         return bench.plan(
             line_id=to.line.id if to.line is not None else None,
@@ -172,34 +173,33 @@ class FromPhones:
             caller=account_party(caller, language),
             callee=called_party(to, caller, terms.company.country),
             stages=(),
-            recording=decision,
-            metadata_class=metadata_class([caller, *to.members], to.line),
-            prompts=await terms.speak(decision, [(prompt, language) for prompt in echo.PROMPTS]),
+            prompts=await terms.speak(settled.recording, [(prompt, language) for prompt in echo.PROMPTS]),
             caller_hidden=calling.hidden,
             wideband=calling.wideband,
+            **settled.fields(),
         )
 
     # --- outside ----------------------------------------------------------------------------------
 
     async def _outbound(
         self, calling: Calling, way: WayOut, now: datetime, stages: tuple[Stage, ...], contact: ContactMade | None
-    ) -> CallPlan:
+    ) -> CallPlan | Refusal:
         """The caller is staff; whoever is called is outside, and is asked before being connected."""
         bench, caller, terms = self._bench, calling.caller, self._bench.terms
         party, number = way.outside.party, way.number
         traceless = calling.private or number.help_line
         line = None if traceless else way.line
         parties = [*staff_parties("a", [caller]), outside_party("b", number.country, party.language)]
-        decision = terms.decide(line, parties, now)
+        settled = await settle(terms, way.line, [caller], parties, "outbound", now, traceless=traceless)
+        if calling.private and settled.duty:
+            return MUST_BE_RECORDED
         language = terms.language(caller.language, caller.country, None)
         return bench.plan(
             line_id=line.id if line is not None else None,
             kind=LineKind.RING,
             caller=account_party(caller, language),
             callee=party,
-            recording=decision,
-            metadata_class=NO_TRACE if traceless else metadata_class([caller], line),
-            prompts=await terms.speak(decision, of_ceilings(stages, language)),
+            prompts=await terms.speak(settled.recording, of_ceilings(stages, language)),
             caller_hidden=calling.hidden,
             direction="outbound",
             staff=frozenset({"a"}),
@@ -209,6 +209,7 @@ class FromPhones:
             wideband=calling.wideband,
             stages=stages,
             contact=contact,
+            **settled.fields(),
         )
 
     # --- codes ------------------------------------------------------------------------------------
@@ -245,9 +246,3 @@ def called_party(to: Called, caller: Account, country: str) -> Party:
     if to.line is not None:
         return Party(None, to.line.number, to.line.name, to.line.language or caller.language, country)
     return account_party(to.members[0])
-
-
-def _must_be_recorded(to: Called) -> bool:
-    """A legal duty to record leaves nobody a choice."""
-    pack = packs.load().get(policy(to.line).pack)
-    return pack is not None and pack.needs_statute and not pack.never_records

@@ -11,9 +11,11 @@ from retention import recording_decision as decisions
 from retention.consent import ConsentMode
 from retention.languages import choose_language
 from retention.metadata import MetadataClass, strictest_class
+from retention.policy_rules import Governed
 from retention.prompt_values import prompt_values
 from sip.calls import echo, planning_contact
 from sip.calls.plan import LineKind, Party, PromptFile, Stage, TrunkTarget
+from sip.calls.policies import NoPolicies, Policies
 from storage import lines
 from storage.accounts import Account
 from storage.lines import Line
@@ -52,9 +54,10 @@ Spoken = dict[tuple[str, str], PromptFile]
 class Terms:
     """Decides and speaks for one company."""
 
-    def __init__(self, prompts: Prompts, company: decisions.CompanyFacts) -> None:
+    def __init__(self, prompts: Prompts, company: decisions.CompanyFacts, policies: Policies | None = None) -> None:
         self._prompts = prompts
         self.company = company
+        self.policies: Policies = policies or NoPolicies()
 
     def decide(
         self, line: Line | None, parties: Sequence[decisions.Party], now: datetime
@@ -91,7 +94,11 @@ class Terms:
 
     async def prepare(self, every: Sequence[Line], now: datetime) -> None:
         """Have every prompt made that a call to one of these lines may need, and those that any call may."""
-        for prompt_id, language, values in prompts_for(every, self.company, now):
+        ruled = await self.policies.every_rule(now)
+        for prompt_id, language, values in (
+            *prompts_for(every, self.company, now),
+            *prompts_ruled(ruled, self.company, now),
+        ):
             await self._prompts.prepare(prompt_id, language, values)
         canvassed = planning_contact.PROMPTS if any(line.canvassing for line in every) else ()
         for language in self.company.languages:
@@ -157,6 +164,25 @@ def prompts_for(
             for language in company.languages if line.disabled_at is None else ():
                 values = prompt_values(decision, company, language) if decision.record else {}
                 yield from ((prompt_id, language, values) for prompt_id in sorted(wanted))
+
+
+def prompts_ruled(
+    ruled: Sequence[Governed], company: decisions.CompanyFacts, now: datetime
+) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Every prompt that a rule of the company's policy may need, once each."""
+    for governed in ruled:
+        if governed.recording is None:
+            continue
+        own = decisions.LinePolicy(
+            governed.recording.id, governed.consent, governed.statute, refuse_silence=governed.refuse_silence
+        )
+        for country in (company.country, None):
+            parties = [decisions.Party("a", "outside", country), decisions.Party("b", "staff")]
+            decision = decisions.decide(own, parties, company, now, packs={own.pack: governed.recording})
+            asked = {terms.prompt_id for terms in decision.legs if terms.prompt_id is not None}
+            for language in company.languages if asked else ():
+                values = prompt_values(decision, company, language)
+                yield from ((prompt_id, language, values) for prompt_id in sorted({*asked, *RESULT_PROMPTS, *FAILURES}))
 
 
 def policy(line: Line | None) -> decisions.LinePolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from sip.calls.joining import FAILED
 from sip.calls.plan import CallPlan, Joining, Party, Refusal, TransferRequest
 from sip.calls.planning_bench import Bench, Called
 from sip.calls.planning_outside import WayOut
+from sip.calls.planning_policy import rejoin
 from sip.calls.planning_terms import account_party, of_ceilings, outside_party
 from storage import accounts, lines
 from storage.errors import NotFound
@@ -73,11 +75,12 @@ class Transfers:
                 named = to.line
                 joins = Party(None, named.number, named.name, named.language or joins.language, joins.country)
             classes = [member.metadata_class for member in to.members]
+            members = [member.id for member in to.members]
             parties = [decisions.Party(LETTER, "staff", joins.country, language=joins.language)]
         else:
-            joins, classes = to.outside.party, ["none"] if to.number.help_line else []
+            joins, classes, members = to.outside.party, ["none"] if to.number.help_line else [], []
             parties = [outside_party(LETTER, joins.country, joins.language)]
-        joining = await self._joining(transfer.plan, line, transfer.stays, joins, parties, classes, now)
+        joining = await self._joining(transfer.plan, line, transfer.stays, joins, parties, classes, now, members)
         others = of_ceilings(builder.stages, transfer.stays.language, joins.language)
         others.append((FAILED, transfer.referrer.language))
         prompts = dict(joining.prompts) | await bench.terms.speak(bench.terms.decide(None, (), now), others)
@@ -98,7 +101,7 @@ class Transfers:
         return await self._joining(first, line, stays, joins, parties, classes, now)
 
     async def _line(self, tx: Tx, plan: CallPlan) -> Line | None:
-        if plan.line_id is None or plan.private or not plan.recording.record:
+        if plan.line_id is None:
             return None
         try:
             return await lines.get(tx, plan.line_id)
@@ -114,16 +117,19 @@ class Transfers:
         parties: list[decisions.Party],
         classes: list[str | None],
         now: datetime,
+        members: Sequence[str] = (),
     ) -> Joining:
+        """``members``: account ids of those of whom one will answer."""
         terms = self._bench.terms
         role = "outside" if stays.account_id is None else "staff"
         there = decisions.Party("s", role, stays.country, language=stays.language)  # type: ignore[arg-type]
-        decision = terms.decide(line, [there, *parties], now)
+        ids = [one.account_id for one in (stays, joins) if one.account_id is not None]
+        decision, class_ = await rejoin(terms, first, line, [*ids, *members], [there, *parties], now)
         # Who stays was asked in the first call's mode. Where the newcomer's country asks for more, nobody is asked
         # twice: the conversation goes on without recording.
         recorded = decision.record and decision.mode <= first.recording.mode
         asked = tuple(each for each in decision.legs if each.leg == LETTER) if recorded else ()
         speaking = replace(decision, legs=asked)
-        found = [MetadataClass.parse(each) for each in (first.metadata_class, *classes) if each is not None]
+        found = [MetadataClass.parse(each) for each in (first.metadata_class, class_, *classes) if each is not None]
         prompts = await terms.speak(speaking, [(FAILED, stays.language)])
         return Joining((), joins, asked, prompts, str(strictest_class(found)))

@@ -32,11 +32,14 @@ from retention.gate import (
     plan_destruction,
 )
 from retention.metadata import MetadataClass, pack_of
+from retention.policy_versions import in_force
 from retention.receipt import stamp
 from retention.trusted_clock import Look, doubt
+from server import policy_desk
 from server.destruction import Proof, gate_of, prove_all
 from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
+from server.shortening import shorten
 from storage import expiry, holds, log_days, sweeps
 from storage.errors import StorageError
 from storage.expiry import Expiring
@@ -112,6 +115,7 @@ class Sweeper:
         self._monotonic = monotonic
         self._turn = asyncio.Lock()
         self._look: Look | None = None  # the newest in this process
+        self._shortened = 0  # version of the policy that has been applied to what is kept
         self.problem = ""  # why the last sweep did less than it should
         self.destroyed = 0  # since the start
         self.alarms = 0
@@ -144,12 +148,21 @@ class Sweeper:
             self._look = Look(began_at, self._monotonic())
             tally = Tally()
             await self._resume(began_at, tally)
+            await self._shorten(began_at)
             async with services.db.read() as tx:
                 for kind in expiry.KINDS:
                     tally.due[kind] += await expiry.count(tx, kind, before(kind, began_at, access_log_of(services)))
             for kind in expiry.KINDS:
                 await self._kind(kind, began_at, tally, progress)
             return await self._close(began_at, tally)
+
+    async def _shorten(self, now: datetime) -> None:
+        """A version of the policy that keeps things for less counts for what is kept already: once for each version."""
+        async with self._services.db.read() as tx:
+            known = await policy_desk.read(tx, self._services.keys.ledger.public_key())
+        holds = in_force(known.versions, pack_data.load(), known.entries, now)
+        if holds is not None and holds.policy.number != self._shortened:
+            self._shortened, _ = await shorten(self._services.db, known, now)
 
     async def _last_look(self) -> Look | None:
         if self._look is not None:

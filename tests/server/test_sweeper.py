@@ -16,12 +16,14 @@ from sqlalchemy import select, text
 
 from config import settings as configuration
 from config.paths import Paths
+from config.periods import Period
 from recording import keys as key_tools
 from recording import vault
 from retention import receipt as receipts_of
 from server import erasables
 from server.failure import Failure
 from server.services import holds as hold_service
+from server.services import people, policies, policy_register
 from server.services import retention as service
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
@@ -478,3 +480,45 @@ async def test_consents_and_attempts_go_when_they_prove_and_count_no_more_and_ob
     async with house.services.db.read() as tx:
         assert len(await consents.of_number(tx, number)) == len(await contact_attempts.of_number(tx, number)) == 1
         assert len(await suppressions.of_number(tx, number)) == 1, "nobody who objected is forgotten by itself"
+
+
+# --- a policy that keeps things for less ------------------------------------------------------------------------------
+
+
+async def policy_of(house: House, **periods: str) -> None:
+    """A version in force that gives these packs these periods."""
+    services = house.services
+    made = await policies.draft(services, DPO)
+    for pack, period in periods.items():
+        await policies.set_(services, DPO, number=made.number, rule=pack.lower().replace("_", "-"), pack=pack,
+                            retention=period, valid_from="approval")  # fmt: skip
+    for kind in ("cse_consulted", "staff_informed", "dpia_signed", "unrecorded_line_available"):
+        await policy_register.enter(services, DPO, kind=kind, pack="*", evidence="x", done_by="y",
+                                    done_on=house.moment.date() - timedelta(days=1))  # fmt: skip
+    if "dora" not in {one.login for one in await people.list_(services, DPO)}:
+        await people.add(services, DPO, login="dora", name="Dora", roles=("dpo",))
+    await policies.approve(services, DPO, number=made.number, login="dora")
+
+
+@pytest.mark.promise("2.5")
+async def test_a_policy_that_keeps_for_less_counts_for_what_is_kept_and_none_keeps_for_longer(house: House) -> None:
+    old, fresh = await house.recording(timedelta(days=20)), await house.recording(timedelta(days=80))
+    call = await house.call(timedelta(days=29))
+    before = await expiries(house, old, fresh)
+    await policy_of(house, REC_QUALITY="P6M", CDR_STANDARD="P7D")
+    swept = await house.sweeper.sweep()
+    assert swept is not None and swept.destroyed == {}
+    assert await expiries(house, old, fresh) == before, "a longer period is for what is recorded from now on"
+    async with house.services.db.read() as tx:
+        record = await call_records.get(tx, call)
+    assert record.expires_at == record.at + timedelta(days=8)  # a day for the call itself
+    house.later(timedelta(hours=1))
+    await policy_of(house, REC_QUALITY="P1M", CDR_STANDARD="P7D")
+    swept = await house.sweeper.sweep()
+    assert swept is not None and swept.destroyed == {"recording": 1} and swept.problem == ""
+    assert await expiries(house, fresh) == [Period.parse("P1M").after(before[1] - timedelta(days=90))]
+
+
+async def expiries(house: House, *rec_ids: str) -> list[datetime]:
+    async with house.services.db.read() as tx:
+        return [(await recordings.get(tx, rec_id)).expires_at for rec_id in rec_ids]

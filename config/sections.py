@@ -486,6 +486,19 @@ class Retention(Section):
     )
 
 
+class Policy(Section):
+    """The company's policy: what may be recorded and kept (`beffroi policy`)."""
+
+    approvals: int = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description=(
+            "How many persons with the role dpo have to approve a version. With 2, whoever wrote it is none of them."
+        ),
+    )
+
+
 class Storage(Section):
     """The database."""
 

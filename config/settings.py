@@ -39,6 +39,7 @@ from config.sections import (
     Log,
     Media,
     Numbering,
+    Policy,
     Recording,
     Retention,
     Secrets,
@@ -58,6 +59,7 @@ __all__ = [
     "Log",
     "Media",
     "Numbering",
+    "Policy",
     "Problem",
     "Recording",
     "Retention",
@@ -84,6 +86,7 @@ class Settings(Section):
     numbering: Numbering = Numbering()
     recording: Recording = Recording()
     retention: Retention = Retention()
+    policy: Policy = Policy()
     storage: Storage = Storage()
     http: Http = Http()
     log: Log = Log()

@@ -26,8 +26,8 @@ from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
-from server.reconciler import Reconciler
 from server.policy_desk import PolicyDesk
+from server.reconciler import Reconciler
 from server.recording_desk import DeskKeys, RecordingDesk
 from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor

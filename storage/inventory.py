@@ -167,8 +167,8 @@ _CALLS: Sequence[tuple[str, TableKept]] = (
         Kept("recordings", "what the vault holds; of a destroyed one its id and times", _PARTIES, "recordings.purpose",
              "", "recordings.expires_at; the rest with the day of the erasure log", ("recording", "erasure_day")),
         id="id call_id kek_id line_id", sealed="parties_sealed", time="started_at expires_at ended_at destroyed_at",
-        fact="state purpose pack_version legal_basis codec rate_hz channels duration_ms size_bytes sha256 consent_refs"
-        " gaps",
+        fact="state purpose pack_version policy_version legal_basis codec rate_hz channels duration_ms size_bytes"
+        " sha256 consent_refs gaps",
     ),
     _table(
         Kept("recording_peers", "by which number a recording is found", _PARTIES, "recordings.purpose", "",
@@ -214,6 +214,28 @@ _RETENTION: Sequence[tuple[str, TableKept]] = (
     ),
 )  # fmt: skip
 
+_PROOF = "it proves by which version, and after which steps, something was recorded: GDPR Art. 5(2)"
+_POLICY: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("policies", "versions of the company's policy: rules, by opaque ids"), id="id", fact="number body",
+        time="created_at discarded_at",
+    ),
+    _table(
+        Kept("policy_approvals", "who approved which version", "persons with the role dpo", "accountability",
+             "GDPR 5(2), 24", "never: as long as the company records", unless=_PROOF),
+        id="policy_id person_id", time="at", fact="sha256 needed signature ledger_seq",
+    ),
+    _table(
+        Kept("policy_preconditions", "what was done before recording began, and who did it",
+             "whoever informed staff, consulted, assessed", "accountability", "GDPR 5(2), 24, 35",
+             "never: as long as the company records", unless=_PROOF),
+        id="id line_id entered_by withdrawn_by", sealed="about_sealed", fact="kind pack",
+        time="done_on entered_at withdrawn_at",
+    ),
+    _table(Kept("policy_samples", "how many calls of a line were recorded, by day"), id="subject", time="day",
+           fact="held taken"),
+)  # fmt: skip
+
 _CONTACTS: Sequence[tuple[str, TableKept]] = (
     _table(
         _contact("contact_consents", "who agreed to be contacted", "contact_consent", "CONSENT_EVIDENCE"),
@@ -256,4 +278,4 @@ _LEDGER: Sequence[tuple[str, TableKept]] = (
     ),
 )  # fmt: skip
 
-TABLES: Mapping[str, TableKept] = dict((*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_CONTACTS, *_LEDGER))
+TABLES: Mapping[str, TableKept] = dict((*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_CONTACTS, *_LEDGER))

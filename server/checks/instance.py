@@ -206,6 +206,7 @@ def _database(data: Path, *, running: bool) -> Iterator[Finding]:
         yield wrong("database", failure.what, failure.remedy)
         return
     yield ok("database", f"{status['accounts']} accounts, {status['devices']} phones")
+    yield _policy(str(status["policy"]))
     if running and status["edge"] != "attached":
         yield wrong("edge", f"is {status['edge']}: phones cannot register", "Type: beffroi edge")
     if running and status["live"].get("recorder") in (False, "gone"):
@@ -215,6 +216,18 @@ def _database(data: Path, *, running: bool) -> Iterator[Finding]:
             yield note("lines", f"{line['name']}: {line['warning']}", "Type: beffroi person grant, or line set")
     if any(line["canvassing"] for line in lines):
         yield from contact_rules_to_review(datetime.now(UTC).date())
+
+
+def _policy(said: str) -> Finding:
+    """What the company's policy is doing, as `status` says it."""
+    if "altered" in said:
+        return wrong("policy", said, "Type: beffroi policy verify")
+    if "none in force" in said:
+        return note("policy", "none is in force: each line's own settings hold, and nothing is sampled",
+                    "Make one: beffroi policy draft --from-lines")  # fmt: skip
+    if "not recorded" in said:
+        return note("policy", said, "Type: beffroi policy needs, beffroi person list")
+    return ok("policy", said)
 
 
 def contact_rules_to_review(today: date) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ FIELDS = (
     Field("call_id", "call it belongs to; null once destroyed, like all that follow"),
     Field("purpose", "policy pack", "PURPOSE"),
     Field("legal_basis", "by which law"),
+    Field("policy", "version of the company's policy; null: none was in force"),
     Field("duration_ms", "length in milliseconds", "LENGTH", duration),
     Field("size_bytes", "size of the sealed file"),
     Field("codec", "opus or flac"),

@@ -16,6 +16,7 @@ STATUS_FIELDS = (
     Field("devices", "phones that are not revoked"),
     Field("registered", "phones that are registered now; null: not known"),
     Field("recordings", "how many in each state"),
+    Field("policy", "which version of the company's policy is in force"),
     Field("live", "calls, workers and recorder of the running daemon"),
 )
 RELOAD_FIELDS = (

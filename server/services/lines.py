@@ -17,6 +17,7 @@ from server.services.consents import known_sector
 from server.services.context import Services
 from server.services.directory import account_by_name, line_by_name
 from server.services.phone_numbers import not_emergency
+from server.services.policy_house import refuse_loosening
 from storage import accounts, lines, numbers_owned, readers
 from storage.lines import NO_RECORDING, Line
 from storage.tx import Tx
@@ -67,6 +68,8 @@ async def add(
     not_emergency(services.settings, number)
     _check(services, kind, pack, consent, statute, members)
     async with services.db.transaction() as tx:
+        if pack != NO_RECORDING or metadata_class == "standard":
+            await refuse_loosening(services, tx, "a pack or class of the line's own")
         line = await lines.add(
             tx,
             name,
@@ -123,6 +126,8 @@ async def set_(
         not_emergency(services.settings, number)
     async with services.db.transaction() as tx:
         before = await line_by_name(tx, line)
+        if any(chosen is not None for chosen in (pack, statute)) or metadata_class not in (None, "none"):
+            await refuse_loosening(services, tx, "a pack, statute or class of the line's own")
         after = replace(
             before,
             name=before.name if name is None else name,

@@ -50,6 +50,7 @@ class RecordingView:
     call_id: str | None
     purpose: str | None
     legal_basis: str | None
+    policy: int | None
     duration_ms: int | None
     size_bytes: int | None
     codec: str | None
@@ -162,6 +163,7 @@ async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
         call_id=row.call_id,
         purpose=row.purpose,
         legal_basis=row.legal_basis,
+        policy=row.policy_version,
         duration_ms=row.duration_ms,
         size_bytes=row.size_bytes,
         codec=row.codec,

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config import packs as pack_data
 from config import settings as configuration
+from config.packs import Pack
 from config.settings import Change
+from retention.policy_versions import altered_since, in_force, suspended
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
+from server.services.policy_house import known
 from sip.edge.rpc import RpcError
-from storage import accounts, devices, recordings
+from storage import accounts, devices, readers, recordings
+from storage.tx import Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Status:
     devices: int
     registered: int | None
     recordings: Mapping[str, int]
+    policy: str
     live: Mapping[str, object]
 
 
@@ -44,9 +50,30 @@ async def status(services: Services, actor: Actor) -> Status:
         states: dict[str, int] = {}
         for row in await recordings.list_all(tx):
             states[row.state] = states.get(row.state, 0) + 1
+        policy = await _policy(services, tx)
     edge, registered = await _edge(services)
     live = await services.live.status() if services.live is not None else {}
-    return Status(services.live is not None, edge, len(owned), len(phones), registered, states, dict(live))
+    return Status(services.live is not None, edge, len(owned), len(phones), registered, states, policy, dict(live))
+
+
+async def _policy(services: Services, tx: Tx) -> str:
+    found, now = await known(services, tx), services.clock()
+    packs = pack_data.load()
+    holds = in_force(found.versions, packs, found.entries, now)
+    if (altered := altered_since(found.versions, holds)) is not None:
+        return f"version {altered} was altered after it had been approved: nothing is recorded (beffroi policy verify)"
+    if holds is None:
+        return "none in force: each line's own settings hold (make one: beffroi policy draft --from-lines)"
+    off = suspended(holds.policy, packs, found.entries, now)
+    waiting = f"; not recorded for want of preconditions: {', '.join(sorted(off))}" if off else ""
+    bound = {rule.pack for rule in holds.policy.rules if _records(packs.get(rule.pack))}
+    deaf = [pack for pack in sorted(bound) if not await readers.for_purpose(tx, pack)]
+    nobody = f"; not recorded, because nobody may listen (person grant): {', '.join(deaf)}" if deaf else ""
+    return f"version {holds.policy.number} is in force{waiting}{nobody}"
+
+
+def _records(pack: Pack | None) -> bool:
+    return pack is not None and pack.kind == "recording" and not pack.never_records
 
 
 async def reload(services: Services, actor: Actor) -> Reloaded:

@@ -121,10 +121,7 @@ def test_every_metric_that_is_named_exists():
 
     statistics = (*control.STATISTICS, *observatory.STATISTICS)
     daemon = Path(__import__("inspect").getsourcefile(Daemon) or "")
-    source = "".join(
-        (daemon.parent / f"{name}.py").read_text()
-        for name in ("daemon", "duty_desk", "trunks_desk", "sweeper", "reconciler")
-    )
+    source = "".join(path.read_text() for path in daemon.parent.rglob("*.py"))
     known = {*re.findall(r'"([a-z_]+)": float', source), *(f"calls_{name}" for name in statistics)}
     for document in DOCUMENTS:
         for name in re.findall(r"`beffroi_([a-z_]+)`", document.read_text()):

@@ -40,6 +40,25 @@ def test_nothing_is_wrong_with_a_fresh_instance(moved: Path):
     assert of_instance(moved) == {}
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("none in force: each line's own settings hold (make one: beffroi policy draft --from-lines)", "note"),
+        ("version 2 is in force", "ok"),
+        ("version 2 is in force; not recorded for want of preconditions: sales", "note"),
+        ("version 2 was altered after it had been approved: nothing is recorded (beffroi policy verify)", "wrong"),
+    ],
+)
+def test_what_the_policy_is_doing_is_said_in_plain_words(said: str, verdict: str):
+    found = instance._policy(said)
+    assert (found.check, found.verdict) == ("policy", verdict) and (verdict == "ok" or found.remedy)
+
+
+def test_that_there_is_no_policy_is_a_note(moved: Path):
+    [found] = [one for one in instance.examine(moved) if one.check == "policy"]
+    assert found.verdict == "note" and "policy draft" in found.remedy
+
+
 def test_a_directory_that_is_not_set_up(tmp_path: Path):
     assert list(of_instance(tmp_path)) == ["set-up"]
 

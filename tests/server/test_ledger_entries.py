@@ -30,6 +30,9 @@ from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
 IN_A_CASE = replace(ME, reason="claim", case="A-1")
+EXPORTED = json.dumps(
+    {"format": "beffroi-policy/1", "number": 9, "author": "x", "created_at": "2026-01-01T00:00:00+00:00", "rules": []}
+)
 GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
@@ -221,6 +224,25 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "emergency.drill": {"account": "alice"},
         "calls.why": {"call_id": call_id},
         "calls.whys": {},
+        "policy.draft": {"from_lines": True, "login": "rita"},
+        "policy.list": {},
+        "policy.show": {},
+        "policy.export": {},
+        "policy.set": {"number": 1, "rule": "only", "pack": "CDR_STANDARD", "valid_from": "approval"},
+        "policy.import": {"document": EXPORTED},
+        "policy.discard": {"number": 2},
+        "policy.needs": {},
+        "policy.enter": {
+            "kind": "dpia_signed",
+            "pack": "*",
+            "evidence": "note 7",
+            "done_by": "Dora",
+            "done_on": "2026-01-01",
+        },
+        "policy.withdraw": {"entry": "no such"},
+        "policy.approve": {"number": 1, "login": "rita"},
+        "policy.history": {},
+        "policy.verify": {},
         "retention.due": {},
         "retention.forecast": {},
         "retention.sweep": {},
@@ -257,6 +279,15 @@ async def access_log(services: Services) -> list[dict[str, Any]]:
         return [json.loads(entry.body) for entry in await ledger.entries(tx, "access")]
 
 
+# There is none of that id, or no reason is given, or nobody has the role.
+REFUSED = frozenset(
+    {
+        *("recordings.show", "calls.why", "contact.suppress.remove", "retention.orphan-remove"),
+        *("policy.withdraw", "policy.approve"),
+    }
+)
+
+
 @pytest.mark.promise("0.6", "2.9")
 async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
@@ -267,12 +298,7 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]
     for op, words in given.items():
         before = len(await access_log(services))
-        if op in (
-            "recordings.show",
-            "calls.why",
-            "contact.suppress.remove",
-            "retention.orphan-remove",
-        ):  # none; no reason
+        if op in REFUSED:
             with pytest.raises(Failure):
                 await operations.call(op, services, ME, words)
             continue

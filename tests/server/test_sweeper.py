@@ -23,7 +23,7 @@ from retention import receipt as receipts_of
 from server import erasables
 from server.failure import Failure
 from server.services import holds as hold_service
-from server.services import people, policies, policy_register
+from server.services import policies, policy_register
 from server.services import retention as service
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
@@ -495,8 +495,6 @@ async def policy_of(house: House, **periods: str) -> None:
     for kind in ("cse_consulted", "staff_informed", "dpia_signed", "unrecorded_line_available"):
         await policy_register.enter(services, DPO, kind=kind, pack="*", evidence="x", done_by="y",
                                     done_on=house.moment.date() - timedelta(days=1))  # fmt: skip
-    if "dora" not in {one.login for one in await people.list_(services, DPO)}:
-        await people.add(services, DPO, login="dora", name="Dora", roles=("dpo",))
     await policies.approve(services, DPO, number=made.number, login="dora")
 
 

@@ -11,8 +11,10 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from config import alerts
 from config.addresses import Endpoint
 from config.periods import Period
+from config.alert_section import is_loopback
 from config.problems import SECRET_REMEDY, Problem
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def cross_problems(settings: Settings) -> _Found:
     yield from _storage(settings)
     yield from _secrets(settings)
     yield from _access_log(settings)
+    yield from _alerts(settings)
 
 
 def _one(key: str, value: object, message: str, remedy: str, *others: str) -> tuple[frozenset[str], Problem]:
@@ -238,3 +241,26 @@ def _secrets(s: Settings) -> _Found:
                 "fill it in",
                 "secrets.source",
             )
+
+
+def _alerts(s: Settings) -> _Found:
+    chosen = s.alerts
+    if chosen.mail_relay and not chosen.mail_from:
+        yield _one(
+            "alerts.mail_from", '""', "is needed with alerts.mail_relay", "write the sender's address",
+            "alerts.mail_relay",
+        )  # fmt: skip
+    if chosen.mail_relay and not any(chosen.mail_to.values()):
+        yield _one(
+            "alerts.mail_to", "{}", "names nobody, so no mail is ever sent",
+            'write { admin = ["it@example.org"] }, or leave alerts.mail_relay empty', "alerts.mail_relay",
+        )  # fmt: skip
+    if chosen.mail_tls == "none" and chosen.mail_relay and not is_loopback(chosen.mail_relay.rpartition(":")[0]):
+        yield _one(
+            "alerts.mail_tls", '"none"', "would send mail and password in clear over the network",
+            "write 'starttls' or 'tls'; 'none' is for a relay on this machine", "alerts.mail_relay",
+        )  # fmt: skip
+    for name in alerts.unknown(alerts.load(), chosen.thresholds):
+        yield _one(
+            "alerts.thresholds", f'"{name}"', "is no threshold of an alert", "see them: beffroi alert rules"
+        )  # fmt: skip

@@ -20,7 +20,8 @@ from config.periods import Period
 RESTART: dict[str, Any] = {"restart": True}
 
 
-def _wrong(message: str, remedy: str) -> PydanticCustomError:
+def wrong(message: str, remedy: str) -> PydanticCustomError:
+    """What a check of a key raises."""
     return PydanticCustomError("beffroi", "{message}", {"message": message, "remedy": remedy})
 
 
@@ -28,18 +29,18 @@ def _endpoint(text: str) -> str:
     try:
         return str(Endpoint.parse(text))
     except ValueError as error:
-        raise _wrong(str(error), "write ip:port, such as 192.0.2.1:5061 or [2001:db8::1]:5061") from None
+        raise wrong(str(error), "write ip:port, such as 192.0.2.1:5061 or [2001:db8::1]:5061") from None
 
 
 def _country(code: str) -> str:
     if remedy := country_problem(code):
-        raise _wrong("is not a country code", remedy)
+        raise wrong("is not a country code", remedy)
     return code
 
 
 def _domain(text: str) -> str:
     if not is_domain(text):
-        raise _wrong("is not a domain", "write a host name such as sip.example.org, or an IP address")
+        raise wrong("is not a domain", "write a host name such as sip.example.org, or an IP address")
     return text.lower().removesuffix(".")
 
 
@@ -47,9 +48,9 @@ def _address(text: str) -> str:
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
-        raise _wrong("is not an IP address", "write an address such as 192.0.2.1") from None
+        raise wrong("is not an IP address", "write an address such as 192.0.2.1") from None
     if parsed.is_unspecified:
-        raise _wrong("names no address", "write the one address that phones can send their audio to")
+        raise wrong("names no address", "write the one address that phones can send their audio to")
     return str(parsed)
 
 
@@ -58,7 +59,7 @@ def _address6(text: str) -> str:
         return text
     checked = _address(text)
     if ipaddress.ip_address(checked).version != 6:
-        raise _wrong("is not an IPv6 address", "write an address such as 2001:db8::7, or leave it empty")
+        raise wrong("is not an IPv6 address", "write an address such as 2001:db8::7, or leave it empty")
     return checked
 
 
@@ -73,7 +74,7 @@ def _network(text: str) -> str:
         remedy = "write a network such as 192.168.0.0/16 or 2001:db8::/32"
         if "host bits" in str(error):
             remedy = f"write {ipaddress.ip_network(text, strict=False)}"
-        raise _wrong("is not a network", remedy) from None
+        raise wrong("is not a network", remedy) from None
 
 
 def _country_or_empty(code: str) -> str:
@@ -82,32 +83,32 @@ def _country_or_empty(code: str) -> str:
 
 def _digits(text: str) -> str:
     if text and not (text.isascii() and text.isdigit()):
-        raise _wrong("is not made of digits", "write digits only, or leave it empty")
+        raise wrong("is not made of digits", "write digits only, or leave it empty")
     return text
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise _wrong("is not a name", "write the name as `beffroi trunk list` or `beffroi account list` shows it")
+        raise wrong("is not a name", "write the name as `beffroi trunk list` or `beffroi account list` shows it")
     return text
 
 
 def _location(text: str) -> str:
     if not _LOCATION.fullmatch(text):
         remedy = "write an address between < and >, such as <https://example.org/site.xml> (RFC 6442 section 4.1)"
-        raise _wrong("is not a Geolocation header", remedy)
+        raise wrong("is not a Geolocation header", remedy)
     return text
 
 
 def _link(text: str) -> str:
     if text and not text.startswith(("https://", "http://")):
-        raise _wrong("is not a web address", "start it with https://, or leave it empty")
+        raise wrong("is not a web address", "start it with https://, or leave it empty")
     return text
 
 
 def _pkcs11_module(text: str) -> str:
     if text and not text.startswith("/"):
-        raise _wrong("is not a full path", "write a path such as /usr/lib/softhsm/libsofthsm2.so")
+        raise wrong("is not a full path", "write a path such as /usr/lib/softhsm/libsofthsm2.so")
     return text
 
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.alert_section import Alerts
 from config.crosschecks import cross_problems
 from config.problems import (
     HIDDEN,
@@ -49,6 +50,7 @@ from config.sections import (
 )
 
 __all__ = [
+    "Alerts",
     "Calls",
     "Change",
     "Company",
@@ -89,6 +91,7 @@ class Settings(Section):
     policy: Policy = Policy()
     storage: Storage = Storage()
     http: Http = Http()
+    alerts: Alerts = Alerts()
     log: Log = Log()
     secrets: Secrets = Secrets()
 
@@ -265,6 +268,10 @@ def _note(field: FieldInfo) -> str:
     return note + (" (restart)" if _needs_restart(field) else "")
 
 
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -272,7 +279,7 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return (
-            "{ " + ", ".join(f"{_toml(name)} = {_toml(entry)}" for name, entry in value.items()) + " }"
+            "{ " + ", ".join(f"{_key(name)} = {_toml(entry)}" for name, entry in value.items()) + " }"
             if value
             else "{}"
         )

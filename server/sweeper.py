@@ -54,11 +54,12 @@ ROUND = 500  # items that are destroyed before their receipts are written
 PROVEN_AT_ONCE = 50  # receipts in one transaction
 QUIET_ROW_S = 3600  # how often a sweep that found nothing is written down
 KEPT = timedelta(days=400)  # of what sweeps came to
-USAGE_PACK, EMERGENCY_PACK = "USAGE_SUMS", "EMERGENCY_LIST"
+USAGE_PACK, EMERGENCY_PACK, ALERTS_PACK = "USAGE_SUMS", "EMERGENCY_LIST", "SECURITY_LOG"
 CONTACT_PACKS = {
     "contact_consent": EVIDENCE_PACK,
     "contact_reference": EVIDENCE_PACK,
     "contact_attempt": ATTEMPTS_PACK,
+    "alert": ALERTS_PACK,
 }
 DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
 WEEK_KEYS = "week_keys"  # no pack: they go when nothing needs them any more
@@ -71,6 +72,7 @@ OBJECTS: Mapping[str, str] = {
     "contact_consent": "consent",
     "contact_reference": "contract",
     "contact_attempt": "contact",
+    "alert": "alert",
     "access_day": "ledger",
     "consent_day": "ledger",
     "erasure_day": "ledger",

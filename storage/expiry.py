@@ -1,9 +1,9 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
 Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
-to contact contact_consent, contact_reference, contact_attempt, and hold (one that was lifted). The id of a usage sum is
-"<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from the
-moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
+to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), and alert. The id of a usage
+sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from
+the moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ _CONTACTS = {
     "contact_consent": (tables.contact_consents, tables.contact_consents.c.given_at),
     "contact_reference": (tables.contact_references, tables.contact_references.c.since),
     "contact_attempt": (tables.contact_attempts, tables.contact_attempts.c.at),
+    "alert": (tables.alerts, tables.alerts.c.last_at),
 }
 # Keys last: what was under them is gone by then.
 KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS, *log_days.KINDS, "hold", "kek")

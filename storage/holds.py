@@ -254,6 +254,8 @@ async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[
         case "contact_consent" | "contact_reference" | "contact_attempt":
             table = _CONTACTS[kind]
             found += await _pairs(tx, table.c.id, table.c.digest, item_ids)
+        case "alert":
+            found += await _pairs(tx, tables.alerts.c.id, tables.alerts.c.subject, item_ids)
         case "usage":
             found += [(item_id, item_id.partition("|")[0].rpartition(":")[2].encode()) for item_id in item_ids]
     return found

@@ -20,13 +20,13 @@ def _words(text: str) -> frozenset[str]:
 
 
 ACTIONS = _words(
-    "add approve change configure destroy disable enable erase export grant hold list listen lock open prune reload"
-    " remove restore revoke search show sign_in start stop test unlock verify wrap"
+    "acknowledge add approve change configure destroy disable enable erase export grant hold list listen lock open prune"
+    " reload remove restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger limits"
-    " line number orphan person policy precondition reader recording report retention right role session suppression"
-    " system totp trunk usage vault"
+    "account alert call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger"
+    " limits line number orphan person policy precondition reader recording report retention right role session"
+    " suppression system totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
@@ -34,6 +34,7 @@ ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statu
 # How somebody agreed to be contacted, or took that back.
 WAYS = _words("dtmf utterance checkbox sms signature email link agent letter")
 MEDIA = _words("voice sms")
+VERDICTS = _words("false_alarm real_danger misuse")  # of whoever looked at an alert
 
 _OPAQUE = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -82,7 +83,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
     **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id", "orphan_id"), _opaque),
-    **dict.fromkeys(("policy_id", "precondition_id"), _opaque),
+    **dict.fromkeys(("policy_id", "precondition_id", "alert_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),
@@ -92,6 +93,7 @@ ALLOWED: Mapping[str, _Check] = {
     "act": _one_of(ACTS),
     "by": _one_of(WAYS),
     "medium": _one_of(MEDIA),
+    "verdict": _one_of(VERDICTS),
     # identifiers out of packs and configuration
     **dict.fromkeys(("purpose", "pack", "prompt_id", "rule", "legal_basis"), _code),
     "language": _shaped(_LANGUAGE),

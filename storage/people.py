@@ -70,6 +70,11 @@ async def disable(tx: Tx, person_id: str, now: datetime) -> Person:
     return await _change(tx, person_id, disabled_at=now)
 
 
+async def enable(tx: Tx, person_id: str) -> Person:
+    """Takes `disable` back. Raises `NotFound`."""
+    return await _change(tx, person_id, disabled_at=None)
+
+
 async def set_roles(tx: Tx, person_id: str, roles: Iterable[str]) -> Person:
     """Raises `NotFound`, `Invalid`."""
     return await _change(tx, person_id, roles=_roles(roles))

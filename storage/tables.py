@@ -203,6 +203,60 @@ emergency_calls = Table(
     Column("presented_digest", LargeBinary, index=True),  # of the number that the service calls back
 )
 
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+# One row for a kind and what it is about (an opaque id or ""), however often it happens.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("lasts", Boolean, nullable=False),  # a condition that still holds
+    Column("episode", Integer, nullable=False),  # 1, and one more each time that it is opened again
+    Column("verdict", String),
+    Column("judged_by", String),
+    Column("judged_at", Instant),
+    Column("note_sealed", LargeBinary),
+    Column("waiting", Json, nullable=False),  # channels that have not taken this episode yet
+    Column("tries", Integer, nullable=False),
+    Column("due_at", Instant, index=True),  # when they are tried again
+    Column("kept_until", Instant, nullable=False, index=True),
+    UniqueConstraint("kind", "subject"),
+)
+
+# Up to which entry a log was read for alerts.
+alert_cursors = Table(
+    "alert_cursors",
+    metadata,
+    Column("log", String, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+
+# How much each person was shown in clear on the newest day on which they were: a count, no number.
+clear_looks = Table(
+    "clear_looks",
+    metadata,
+    Column("actor_id", String, primary_key=True),
+    Column("day", String, nullable=False),
+    Column("count", BigInteger, nullable=False),
+)
+
+# What a lock has taken away, and an unlock gives back: the person's own access, and these accounts.
+person_locks = Table(
+    "person_locks",
+    metadata,
+    Column("person_id", String, ForeignKey("people.id"), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("person", Boolean, nullable=False),
+    Column("accounts", Json, nullable=False),
+)
+
 # --- readers and keys --------------------------------------------------------------------------------------------
 
 reader_keys = Table(

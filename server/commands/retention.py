@@ -25,7 +25,7 @@ FIELDS = (
     Field(
         "kind",
         "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt,"
-        " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key)",
+        " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version", "PACK"),
@@ -48,6 +48,7 @@ DAY_FIELDS = (
     Field("erasure_day", "days of the erasure log, with the receipts"),
     Field("hold", "legal holds that were lifted long ago"),
     Field("kek", "week keys that nothing needs any more"),
+    Field("alert", "alerts"),
 )
 SWEEP_FIELDS = (
     Field("began_at", "when the last sweep began"),

@@ -51,6 +51,7 @@ class DayView:
     erasure_day: int
     hold: int
     kek: int
+    alert: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             *(f"DROP TABLE policy_{name}" for name in ("approvals", "preconditions", "samples")),
             "DROP TABLE policies",
             "ALTER TABLE recordings DROP COLUMN policy_version",
+            *(f"DROP TABLE {table}" for table in ("alerts", "alert_cursors", "clear_looks", "person_locks")),
         ):
             await tx.conn.execute(text(statement))
         kek = Kek("k" * 32, "REC_QUALITY", "2026-W47.1", "X", b"p", b"s", now, now)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.commands import (
     accounts,
+    alerts,
     calls,
     contacts,
     emergency,
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         recordings,
         retention,
         holds,
+        alerts,
         ledger,
     ):
         subject.register(subparsers)

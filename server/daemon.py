@@ -19,6 +19,8 @@ from config.settings import Change, Settings
 from recording import hold_music
 from recording.prompts import PromptStore
 from server import control_socket, http
+from server.alerting.desk import AlertDesk
+from server.alerting.senses import Parts, Senses
 from server.call_book import DatabaseCallBook
 from server.company import company_facts, outside_habits, rates_of
 from server.destruction import RecordingDestruction
@@ -129,6 +131,8 @@ class Daemon:
             pause_max_s=settings.recording.pause_max_s,
         )
         self.duty.attend(self.calls)
+        self.senses = Senses(services, self._parts())
+        self.alerts = AlertDesk(services, self.senses.sense)
         self.hurry = asyncio.Event()  # asked to stop once more: emergency calls are waited for no longer
         self._group: asyncio.TaskGroup | None = None
         self._prompts_stale = asyncio.Event()
@@ -138,7 +142,7 @@ class Daemon:
         """Serve until ``stop`` is set, then end in order."""
         endpoint = Endpoint.parse(self._services.settings.http.listen)
         pages = await http.start(
-            http.application(self.health, self.counters, self.gauges), str(endpoint.host), endpoint.port
+            http.application(self.health, self.counters, self.gauges, self.labelled), str(endpoint.host), endpoint.port
         )
         try:
             await self._run_parts(stop)
@@ -164,7 +168,7 @@ class Daemon:
                 group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 group.create_task(self._kept("policy", self.policies.run), name="policy")
-                for name, part in self.duty.parts().items():
+                for name, part in {**self.duty.parts(), **self.alerts.parts(), **self.senses.tasks()}.items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
                 log.info("stopping")
@@ -395,6 +399,7 @@ class Daemon:
             "prompts_failed": float(self.prompts.failures),
             "bans": float(self._bans),
             **self.sweeper.counters(),
+            **self.alerts.counters(),
             **self.duty.counters(),
         }
 
@@ -410,6 +415,21 @@ class Daemon:
             **self.policies.gauges(),
             **self.duty.gauges(),
         }
+
+    def labelled(self) -> http.Labelled:
+        """Now, by a label."""
+        return {"alerts_open": ("severity", self.alerts.open_by_severity())}
+
+    def _parts(self) -> Parts:
+        """What alerts are told of."""
+        return Parts(
+            edge=self.edge.attached.is_set,
+            recorder=lambda: self.desk.recorder_pid != 0,
+            trunks=lambda: {trunk_id: view.up for trunk_id, view in self.duty.trunks.views().items()},
+            sweep=self.sweeper.trouble,
+            counts=lambda: {"bans": self._bans, "worker_deaths": self.pool.crashes, **self.duty.troubles()},
+            near=self.duty.near,
+        )
 
 
 async def serve(data: Path) -> None:
@@ -433,6 +453,7 @@ async def serve(data: Path) -> None:
         services.calls, services.duty = daemon.calls, daemon.duty
         services.observatory, services.sweeper = daemon.observatory, daemon.sweeper
         services.reconciler = daemon.reconciler
+        services.alerts = daemon.alerts
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

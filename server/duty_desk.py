@@ -84,6 +84,7 @@ class DutyDesk(Duty):
         self._clock = clock
         self._calls: Calls | None = None
         self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+        self._near: dict[str, None] = {}  # whose limits are nearly used up, until somebody asks
         self.memory = DirectoryMemory(database, obliged)
         self.trunks = TrunksDesk(database, edge, self._channels)
         self.planner = EmergencyPlanner(self.memory, self.trunks, prompts, settings)
@@ -96,7 +97,7 @@ class DutyDesk(Duty):
             database,
             outside=self._outside,
             set_ceiling=self._set_ceiling,
-            alert=self._alerts.put_nowait,
+            alert=self._limit_is_near,
             defaults=lambda: limit_defaults(settings()),
             clock=clock,
         )
@@ -246,6 +247,23 @@ class DutyDesk(Duty):
             await self.metering.write()
         except StorageError as error:
             log.error("what the last calls used is not written down: %s", error)
+
+    def _limit_is_near(self, alert: Alert) -> None:
+        self._near[alert.owner.rpartition(":")[2]] = None
+        self._alerts.put_nowait(alert)
+
+    def near(self) -> tuple[str, ...]:
+        """Ids of accounts and trunks whose limits have come near since it was asked last."""
+        found, self._near = tuple(self._near), {}
+        return found
+
+    def troubles(self) -> dict[str, int]:
+        """Of emergency calls, since the start."""
+        return {
+            "relayed": self.reports.relays,
+            "without_a_way": self.planner.without_a_way,
+            "reports_missed": self.reports.missed,
+        }
 
     async def _tell_admins(self) -> None:
         """Whoever administers and has a telephone is told of a limit that is nearly used up."""

@@ -11,30 +11,40 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 Numbers = Mapping[str, float]
+Labelled = Mapping[str, tuple[str, Numbers]]  # metric -> name of its label, and the number of each value
 
 
 class _Snapshot(Collector):
     """Reads the daemon's figures at each scrape."""
 
-    def __init__(self, counters: Callable[[], Numbers], gauges: Callable[[], Numbers]) -> None:
+    def __init__(
+        self, counters: Callable[[], Numbers], gauges: Callable[[], Numbers], labelled: Callable[[], Labelled]
+    ) -> None:
         self._counters = counters
         self._gauges = gauges
+        self._labelled = labelled
 
     def collect(self) -> Iterable[Metric]:
         for name, value in self._counters().items():
             yield CounterMetricFamily(f"beffroi_{name}", name.replace("_", " "), value=value)
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"beffroi_{name}", name.replace("_", " "), value=value)
+        for name, (label, values) in self._labelled().items():
+            family = GaugeMetricFamily(f"beffroi_{name}", name.replace("_", " "), labels=[label])
+            for which, value in values.items():
+                family.add_metric([which], value)
+            yield family
 
 
 def application(
     health: Callable[[], Awaitable[Mapping[str, bool]]],
     counters: Callable[[], Numbers],
     gauges: Callable[[], Numbers],
+    labelled: Callable[[], Labelled] = dict,
 ) -> web.Application:
     """``health``: the parts of the daemon and whether each works; all of them, or /healthz answers 503."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot(counters, gauges))
+    registry.register(_Snapshot(counters, gauges, labelled))
 
     async def healthz(_request: web.Request) -> web.Response:
         parts = await health()

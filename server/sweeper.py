@@ -119,6 +119,7 @@ class Sweeper:
         self._look: Look | None = None  # the newest in this process
         self._shortened = 0  # version of the policy that has been applied to what is kept
         self.problem = ""  # why the last sweep did less than it should
+        self._doubted = False  # because of the clock
         self.destroyed = 0  # since the start
         self.alarms = 0
 
@@ -142,9 +143,11 @@ class Sweeper:
             if not alone:
                 return None
             began_at = services.clock()
+            self._doubted = False
             why = "" if clock_is_right else doubt(await self._last_look(), began_at, self._monotonic())
             if why:
                 said = Sweep(began_at, began_at, problem=f"{why}; nothing is deleted until somebody confirms the time")
+                self._doubted = True
                 self._alarm(said.problem)
                 return said
             self._look = Look(began_at, self._monotonic())
@@ -293,6 +296,10 @@ class Sweeper:
 
     def _gate(self) -> Gate:
         return gate_of(self._services.keys.ledger)
+
+    def trouble(self) -> str:
+        """What is wrong with the last sweep, in a word: "", "missed" or "clock"."""
+        return "" if not self.problem else "clock" if self._doubted else "missed"
 
     def gauges(self) -> dict[str, float]:
         return {"retention_alarm": float(bool(self.problem))}

@@ -16,7 +16,7 @@ from server.alerting.raised import Raised, Windows
 
 _OPENS = ("open", "export")
 _REFUSED = ("denied", "wrong", "replayed", "locked")
-LOOKS = frozenset({"list", "search", "show", "export"})
+LOOKS = frozenset({"list", "search", "show"})
 NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "number", "person",
                     "recording", "suppression", "emergency", "trunk"})  # fmt: skip
 

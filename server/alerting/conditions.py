@@ -31,7 +31,7 @@ class Sensed:
     edge: bool | None = None
     recorder: bool | None = None
     database_silent_s: float = 0.0
-    trunks: Mapping[str, bool | None] = field(default_factory=dict)
+    trunks: Mapping[str, bool | None] | None = None  # by id: up, down, not known yet
     free_mb: int | None = None
     needed_mb: int = 0
     certificate_until: datetime | None = None
@@ -56,19 +56,19 @@ class Conditions:
 
     def __init__(self, kinds: Mapping[str, Kind], standing: Iterable[Key] = ()) -> None:
         """``standing``: what has been raised already and was not over when somebody last looked."""
-        self._kinds = kinds
+        self.apply(kinds)
         self._since_s: dict[Key, float] = {}
         self._standing = set(standing)
         self._counts: dict[str, int] = {}
+
+    def apply(self, kinds: Mapping[str, Kind]) -> None:
+        """Other thresholds; what was raised stays so."""
+        self._kinds = kinds
         self._windows = {
             name: Windows(kind.limits["count"], timedelta(minutes=kind.limits["within_min"]))
             for name, kind in kinds.items()
             if name in COUNTED.values() and "count" in kind.limits
         }
-
-    def apply(self, kinds: Mapping[str, Kind]) -> None:
-        """Other thresholds; what was raised stays so."""
-        self.__init__(kinds, self._standing)  # type: ignore[misc]
 
     def look(self, sensed: Sensed, now: datetime, now_s: float) -> Found:
         """``now_s``: a clock that never jumps, in seconds, for how long something lasts."""
@@ -102,12 +102,12 @@ class Conditions:
             ("rules-overdue", ""): sensed.rules_overdue,
             **self._disk(sensed, limits["disk-low"]["times"]),
             **self._certificate(sensed, now, limits["certificate-soon"]["days"], limits["certificate-urgent"]["days"]),
-            **self._trunks(sensed.trunks),
+            **({} if sensed.trunks is None else self._trunks(sensed.trunks)),
         }
         if sensed.holds_overdue is not None:
             found |= {("hold-overdue", hold_id): True for hold_id in sensed.holds_overdue}
         # A trunk that was taken away, a hold that was lifted: it does not hold any more.
-        gone = {"trunk-down": True, "hold-overdue": sensed.holds_overdue is not None}
+        gone = {"trunk-down": sensed.trunks is not None, "hold-overdue": sensed.holds_overdue is not None}
         known = self._standing | self._since_s.keys()
         return {key: False for key in known if key not in found and gone.get(key[0], False)} | found
 

@@ -17,6 +17,7 @@ STATUS_FIELDS = (
     Field("registered", "phones that are registered now; null: not known"),
     Field("recordings", "how many in each state"),
     Field("policy", "which version of the company's policy is in force"),
+    Field("alerts", "how many are open, by severity: beffroi alert list"),
     Field("live", "calls, workers and recorder of the running daemon"),
 )
 RELOAD_FIELDS = (

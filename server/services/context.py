@@ -25,6 +25,7 @@ from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
+    from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
     from server.reconciler import Reconciler
     from server.sweeper import Sweeper
@@ -90,6 +91,7 @@ class Services:
     observatory: Observatory | None = None  # how running calls are doing; None: the daemon is not running
     sweeper: Sweeper | None = None  # None: the daemon is not running
     reconciler: Reconciler | None = None  # None: the daemon is not running
+    alerts: AlertDesk | None = None  # None: the daemon is not running; what is written is told when it does
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

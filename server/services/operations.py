@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from server.failure import Failure
 from server.services.actor import Actor
+from server.services.audit import TooMuch, note_refused
 from server.services.context import Services
 from server.services.failures import told
 from server.wire import plain
@@ -117,6 +118,12 @@ OPERATIONS: Mapping[str, str] = {
     "vault.check": "vault:check",
     "ban.list": "bans:list_",
     "ban.lift": "bans:lift",
+    "alert.list": "alerts:list_",
+    "alert.show": "alerts:show",
+    "alert.ack": "alerts:ack",
+    "alert.test": "alerts:test",
+    "alert.rules": "alerts:rules",
+    "alert.runbook": "alerts:runbook",
     "status": "system:status",
     "reload": "system:reload",
 }
@@ -127,7 +134,11 @@ async def call(name: str, services: Services, actor: Actor, arguments: Mapping[s
     function = find(name)
     checked = check_arguments(function, name, arguments)
     with told():
-        return plain(await function(services, actor, **checked))
+        try:
+            return plain(await function(services, actor, **checked))
+        except TooMuch as refused:
+            await note_refused(services, actor, refused)
+            raise
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.policy_house import known
 from sip.edge.rpc import RpcError
-from storage import accounts, devices, readers, recordings
+from storage import accounts, alerts, devices, readers, recordings
 from storage.tx import Tx
 
 
@@ -31,6 +31,7 @@ class Status:
     registered: int | None
     recordings: Mapping[str, int]
     policy: str
+    alerts: Mapping[str, int]
     live: Mapping[str, object]
 
 
@@ -51,9 +52,12 @@ async def status(services: Services, actor: Actor) -> Status:
         for row in await recordings.list_all(tx):
             states[row.state] = states.get(row.state, 0) + 1
         policy = await _policy(services, tx)
+        opened = await alerts.open_by_severity(tx)
     edge, registered = await _edge(services)
     live = await services.live.status() if services.live is not None else {}
-    return Status(services.live is not None, edge, len(owned), len(phones), registered, states, policy, dict(live))
+    return Status(
+        services.live is not None, edge, len(owned), len(phones), registered, states, policy, opened, dict(live)
+    )
 
 
 async def _policy(services: Services, tx: Tx) -> str:
@@ -88,6 +92,8 @@ async def reload(services: Services, actor: Actor) -> Reloaded:
         await note(services, tx, actor, "reload", "configuration", count=len(now))
     await services.live.apply(kept, now)
     services.settings = kept
+    if services.alerts is not None:
+        services.alerts.applied()
     return Reloaded(tuple(c.key for c in now), tuple(c.key for c in later))
 
 

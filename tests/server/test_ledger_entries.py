@@ -23,7 +23,7 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
 from sip.calls.control import LiveCall
 from sip.edge.state import Ban
-from storage import call_records, consents, contact_references, holds, ledger, lines, people, receipts
+from storage import alerts, call_records, consents, contact_references, holds, ledger, lines, people, receipts
 from storage.call_records import CallRecord
 from storage.holds import About
 from tests.server.duty_house import Edge
@@ -36,7 +36,10 @@ EXPORTED = json.dumps(
 GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
-SILENT = {"status", "reader.prepare", "retention.forecast", "retention.status", "retention.map"}
+SILENT = {
+    "status", "reader.prepare", "retention.forecast", "retention.status", "retention.map", "alert.list", "alert.rules",
+    "alert.runbook",
+}  # fmt: skip
 
 
 class FakeEdge:
@@ -155,6 +158,9 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
             expires_at=now + timedelta(days=9), legal_basis="6(1)(a)", kept_until=now + timedelta(days=9),
             collector="us", source="form",
         )  # fmt: skip
+        raised = await alerts.happened(
+            tx, "ban-wave", "", "warning", now, kept_until=now + timedelta(days=9), channels=["log"]
+        )
     contacts: dict[str, dict[str, object]] = {
         "contact.consent.add": dict(consent),
         "contact.consent.list": {},
@@ -267,6 +273,12 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "ledger.show": {},
         "ledger.verify": {},
         "vault.check": {},
+        "alert.test": {},
+        "alert.list": {},
+        "alert.show": {"alert": raised.id},
+        "alert.ack": {"alert": raised.id, "verdict": "misuse", "note": "Carl, +33612345678"},
+        "alert.rules": {},
+        "alert.runbook": {"kind": "ban-wave"},
         "ban.list": {},
         "ban.lift": {"source": "192.0.2.1"},
         "status": {},
@@ -314,7 +326,7 @@ async def test_the_ledger_holds_no_name_number_or_address(services: Services, sh
     services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
     me = Actor("os:1000", "ssh:192.0.2.44", reason="Mr Dubois asked, +33612345678", case="C-99")
     given = await arguments(services, shown)
-    for op in ("person.add", "account.add", "account.list", "calls.list", "ban.list", "line.list"):
+    for op in ("person.add", "account.add", "account.list", "calls.list", "ban.list", "line.list", "alert.ack"):
         await operations.call(op, services, me, given[op])
     text = json.dumps(await access_log(services))
     for word in ("carl", "Carl", "alice", "192.0.2", "33612345678", "Dubois", "C-99", "os:1000"):

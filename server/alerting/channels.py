@@ -1,0 +1,180 @@
+"""The ways out: log, syslog, mail, webhook. Each sends one notice to the one place that the configuration names.
+
+What cannot be sent raises NotSent, with a reason that names no secret and no recipient. Nothing follows a redirection,
+nothing waits longer than TIMEOUT_S, and a certificate that does not hold ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from config.alert_section import Alerts
+from config.paths import Paths
+from config.settings import Settings
+from server.alerting import notices
+from server.alerting.notices import Notice
+from server.failure import Failure
+from server.services import secret_sources
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+MAIL_SECRET, WEBHOOK_SECRET = "mail.password", "webhook.secret"  # noqa: S105 - their names
+
+
+class NotSent(Exception):
+    """It was not taken; it is tried again."""
+
+
+class Channel(Protocol):
+    """One way out."""
+
+    async def send(self, one: Notice, now: datetime) -> None:
+        """Raises NotSent."""
+
+
+def configured(chosen: Alerts) -> tuple[str, ...]:
+    """Names of the channels that the configuration opens; the log always."""
+    more = {"syslog": chosen.syslog, "mail": chosen.mail_relay, "webhook": chosen.webhook}
+    return ("log", *(name for name, place in more.items() if place))
+
+
+class Channels:
+    """All of them, by the settings that hold now."""
+
+    def __init__(self, settings: Callable[[], Settings], paths: Paths) -> None:
+        self._settings, self._paths = settings, paths
+
+    async def send(self, name: str, one: Notice, now: datetime) -> None:
+        """By one channel; one that is not configured any more counts as done. Raises NotSent."""
+        chosen = self._settings().alerts
+        if name not in configured(chosen):
+            return
+        match name:
+            case "log":
+                _log(one)
+            case "syslog":
+                await _within(asyncio.to_thread(_syslog, chosen.syslog, notices.syslog(one, now)))
+            case "mail":
+                await self._mail(chosen, one)
+            case "webhook":
+                await self._webhook(chosen, one, now)
+
+    def _secret(self, name: str) -> bytes:
+        """Raises NotSent."""
+        try:
+            with secret_sources.source(self._settings(), self._paths) as get:
+                return get(name).rstrip(b"\n")
+        except Failure as failure:
+            raise NotSent(f"secret {name}: {failure.what}") from None
+
+    async def _mail(self, chosen: Alerts, one: Notice) -> None:
+        recipients = sorted({address for role in one.tell for address in chosen.mail_to.get(role, ())})  # type: ignore[call-overload]
+        if not recipients:
+            return  # nobody of these roles is to be written to
+        password = self._secret(MAIL_SECRET).decode() if chosen.mail_user else ""
+        message = notices.mail(one, chosen.mail_from, recipients)
+        await _within(asyncio.to_thread(_mail, chosen, password, message, recipients))
+
+    async def _webhook(self, chosen: Alerts, one: Notice, now: datetime) -> None:
+        body = notices.webhook(one)
+        signed = notices.signature(self._secret(WEBHOOK_SECRET), body, now)
+        headers = {"Content-Type": "application/json", notices.SIGNATURE: signed}
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        tls = _trust(chosen.ca_file) if chosen.webhook.startswith("https:") else True
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+                session.post(chosen.webhook, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer,
+            ):
+                if not 200 <= answer.status < 300:
+                    raise NotSent(f"the webhook answered {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NotSent(f"the webhook: {type(error).__name__}") from None
+
+
+def _log(one: Notice) -> None:
+    level = {"critical": logging.CRITICAL, "warning": logging.WARNING}.get(one.severity, logging.INFO)
+    log.log(level, "%s", notices.line(one))
+
+
+async def _within(work: object) -> None:
+    """A thread that hangs in spite of its own timeout is left behind. Raises NotSent."""
+    try:
+        async with asyncio.timeout(3 * TIMEOUT_S):
+            await work  # type: ignore[misc]
+    except TimeoutError:
+        raise NotSent("no answer in time") from None
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Raises NotSent."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise NotSent(f"alerts.ca_file cannot be used: {type(error).__name__}") from None
+
+
+def _syslog(place: str, message: bytes) -> None:
+    """RFC 5426 over UDP, RFC 6587 section 3.4.1 over TCP. Raises NotSent."""
+    try:
+        if place.startswith("unix:"):
+            _to_unix(place.removeprefix("unix:"), message)
+            return
+        parts = urlsplit(place)
+        host, port = parts.hostname or "", parts.port or 514
+        if parts.scheme == "tcp":
+            with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
+                connection.sendall(b"%d %s" % (len(message), message))
+            return
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as sender:
+            sender.sendto(message, address)
+    except (OSError, ValueError) as error:
+        raise NotSent(f"syslog: {type(error).__name__}") from None
+
+
+def _to_unix(path: str, message: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(TIMEOUT_S)
+        sender.sendto(message, path)
+
+
+def _mail(chosen: Alerts, password: str, message: EmailMessage, recipients: list[str]) -> None:
+    """In a thread. Raises NotSent."""
+    host, _, port = chosen.mail_relay.rpartition(":")
+    host = host.strip("[]")
+    try:
+        with _relay(chosen, host, int(port)) as relay:
+            if chosen.mail_user:
+                relay.login(chosen.mail_user, password)
+            refused = relay.send_message(message, from_addr=chosen.mail_from, to_addrs=recipients)
+    except (smtplib.SMTPException, OSError) as error:
+        # Its own text repeats addresses and what the relay said.
+        raise NotSent(f"the mail relay: {type(error).__name__}") from None
+    if refused:  # the others have it; once more would give it to them twice
+        log.warning("the mail relay refused %d of %d recipients of an alert", len(refused), len(recipients))
+
+
+def _relay(chosen: Alerts, host: str, port: int) -> smtplib.SMTP:
+    if chosen.mail_tls == "tls":
+        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=_trust(chosen.ca_file))
+    relay = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+    if chosen.mail_tls == "starttls":
+        try:
+            relay.starttls(context=_trust(chosen.ca_file))  # raises where the relay has none: nothing goes in clear
+        except BaseException:
+            relay.close()
+            raise
+    return relay

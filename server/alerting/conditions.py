@@ -14,6 +14,7 @@ from config.alerts import Kind
 from server.alerting.raised import Raised, Windows
 
 Key = tuple[str, str]
+SILENT: Key = ("database-silent", "")  # it says itself since when
 COUNTED = {
     "bans": "ban-wave",
     "worker_deaths": "worker-deaths",
@@ -76,7 +77,7 @@ class Conditions:
         raised, over = self._counted(sensed, now), []
         for key, holds in holding.items():
             if holds:
-                since_s = self._since_s.setdefault(key, now_s)
+                since_s = self._since_s.setdefault(key, now_s - (sensed.database_silent_s if key == SILENT else 0.0))
                 if key not in self._standing and now_s - since_s >= self._kinds[key[0]].limits.get("after_s", 0):
                     self._standing.add(key)
                     raised.append(Raised(*key, lasts=True))
@@ -94,8 +95,7 @@ class Conditions:
         found: dict[Key, bool | None] = {
             ("edge-away", ""): None if sensed.edge is None else not sensed.edge,
             ("recorder-down", ""): None if sensed.recorder is None else not sensed.recorder,
-            # It says itself since when; that is what counts.
-            ("database-silent", ""): silent >= limits["database-silent"]["after_s"],
+            SILENT: silent >= limits["database-silent"]["after_s"],
             ("ledger-broken", ""): None if sensed.ledger_sound is None else not sensed.ledger_sound,
             ("expiry-missed", ""): None if sensed.sweep is None else sensed.sweep == "missed",
             ("clock-doubted", ""): None if sensed.sweep is None else sensed.sweep == "clock",

@@ -18,7 +18,7 @@ from config import alerts as alert_data
 from config.alerts import Kind
 from server.alerting import writing
 from server.alerting.channels import Channels
-from server.alerting.conditions import Conditions, Key, Sensed
+from server.alerting.conditions import SILENT, Conditions, Key, Sensed
 from server.alerting.log_reader import LogReader
 from server.alerting.raised import Raised
 from server.alerting.teller import Teller
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 FOLLOW_S = 1.0  # between two looks into the access log
 LOOK_S = 5.0  # between two looks at the house
 RETRY_S = 2.0  # for what could not be written down
-SILENT = ("database-silent", "")
 
 Sense = Callable[[], Awaitable[Sensed]]
 

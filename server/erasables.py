@@ -26,6 +26,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "contact_reference": ("contact_references",),
     "contact_attempt": ("contact_attempts",),
     "hold": ("hold_targets", "holds"),
+    "alert": ("alerts",),
 }
 
 

@@ -99,6 +99,15 @@ async def enable(tx: Tx, account_id: str) -> Account:
     return await get(tx, account_id)
 
 
+async def give(tx: Tx, account_id: str, person_id: str | None, display_name: str) -> Account:
+    """It belongs to somebody else (None: to nobody), who is shown by that name. Raises `NotFound`."""
+    sealed = tx.keys.seal_text("accounts", "display_name", account_id, display_name)
+    changed = update(_T).where(_T.c.id == account_id).values(person_id=person_id, display_name_sealed=sealed)
+    if not await tx.write(changed):
+        raise NotFound("account", account_id)
+    return await get(tx, account_id)
+
+
 async def remove(tx: Tx, account_id: str) -> None:
     """The account with its devices, its place in lines, what was chosen for it and what it has used.
 

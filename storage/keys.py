@@ -136,6 +136,15 @@ async def wrap_for_reader(tx: Tx, kek_id: str, reader_id: str) -> KekWrap:
     return KekWrap(**row)
 
 
+async def only_opened_by(tx: Tx, reader_id: str, escrow: str) -> int:
+    """How many recordings have a key that this reader was given, and nobody else but escrow."""
+    mine = {wrap.kek_id for wrap in await wraps_for_reader(tx, reader_id)}
+    others = select(_WRAPS.c.kek_id).where(_WRAPS.c.reader_id.not_in((reader_id, escrow))).distinct()
+    alone = mine - {row["kek_id"] for row in await tx.rows(others)}
+    under = select(_RECS.c.rec_id)
+    return sum([len(await tx.rows(under.where(_RECS.c.kek_id == kek_id))) for kek_id in sorted(alone)])
+
+
 async def add_rec_key(tx: Tx, key: RecKey) -> None:
     """Commit this before the recording's first block.
 

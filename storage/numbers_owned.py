@@ -85,6 +85,13 @@ async def remove(tx: Tx, number_id: str) -> None:
         raise NotFound("number", number_id)
 
 
+async def lead_to(tx: Tx, number_id: str, account_id: str) -> None:
+    """It leads to that account from now on. Raises `NotFound`, `Conflict` for no such account."""
+    changed = update(_T).where(_T.c.id == number_id).values(account_id=account_id, line_id=None)
+    if not await tx.write(changed):
+        raise NotFound("number", number_id)
+
+
 async def release(tx: Tx, account_id: str) -> None:
     """The account goes; its numbers stay the company's, and lead nowhere."""
     await tx.write(update(_T).where(_T.c.account_id == account_id).values(account_id=None))

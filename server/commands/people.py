@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from server.client import ask
+from server.commands import containment
 from server.commands.base import Field, Subparsers, answer, asking, group, leaf, many, minutes, operation, out, words
 from server.failure import Failure
 
@@ -53,6 +54,7 @@ def register(subparsers: Subparsers) -> None:
     role.add_argument("roles", type=many, metavar="LIST", help="with commas")
     for parser in (grant, revoke):
         parser.add_argument("purpose", help="pack id, such as REC_QUALITY")
+    containment.register(people)
 
     readers = group(subparsers, "reader", "keys to listen with")
     enrol = leaf(readers, "enrol", "make a reader's key", _enrol, fields=ENROLLED,

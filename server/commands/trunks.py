@@ -46,6 +46,7 @@ FIELDS = (
     Field("format", "how numbers are written to it: plus, 00, national"),
     Field("created_at", "when"),
     Field("warning", "why it may not do all that is expected of it; null where it will"),
+    Field("ended", "calls that were ended with it; null: none was to be"),
 )  # fmt: skip
 TEST_FIELDS = (
     Field("name", "the trunk"),
@@ -75,11 +76,14 @@ def register(subparsers: Subparsers) -> None:
         _options(parser, needed=needed)
     for word, help_ in (
         ("enable", "let calls use it again"),
-        ("disable", "let no new call use it; running ones go on"),
+        ("disable", "let no new call use it; running ones go on, or end with --hang-up"),
         ("remove", "remove it with its password, limits and sums; its numbers stay"),
     ):
-        one = leaf(trunks, word, help_, operation(f"trunk.{word}", "trunk"), fields=FIELDS, reasons=True)
+        one = leaf(trunks, word, help_, operation(f"trunk.{word}", "trunk", "hang_up"), fields=FIELDS, reasons=True)
         one.add_argument("trunk", metavar="NAME")
+        if word == "disable":
+            one.add_argument("--hang-up", action="store_true", default=None,
+                             help="end its calls too, but for emergency calls")  # fmt: skip
     test = leaf(trunks, "test", "ask the provider whether it answers and takes the password", _test,
                 fields=TEST_FIELDS,
                 details="Changes nothing there or here. Ends with 1 where something is wrong.")  # fmt: skip

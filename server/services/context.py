@@ -92,6 +92,7 @@ class Services:
     sweeper: Sweeper | None = None  # None: the daemon is not running
     reconciler: Reconciler | None = None  # None: the daemon is not running
     alerts: AlertDesk | None = None  # None: the daemon is not running; what is written is told when it does
+    rooms_of: dict[str, set[asyncio.Timeout]] = dataclasses.field(default_factory=dict)  # person -> ends a room each
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

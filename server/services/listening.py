@@ -20,6 +20,7 @@ from server.failure import Failure
 from server.services import recordings as recording_service
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.containment import closable
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.held_keys import HeldKeys
@@ -98,7 +99,8 @@ async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: 
     rewraps = HeldKeys(services, granted.person_id, granted.hold_id, None if granted.hold_id else (granted.purpose,))
     services.open_rooms[granted.rec_id] += 1
     try:
-        end = await run_room(granted.job, terminal_fd, allow, rewraps)
+        async with closable(services, granted.person_id):
+            end = await run_room(granted.job, terminal_fd, allow, rewraps)
     finally:
         services.open_rooms -= Counter({granted.rec_id: 1})
         await _write_end(services, actor, granted, replace(end, totp_step=None) if spent else end)

@@ -50,6 +50,7 @@ class TrunkView:
     format: str
     created_at: datetime
     warning: str | None
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +186,25 @@ async def enable(services: Services, actor: Actor, *, trunk: str) -> TrunkView:
     return await _switch(services, actor, trunk, on=True)
 
 
-async def disable(services: Services, actor: Actor, *, trunk: str) -> TrunkView:
-    """No new call goes out by it or comes in from it; running ones go on. Raises Failure."""
-    return await _switch(services, actor, trunk, on=False)
+async def disable(services: Services, actor: Actor, *, trunk: str, hang_up: bool = False) -> TrunkView:
+    """No new call goes out by it or comes in from it; running ones go on, or end (never an emergency call). Says where
+    it was the last way for emergency calls. Raises Failure."""
+    view = await _switch(services, actor, trunk, on=False)
+    async with services.db.read() as tx:
+        left = {one.name for one in await trunks.list_all(tx, enabled_only=True)}
+    named = set(services.settings.emergency.trunks)
+    if not (left & named if named else left):
+        view = replace(view, warning="no emergency call leaves any more: it was the last way out for them")
+    return replace(view, ended=_hang_up(services, view.id)) if hang_up else view
+
+
+def _hang_up(services: Services, trunk_id: str) -> int:
+    """How many calls end: all of this trunk, but for emergency calls."""
+    if services.calls is None:
+        return 0
+    helping = {call.call_id for call in services.calls.live() if call.emergency}
+    concerned = {leg.call_id for leg in services.calls.outside() if leg.trunk_id == trunk_id} - helping
+    return sum(services.calls.hang_up(call_id, 503, "The trunk was cut") for call_id in sorted(concerned))
 
 
 async def remove(services: Services, actor: Actor, *, trunk: str) -> TrunkView:

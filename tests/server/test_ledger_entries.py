@@ -29,6 +29,7 @@ from storage.holds import About
 from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
+NEED_A_REASON = ("hold.", "person.lock", "person.unlock")
 IN_A_CASE = replace(ME, reason="claim", case="A-1")
 EXPORTED = json.dumps(
     {"format": "beffroi-policy/1", "number": 9, "author": "x", "created_at": "2026-01-01T00:00:00+00:00", "rules": []}
@@ -181,6 +182,9 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "person.role": {"login": "carl", "roles": ["reader"]},
         "person.grant": {"login": "carl", "purpose": "REC_QUALITY"},
         "person.revoke": {"login": "carl", "purpose": "REC_QUALITY"},
+        "person.lock": {"login": "carl"},
+        "person.unlock": {"login": "carl"},
+        "person.leave": {"login": "rita", "keep": True, "dry_run": True},
         "person.disable": {"login": "carl"},
         "reader.prepare": {"login": "rita"},
         "reader.enrol": {
@@ -314,7 +318,7 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
             with pytest.raises(Failure):
                 await operations.call(op, services, ME, words)
             continue
-        await operations.call(op, services, IN_A_CASE if op.startswith("hold.") else ME, words)
+        await operations.call(op, services, IN_A_CASE if op.startswith(NEED_A_REASON) else ME, words)
         fresh = (await access_log(services))[before:]
         assert len(fresh) == (0 if op in SILENT else 1), op
         for entry in fresh:

@@ -1,0 +1,99 @@
+"""Stop somebody now, and give it back later: a person is locked, a trunk is cut. Emergency calls go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.failure import Failure
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.directory import person_by_login
+from server.services.edge import push, refuse_devices
+from server.services.people import readers_changed
+from storage import devices, person_locks
+from storage.devices import Credential
+from storage.tx import Tx
+
+MIN_REASON_CHARS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LockView:
+    """Fields: see `server.commands.containment.LOCK_FIELDS`."""
+
+    id: str
+    login: str
+    locked_at: datetime | None
+    accounts: int
+    devices: int
+    rooms: int
+
+
+async def lock(services: Services, actor: Actor, *, login: str) -> LockView:
+    """Nothing in this person's name any more, until `unlock`: phones signed off but for emergency calls, running calls
+    ended (never an emergency call), listening rooms closed, nothing opened or administered. Raises Failure."""
+    _reason(actor)
+    async with services.db.transaction() as tx:
+        person = await person_by_login(tx, login)
+        held = await person_locks.lock(tx, person.id, services.clock())
+        credentials = await _credentials(tx, held.accounts)
+        await note(services, tx, actor, "lock", "person", person_id=person.id, count=len(held.accounts))
+    rooms = close_rooms(services, person.id)
+    await readers_changed(services)
+    await refuse_devices(services, [one.auth_user for one in credentials])
+    return LockView(person.id, person.login, held.at, len(held.accounts), len(credentials), rooms)
+
+
+async def unlock(services: Services, actor: Actor, *, login: str) -> LockView:
+    """Give back what the lock took, and no more; phones sign on by themselves. Raises Failure."""
+    _reason(actor)
+    async with services.db.transaction() as tx:
+        person = await person_by_login(tx, login)
+        if await person_locks.get(tx, person.id) is None:
+            raise Failure(f"{login} is not locked", "Type: beffroi person list", "conflict")
+        held = await person_locks.unlock(tx, person.id)
+        credentials = await _credentials(tx, held.accounts)
+        await note(services, tx, actor, "restore", "person", person_id=person.id, count=len(held.accounts))
+    await readers_changed(services)
+    for credential in credentials:
+        await push(services, credential)
+    return LockView(person.id, person.login, None, len(held.accounts), len(credentials), 0)
+
+
+@asynccontextmanager
+async def closable(services: Services, person_id: str) -> AsyncIterator[None]:
+    """A listening room of this person: the block ends, without an error, when `close_rooms` is called."""
+    try:
+        async with asyncio.timeout(None) as cutter:
+            services.rooms_of.setdefault(person_id, set()).add(cutter)
+            try:
+                yield
+            finally:
+                services.rooms_of[person_id].discard(cutter)
+                if not services.rooms_of[person_id]:
+                    del services.rooms_of[person_id]
+    except TimeoutError:
+        if not cutter.expired():
+            raise
+
+
+def close_rooms(services: Services, person_id: str) -> int:
+    """Every room in which this person listens now ends at once; how many."""
+    cutters = services.rooms_of.get(person_id, set())
+    for cutter in cutters:
+        cutter.reschedule(asyncio.get_running_loop().time())
+    return len(cutters)
+
+
+async def _credentials(tx: Tx, account_ids: tuple[str, ...]) -> list[Credential]:
+    return [one for account_id in account_ids for one in await devices.credentials(tx, account_id)]
+
+
+def _reason(actor: Actor) -> None:
+    if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
+        raise Failure("locking and unlocking need a reason", "Say why with --reason", "invalid")

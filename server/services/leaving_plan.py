@@ -1,0 +1,197 @@
+"""What is still to be done when somebody leaves, and what stays: pure, but for one look at the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage import (
+    accounts,
+    call_records,
+    call_settings,
+    devices,
+    emergency_calls,
+    holds,
+    keys,
+    lines,
+    numbers_owned,
+    people,
+    person_locks,
+    readers,
+    recordings,
+)
+from storage.accounts import Account
+from storage.call_settings import FORWARDS, CallSettings
+from storage.devices import Device
+from storage.errors import NotFound
+from storage.lines import Line
+from storage.numbers_owned import OwnedNumber
+from storage.people import Person
+from storage.readers import ESCROW
+from storage.tx import Tx
+
+FIRST = frozenset({"person", "device", "roles"})  # what lets somebody in
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing to be done. `what`: person, device, roles, right, reader key, line, forward to them, number, own
+    settings, account handed over, account kept. `named`: an internal name. `id`: opaque, or a purpose."""
+
+    what: str
+    named: str
+    id: str
+
+    @property
+    def first(self) -> bool:
+        return self.what in FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays: how many, the last day on which any of it is still there, and why."""
+
+    what: str
+    count: int
+    until: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """Everything of a person that leaving touches, as it is now."""
+
+    person: Person
+    to: Account | None
+    accounts: tuple[Account, ...]
+    devices: tuple[Device, ...]
+    settings: tuple[CallSettings, ...]  # of every account
+    lines: tuple[Line, ...]
+    numbers: tuple[OwnedNumber, ...]
+    purposes: tuple[str, ...]
+    has_key: bool
+    locked: bool
+    only_they_open: int
+    admins: int  # enabled ones beside this person
+    names: dict[str, str]  # account id -> name
+
+    @property
+    def account_ids(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.accounts)
+
+    @property
+    def auth_users(self) -> list[str]:
+        return [one.auth_user for one in self.devices]
+
+    @property
+    def dialled(self) -> frozenset[str]:
+        """Whatever reaches their accounts."""
+        plain = {text for one in self.accounts for text in (one.name, one.extension)}
+        return frozenset(plain | {one.number for one in self.numbers})
+
+
+async def read(tx: Tx, person: Person, to: Account | None) -> Leaver:
+    every = await accounts.list_all(tx)
+    mine = tuple(one for one in every if one.person_id == person.id)
+    ids = {one.id for one in mine}
+    try:
+        await readers.get_key(tx, person.id)
+        has_key = True
+    except NotFound:
+        has_key = False
+    others = [one for one in await people.list_all(tx) if one.id != person.id and one.disabled_at is None]
+    return Leaver(
+        person=person,
+        to=to,
+        accounts=mine,
+        devices=tuple(one for one in await devices.list_all(tx) if one.account_id in ids),
+        settings=await call_settings.list_all(tx),
+        lines=tuple(one for one in await lines.list_all(tx) if ids & set(one.members)),
+        numbers=tuple(one for one in await numbers_owned.list_all(tx) if one.account_id in ids),
+        purposes=tuple(right.purpose for right in await readers.rights(tx, person.id)),
+        has_key=has_key,
+        locked=await person_locks.get(tx, person.id) is not None,
+        only_they_open=await keys.only_opened_by(tx, person.id, ESCROW),
+        admins=sum("admin" in one.roles for one in others),
+        names={one.id: one.name for one in every},
+    )
+
+
+def acts_for(leaver: Leaver) -> list[Act]:
+    """In the order in which they are done; empty where nothing is left."""
+    return list(_acts(leaver))
+
+
+def _acts(leaver: Leaver) -> Iterator[Act]:
+    person = leaver.person
+    if person.disabled_at is None or leaver.locked:
+        yield Act("person", person.login, person.id)
+    for device in leaver.devices:
+        if device.revoked_at is None:
+            yield Act("device", device.auth_user, device.id)
+    if person.roles:
+        yield Act("roles", ",".join(sorted(person.roles)), person.id)
+    for purpose in leaver.purposes:
+        yield Act("right", purpose, purpose)
+    if leaver.has_key:
+        yield Act("reader key", person.login, person.id)
+    for line in leaver.lines:
+        yield Act("line", line.name, line.id)
+    for held in leaver.settings:
+        points = {getattr(held, name) for name in FORWARDS} & leaver.dialled
+        if points and held.account_id not in leaver.account_ids:
+            yield Act("forward to them", leaver.names[held.account_id], held.account_id)
+    yield from _of_accounts(leaver)
+
+
+def _of_accounts(leaver: Leaver) -> Iterator[Act]:
+    chosen = {held.account_id: held for held in leaver.settings}
+    for account in leaver.accounts:
+        if leaver.to is not None:
+            for number in leaver.numbers:
+                if number.account_id == account.id:
+                    yield Act("number", f"a number of {account.name}", number.id)
+        always = leaver.to.extension if leaver.to is not None else None
+        wanted = CallSettings(account.id, forward_always=always)
+        if chosen.get(account.id, CallSettings(account.id)) != wanted:
+            yield Act("own settings", account.name, account.id)
+        if leaver.to is not None:
+            yield Act("account handed over", account.name, account.id)
+        elif account.disabled_at is None:
+            yield Act("account kept", account.name, account.id)
+
+
+def warnings_for(leaver: Leaver, notified: Iterable[str]) -> Iterator[str]:
+    """What somebody has to see to."""
+    if leaver.only_they_open:
+        yield (f"{leaver.only_they_open} recordings were wrapped to nobody else: escrow alone opens them from now on, "
+               "there is no re-wrapping yet")  # fmt: skip
+    if "admin" in leaver.person.roles and not leaver.admins:
+        yield "no other person has the role admin: give it to somebody (person role)"
+    for name in sorted({one.name for one in leaver.accounts} & set(notified)):
+        yield f"emergency.notify still names {name}: write who is to be told of emergency calls instead"
+    if not leaver.accounts:
+        yield "no account belongs to this person (any more)"
+
+
+async def kept_of(tx: Tx, leaver: Leaver, now: datetime) -> tuple[Kept, ...]:
+    """Under its own purpose, until its own date; nothing of it goes with the person."""
+    spoken = {text for one in leaver.accounts for text in (one.name, one.extension)}
+    heard = {one.id: one for text in spoken for one in await recordings.with_number(tx, text)}
+    called = {one.id: one for text in spoken for one in await call_records.with_number(tx, text)}
+    helped = [one for one in await emergency_calls.list_all(tx) if one.account_id in leaver.account_ids]
+    standing = await holds.standing(tx)
+    held = {hold_id for one in leaver.accounts for hold_id in standing.get(one.id.encode(), ())}
+    found = [one for one in heard.values() if one.state != "destroyed"]
+    kept = [
+        Kept("recording", len(found), max((one.expires_at for one in found), default=None),
+             "the purpose of its line; destroyed when it expires"),
+        Kept("call record", len(called), max((one.expires_at for one in called.values()), default=None),
+             "the class of its line; destroyed when it expires"),
+        Kept("emergency call", len(helped), None, "the list of emergency calls, for its own period"),
+        Kept("hold", len(held), None, "a legal hold on their account: what lies under it stays until it is lifted"),
+    ]  # fmt: skip
+    if leaver.to is None:
+        kept.append(Kept("number", len(leaver.numbers), None, "leads to the disabled account: nobody answers there"))
+    return (*(one for one in kept if one.count), Kept("ledger", 1, None, "what was done in their name, by opaque id"))

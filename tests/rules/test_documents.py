@@ -32,7 +32,7 @@ by_name = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.rel
 # Commands that only look, in the order of reading; each is run as it stands on a fresh instance.
 HARMLESS = {
     "welcome", "check", "doctor", "status", "sample-config", "person list", "device list", "line list",
-    "calls list", "recordings list", "recordings verify", "ledger show", "ledger verify", "vault check", "ban list",
+    "calls list", "recordings list", "recordings verify", "ledger show", "ledger verify", "vault check",
 }  # fmt: skip
 MADE = {"account add", "device add", "line add"}  # harmless on an instance that is thrown away
 
@@ -122,7 +122,7 @@ def test_every_metric_that_is_named_exists():
     statistics = (*control.STATISTICS, *observatory.STATISTICS)
     daemon = Path(__import__("inspect").getsourcefile(Daemon) or "")
     source = "".join(path.read_text() for path in daemon.parent.rglob("*.py"))
-    known = {*re.findall(r'"([a-z_]+)": float', source), *(f"calls_{name}" for name in statistics)}
+    known = {*re.findall(r'"([a-z_]+)": (?:float|\("severity")', source), *(f"calls_{name}" for name in statistics)}
     for document in DOCUMENTS:
         for name in re.findall(r"`beffroi_([a-z_]+)`", document.read_text()):
             assert name.removesuffix("_total") in known, name
@@ -147,6 +147,12 @@ def test_the_data_directory_is_as_it_is_drawn(tmp_path: Path):
         )
     }
     assert {name.split("/ab/")[0].rstrip("/") for name in named} == ours | {"keys/ca.key"}
+
+
+def test_the_page_of_alerts_is_what_the_data_says():
+    from server.alerting.manual import markdown
+
+    assert (ROOT / "docs" / "alerts.md").read_text() == markdown()
 
 
 # --- what people are told to type -------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@ nothing waits longer than TIMEOUT_S, and a certificate that does not hold ends i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import smtplib
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from email.message import EmailMessage
@@ -30,6 +33,7 @@ from server.services import secret_sources
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+PATIENCE = 3  # times that, for a talk of several steps
 MAIL_SECRET, WEBHOOK_SECRET = "mail.password", "webhook.secret"  # noqa: S105 - their names
 
 
@@ -65,7 +69,7 @@ class Channels:
             case "log":
                 _log(one)
             case "syslog":
-                await _within(asyncio.to_thread(_syslog, chosen.syslog, notices.syslog(one, now)))
+                await _aside(functools.partial(_syslog, chosen.syslog, notices.syslog(one, now)))
             case "mail":
                 await self._mail(chosen, one)
             case "webhook":
@@ -85,7 +89,7 @@ class Channels:
             return  # nobody of these roles is to be written to
         password = self._secret(MAIL_SECRET).decode() if chosen.mail_user else ""
         message = notices.mail(one, chosen.mail_from, recipients)
-        await _within(asyncio.to_thread(_mail, chosen, password, message, recipients))
+        await _aside(functools.partial(_mail, chosen, password, message, recipients))
 
     async def _webhook(self, chosen: Alerts, one: Notice, now: datetime) -> None:
         body = notices.webhook(one)
@@ -109,11 +113,33 @@ def _log(one: Notice) -> None:
     log.log(level, "%s", notices.line(one))
 
 
-async def _within(work: object) -> None:
-    """A thread that hangs in spite of its own timeout is left behind. Raises NotSent."""
+async def _aside(work: Callable[[], None]) -> None:
+    """In a thread of its own, which neither the program's end nor anybody else waits for. Raises NotSent, and what
+    `work` raises."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as failed:  # carried to whoever waits
+            error = failed
+        with contextlib.suppress(RuntimeError):  # the program has ended
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=run, name="alert", daemon=True).start()
     try:
-        async with asyncio.timeout(3 * TIMEOUT_S):
-            await work  # type: ignore[misc]
+        async with asyncio.timeout(PATIENCE * TIMEOUT_S):
+            await done
     except TimeoutError:
         raise NotSent("no answer in time") from None
 

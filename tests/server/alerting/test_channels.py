@@ -8,6 +8,8 @@ import hmac
 import json
 import logging
 import re
+import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,3 +251,15 @@ def test_whatever_is_told_holds_only_the_id_as_digits(kind: alert_data.Kind):
     for text in (mail, notices.webhook(one).decode(), notices.syslog(one, AT).decode(), notices.line(one)):
         bare = text.replace(ALERT_ID, "").replace("beffroi@32473", "").replace("audit", "")
         assert not re.search(r"\d{6,}", re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "", bare)), bare
+
+
+async def test_a_relay_that_never_answers_holds_up_neither_us_nor_our_end(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """It takes the connection and says nothing; its thread is one that no program waits for."""
+    monkeypatch.setattr(channels, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(channels, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        where = f"127.0.0.1:{mute.getsockname()[1]}"
+        settings: dict[str, Any] = {"mail_relay": where, "mail_from": "a@example.org", "mail_to": TO}
+        with pytest.raises(NotSent):
+            await ways(place, mail_tls="none", **settings).send("mail", ONE, AT)
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "alert")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from config import alerts
 from config.addresses import Endpoint
-from config.periods import Period
 from config.alert_section import is_loopback
+from config.periods import Period
 from config.problems import SECRET_REMEDY, Problem
 
 if TYPE_CHECKING:

@@ -116,7 +116,7 @@ def _period(text: str) -> str:
     try:
         return str(Period.parse(text))
     except ValueError as error:
-        raise _wrong(str(error), "write it as P1Y, P6M or P400D") from None
+        raise wrong(str(error), "write it as P1Y, P6M or P400D") from None
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

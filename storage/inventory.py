@@ -236,6 +236,27 @@ _POLICY: Sequence[tuple[str, TableKept]] = (
            fact="held taken"),
 )  # fmt: skip
 
+_ALERTS: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("alerts", "what was worth an alert, and its verdict", _LOOKER, "SECURITY_LOG", "", "alerts.kept_until",
+             ("alert",)),
+        id="id subject judged_by", sealed="note_sealed", time="first_at last_at judged_at due_at kept_until",
+        fact="kind severity state count lasts episode verdict waiting tries",
+    ),
+    _table(Kept("alert_cursors", "up to where a log was read for alerts"), id="log", fact="seq"),
+    _table(
+        Kept("clear_looks", "how much somebody was shown in clear on their newest day", _LOOKER, "security",
+             "GDPR 6(1)(f), 32", "replaced with each day of looking",
+             unless="one count a person, by an opaque id: the next day's replaces it"),
+        id="actor_id", time="day", fact="count",
+    ),
+    _table(
+        Kept("person_locks", "what an unlock gives back", _STAFF, "security", "GDPR 6(1)(f), 32",
+             "until the person is unlocked", unless="unlocking is what takes it away"),
+        id="person_id accounts", time="at", fact="person",
+    ),
+)  # fmt: skip
+
 _CONTACTS: Sequence[tuple[str, TableKept]] = (
     _table(
         _contact("contact_consents", "who agreed to be contacted", "contact_consent", "CONSENT_EVIDENCE"),
@@ -278,4 +299,6 @@ _LEDGER: Sequence[tuple[str, TableKept]] = (
     ),
 )  # fmt: skip
 
-TABLES: Mapping[str, TableKept] = dict((*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_CONTACTS, *_LEDGER))
+TABLES: Mapping[str, TableKept] = dict(
+    (*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_ALERTS, *_CONTACTS, *_LEDGER)
+)

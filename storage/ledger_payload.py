@@ -20,8 +20,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 ACTIONS = _words(
-    "acknowledge add approve change configure destroy disable enable erase export grant hold list listen lock open prune"
-    " reload remove restore revoke search show sign_in start stop test unlock verify wrap"
+    "acknowledge add approve change configure destroy disable enable erase export grant hold list listen lock open"
+    " prune reload remove restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
     "account alert call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger"

@@ -471,7 +471,7 @@ class Recording(Section):
 
 
 class Retention(Section):
-    """For how long what no pack of a line decides is kept."""
+    """For how long what no pack of a line decides is kept, and what is told of many calls at once."""
 
     access_log: Annotated[str, AfterValidator(_period)] = Field(
         default="P1Y",
@@ -484,6 +484,14 @@ class Retention(Section):
         default="",
         max_length=300,
         description="Which documented risk of misuse needs an access log of more than a year.",
+    )
+    min_group: int = Field(
+        default=5,
+        ge=3,
+        le=100,
+        description=(
+            "Statistics show no group of fewer calls or persons than this. Lowering it tells more of the same calls."
+        ),
     )
 
 

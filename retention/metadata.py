@@ -137,8 +137,16 @@ def reduce(facts: CallFacts, class_: MetadataClass, *, packs: Mapping[str, Pack]
         legal_basis=pack.legal_basis,
         pack=pack.id,
         pack_version=pack.version,
-        expires_at=None if at is None or pack.retention is None else pack.retention.after(facts.ended_at),
+        expires_at=_expiry(pack, class_, at, facts.ended_at),
     )
+
+
+def _expiry(pack: Pack, class_: MetadataClass, at: datetime | None, ended_at: datetime) -> datetime | None:
+    """Reckoned from the end of the call; in class minimal from the hour of its start, since it stands in clear and an
+    end to the second would tell what the fields do not."""
+    if at is None or pack.retention is None:
+        return None
+    return pack.retention.after(at if class_ is MetadataClass.MINIMAL else ended_at)
 
 
 def _standard(facts: CallFacts) -> dict[str, Any]:
@@ -160,20 +168,21 @@ def _minimal(facts: CallFacts) -> dict[str, Any]:
         "call_id": facts.call_id,
         "line_pseudonym": facts.line_pseudonym,
         "direction": facts.direction,
-        "peer": "unlisted" if facts.unlisted else _country_or_prefix(facts),
+        "peer": "unlisted"
+        if facts.unlisted
+        else peer_of(facts.direction, facts.numbers.get(facts.peer_role, ""), facts.peer_country),
         "start_hour": facts.started_at.astimezone(UTC).strftime("%Y-%m-%dT%HZ"),
         "duration": bucket(facts.talk_s),
         "cause": facts.cause,
     }
 
 
-def _country_or_prefix(facts: CallFacts) -> str:
+def peer_of(direction: str, number: str, country: str | None) -> str:
     """The country; else the first three characters of an international number; else nothing at all."""
-    if facts.direction == "internal":
+    if direction == "internal":
         return "internal"
-    if facts.peer_country:
-        return facts.peer_country
-    number = facts.numbers.get(facts.peer_role, "")
+    if country:
+        return country
     return number[:3] if number.startswith("+") and len(number) >= 9 else "unknown"
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from config import metadata_ages
 from config import packs as pack_data
 from config.packs import Pack
 from retention import metadata
+from retention.ageing import Aging, next_at
 from retention.metadata import CallFacts, MetadataClass
 from sip.calls.plan import CallPlan, Evidence
 from sip.calls.ports import ClosedCall
@@ -67,6 +69,8 @@ class DatabaseCallBook:
             await call_records.count(tx, kept.totals.day, kept.totals.direction, kept.totals.minutes)
             if kept.at is None or kept.expires_at is None:
                 return  # class none: nothing that leads to a call or a person
+            fields = {**kept.fields, **_how(closed), **_permission(plan, kept.metadata_class), **_policy(plan)}
+            written = Aging(plan.call_id, str(kept.metadata_class), kept.at, kept.expires_at, fields, kept.numbers)
             record = CallRecord(
                 id=plan.call_id,
                 line_id=plan.line_id if kept.metadata_class is MetadataClass.STANDARD else None,
@@ -75,8 +79,9 @@ class DatabaseCallBook:
                 legal_basis=kept.legal_basis,
                 at=kept.at,
                 expires_at=kept.expires_at,
-                fields={**kept.fields, **_how(closed), **_permission(plan, kept.metadata_class), **_policy(plan)},
+                fields=fields,
                 recording_id=closed.rec_id,
+                ages_at=next_at(written, metadata_ages.load(), kept.at) or kept.expires_at,
             )
             await call_records.add(tx, record, kept.numbers)
 

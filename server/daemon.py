@@ -31,6 +31,7 @@ from server.failure import Failure
 from server.policy_desk import PolicyDesk
 from server.reconciler import Reconciler
 from server.recording_desk import DeskKeys, RecordingDesk
+from server.reindexer import Reindexer
 from server.services import erasure, system
 from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
@@ -116,6 +117,7 @@ class Daemon:
         self.observatory = Observatory(self.keeper)
         self.sweeper = Sweeper(services)
         self.reconciler = Reconciler(services)
+        self.reindexer = Reindexer(services)
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -168,6 +170,7 @@ class Daemon:
                 group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 group.create_task(self._kept("policy", self.policies.run), name="policy")
+                group.create_task(self._kept("index", self.reindexer.run), name="index")
                 for name, part in {**self.duty.parts(), **self.alerts.parts(), **self.senses.tasks()}.items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
@@ -454,6 +457,7 @@ async def serve(data: Path) -> None:
         services.observatory, services.sweeper = daemon.observatory, daemon.sweeper
         services.reconciler = daemon.reconciler
         services.alerts = daemon.alerts
+        services.reindexer = daemon.reindexer
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

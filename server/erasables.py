@@ -18,7 +18,7 @@ RECORDINGS_AT_ONCE = 50
 REMAINS_AT_ONCE = 500
 PAUSE_S = 0.02  # between transactions, for whoever waits to write
 TABLES: Mapping[str, tuple[str, ...]] = {
-    "call_record": ("call_peers", "call_records"),
+    "call_record": ("call_peers", "call_month_peers", "call_records"),
     "diagnosis": ("call_diagnoses",),
     "usage": ("usage",),
     "emergency_call": ("emergency_calls",),

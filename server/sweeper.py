@@ -35,7 +35,7 @@ from retention.metadata import MetadataClass, pack_of
 from retention.policy_versions import in_force
 from retention.receipt import stamp
 from retention.trusted_clock import Look, doubt
-from server import policy_desk
+from server import ageing, index_keys, policy_desk
 from server.destruction import Proof, gate_of, prove_all
 from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
@@ -78,6 +78,9 @@ OBJECTS: Mapping[str, str] = {
     "erasure_day": "ledger",
     "hold": "hold",
     "kek": "kek",
+    ageing.FIELD: "call",
+    ageing.MONTH_KEY: "key",
+    index_keys.KIND: "key",
 }
 # What the table does not say the expiry of, and the pack that does.
 PACKS: Mapping[str, str] = {
@@ -89,11 +92,20 @@ PACKS: Mapping[str, str] = {
     "hold": "LEGAL_HOLD",
 }
 _BY_DAY = frozenset({"usage", *log_days.KINDS})  # a period runs from the end of the day
-_APART: Mapping[str, str] = {"recording": "rec_id", "kek": "kek_id"}  # a receipt for each, with its id in the log
-_METHODS: Mapping[str, tuple[str, ...]] = {
+KINDS = (*expiry.KINDS, *ageing.KINDS, index_keys.KIND)  # in this order: what goes as a whole need not age before
+METHODS: Mapping[str, tuple[str, ...]] = {
     "recording": ("dek_destroyed", "file_unlinked", "index_purged"),
     "kek": ("kek_wraps_destroyed",),
     **dict.fromkeys(log_days.KINDS, ("leaves_deleted", "heads_kept")),
+    **ageing.METHODS,
+    index_keys.KIND: index_keys.METHOD,
+}
+# Kinds with a receipt for each, and what the erasure log says of it.
+APART: Mapping[str, Callable[[str], dict[str, str]]] = {
+    "recording": lambda item_id: {"rec_id": item_id},
+    "kek": lambda item_id: {"kek_id": item_id},
+    ageing.MONTH_KEY: lambda month: {"purpose": "month", "day": f"{month}-01"},
+    index_keys.KIND: lambda item_id: {"purpose": f"index.{item_id.replace(':', '.v')}"},
 }
 _ONE_SWEEP = 0x62656673  # PostgreSQL advisory lock: nodes that share a database take turns
 
@@ -154,10 +166,11 @@ class Sweeper:
             tally = Tally()
             await self._resume(began_at, tally)
             await self._shorten(began_at)
+            await ageing.settle(services.db, began_at)
             async with services.db.read() as tx:
-                for kind in expiry.KINDS:
-                    tally.due[kind] += await expiry.count(tx, kind, before(kind, began_at, access_log_of(services)))
-            for kind in expiry.KINDS:
+                for kind in KINDS:
+                    tally.due[kind] += await count_due(tx, kind, began_at, access_log_of(services))
+            for kind in KINDS:
                 await self._kind(kind, began_at, tally, progress)
             return await self._close(began_at, tally)
 
@@ -237,13 +250,12 @@ class Sweeper:
         return await self._carry_out(under_way, kind, plans, now, tally)
 
     async def _carry_out(self, under_way: str, kind: str, plans: Sequence[Plan], now: datetime, tally: Tally) -> int:
-        gate = self._gate()
-        together = await gate.destroy_together(
+        together = await self._gate().destroy_together(
             plans,
             self._erasable(kind, now),
             now,
-            method=_METHODS.get(kind, ("rows_deleted", "index_purged")),
-            apart=kind in _APART,
+            method=METHODS.get(kind, ("rows_deleted", "index_purged")),
+            apart=kind in APART,
         )
         await self._prove(under_way, kind, plans, together, now)
         gone = sum(len(ids) for _, ids in together.receipts)
@@ -262,7 +274,7 @@ class Sweeper:
         for start in range(0, len(together.receipts), PROVEN_AT_ONCE):
             proofs = []
             for receipt, ids in together.receipts[start : start + PROVEN_AT_ONCE]:
-                about = {_APART[kind]: ids[0]} if kind in _APART else {}
+                about = APART[kind](ids[0]) if kind in APART else {}
                 proofs.append(Proof(receipt, {"object": OBJECTS[kind], "cause": "expiry", "count": len(ids), **about}))
                 for item_id in ids:
                     del still[item_id]
@@ -272,14 +284,6 @@ class Sweeper:
             await asyncio.sleep(PAUSE_S)
         async with self._services.db.transaction() as tx:
             await (sweeps.narrow(tx, under_way, list(still.values())) if still else sweeps.done(tx, under_way))
-
-    def _erasable(self, kind: str, now: datetime) -> ErasableTogether:
-        database = self._services.db
-        if kind == "recording":
-            return Recordings(database, self._services.paths.vault, now)
-        if kind == "kek":
-            return WeekKeys(database, now)
-        return LogDays(database, kind, now) if kind in log_days.KINDS else Rows(database, kind)
 
     async def _resume(self, now: datetime, tally: Tally) -> None:
         """What was begun is finished: some of it may be gone already, and has no receipt yet."""
@@ -293,6 +297,21 @@ class Sweeper:
             if all(plan.destroy for plan in plans):  # else the clock says something else than it did
                 tally.due[one.kind] += len(plans)
                 await self._carry_out(one.id, one.kind, plans, now, tally)
+
+    def _erasable(self, kind: str, now: datetime) -> ErasableTogether:
+        db = self._services.db
+        match kind:
+            case "recording":
+                return Recordings(db, self._services.paths.vault, now)
+            case ageing.FIELD:
+                return ageing.Fields(db, now)
+            case ageing.MONTH_KEY:
+                return ageing.MonthKeys(db)
+            case index_keys.KIND:
+                return index_keys.IndexKeys(db)
+            case "kek":
+                return WeekKeys(db, now)
+        return LogDays(db, kind, now) if kind in log_days.KINDS else Rows(db, kind)
 
     def _gate(self) -> Gate:
         return gate_of(self._services.keys.ledger)
@@ -318,11 +337,24 @@ async def plans_for(
 
     `access_log`: for how long the access log is kept, in place of its pack's own period.
     """
+    if kind in ageing.KINDS:
+        return await ageing.plans_for(tx, kind, now, limit=limit, skip=skip)
+    if kind == index_keys.KIND:
+        return (await index_keys.plans_for(tx, now))[skip : skip + limit]
     rows = await expiry.until(tx, kind, before(kind, now, access_log), limit=limit, skip=skip)
     items = [item_of(row, access_log) for row in rows]
     standing = await holds.on(tx, kind, [item.item_id for item in items])
     under = {item_id: [Hold(hold_id) for hold_id in hold_ids] for item_id, hold_ids in standing.items()}
     return due(items, under, pack_data.load(), now)
+
+
+async def count_due(tx: Tx, kind: str, now: datetime, access_log: Period | None = None) -> int:
+    """How many `plans_for` would give without a limit."""
+    if kind == index_keys.KIND:
+        return len(await index_keys.plans_for(tx, now))
+    if kind in ageing.KINDS:
+        return await ageing.count(tx, kind, now)
+    return await expiry.count(tx, kind, before(kind, now, access_log))
 
 
 def access_log_of(services: Services) -> Period:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select, text, update
 
-from storage import tables
+from storage import month_keys, tables
 from storage.accounts import METADATA_CLASSES
 from storage.errors import Invalid, NotFound
 from storage.ids import require, require_in
@@ -25,6 +25,7 @@ DIRECTIONS = frozenset({"internal", "inbound", "outbound"})
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _T = tables.call_records
 _PEERS = tables.call_peers
+_HASHES = tables.call_month_peers
 _TOTALS = tables.call_totals
 # The same words on SQLite and PostgreSQL; one statement, so that two nodes cannot both insert.
 _ADD_TO_TOTAL = text(
@@ -45,6 +46,7 @@ class CallRecord:
     expires_at: datetime
     fields: Mapping[str, Any]  # JSON values; no numbers: see `numbers`
     recording_id: str | None
+    ages_at: datetime | None = None  # when the next of its fields becomes coarser; see `add`
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Total:
 
 
 async def add(tx: Tx, record: CallRecord, numbers: Mapping[str, str]) -> None:
-    """`numbers`: role ("caller", "callee"...) to normalised number; may be empty.
+    """`numbers`: role ("caller", "callee"...) to normalised number; may be empty. Without `ages_at` the next sweep
+    looks when the record ages.
 
     Raises `Duplicate("id")`; `Invalid` for class "none", of which only `count` may know.
     """
@@ -73,10 +76,11 @@ async def add(tx: Tx, record: CallRecord, numbers: Mapping[str, str]) -> None:
             fields_sealed=tx.keys.seal("call_records", "fields", record.id, canonical_json(dict(record.fields))),
             numbers_sealed=tx.keys.seal("call_records", "numbers", record.id, canonical_json(dict(numbers))),
             recording_id=record.recording_id,
+            ages_at=record.ages_at or record.at,
         )
     )
     for role, number in numbers.items():
-        await tx.write(insert(_PEERS).values(call_id=record.id, role=role, digest=digest(tx.keys, number)))
+        await tx.write(insert(_PEERS).values(call_id=record.id, role=role, digest=await digest(tx, number)))
 
 
 async def get(tx: Tx, call_id: str) -> CallRecord:
@@ -96,9 +100,11 @@ async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = No
 
 
 async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
-    """Calls from or to that normalised number, newest first."""
-    calls = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(digests(tx.keys, number)))
-    rows = await tx.rows(select(_T).where(_T.c.id.in_(calls)).order_by(_T.c.at.desc(), _T.c.id))
+    """Calls from or to that normalised number, newest first; those that keep it only as a hash, too, while the key of
+    their month lives."""
+    calls = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(await digests(tx, number)))
+    hashed = select(_HASHES.c.call_id).where(_HASHES.c.digest.in_(await month_keys.digests(tx, number)))
+    rows = await tx.rows(select(_T).where(_T.c.id.in_(calls.union(hashed))).order_by(_T.c.at.desc(), _T.c.id))
     return tuple(_record(tx, row) for row in rows)
 
 
@@ -126,6 +132,7 @@ async def expired(tx: Tx, now: datetime) -> tuple[str, ...]:
 async def remove(tx: Tx, call_id: str) -> bool:
     """The record with its index. Whether there was one."""
     await tx.write(delete(_PEERS).where(_PEERS.c.call_id == call_id))
+    await tx.write(delete(_HASHES).where(_HASHES.c.call_id == call_id))
     return bool(await tx.write(delete(_T).where(_T.c.id == call_id)))
 
 
@@ -154,4 +161,5 @@ def _record(tx: Tx, row: RowMapping) -> CallRecord:
         expires_at=row["expires_at"],
         fields=json.loads(tx.keys.open("call_records", "fields", row["id"], row["fields_sealed"])),
         recording_id=row["recording_id"],
+        ages_at=row["ages_at"],
     )

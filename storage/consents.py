@@ -57,7 +57,7 @@ async def add(tx: Tx, now: datetime, **said: Any) -> Consent:
     await tx.write(
         insert(_T).values(
             id=consent.id,
-            digest=digest(tx.keys, consent.number),
+            digest=await digest(tx, consent.number),
             number_sealed=tx.keys.seal_text("contact_consents", "number", consent.id, consent.number),
             details_sealed=tx.keys.seal_text(
                 "contact_consents", "details", consent.id, json.dumps([consent.collector, consent.source])
@@ -94,7 +94,7 @@ async def get(tx: Tx, consent_id: str) -> Consent:
 
 async def of_number(tx: Tx, number: str) -> tuple[Consent, ...]:
     """The newest first; withdrawn ones and old ones too."""
-    return await _some(tx, _T.c.digest.in_(digests(tx.keys, number)))
+    return await _some(tx, _T.c.digest.in_(await digests(tx, number)))
 
 
 async def list_all(tx: Tx) -> tuple[Consent, ...]:

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from storage import tables
+from storage import index_keys, tables
 from storage.tx import Tx
 
 _T = tables.contact_keys
@@ -42,6 +42,25 @@ async def rotate(tx: Tx, now: datetime) -> int:
     return await _make(tx, max(await _secrets(tx), default=0) + 1, now)
 
 
+async def versions(tx: Tx) -> tuple[tuple[int, datetime], ...]:
+    """Version and when it was made, oldest first."""
+    rows = await tx.rows(select(_T.c.version, _T.c.created_at).order_by(_T.c.version))
+    return tuple((row["version"], row["created_at"]) for row in rows)
+
+
+async def left(tx: Tx, version: int) -> int:
+    """How many suppressions are found by that key. The list holds no number, not even sealed: they stay under it."""
+    low, high = version.to_bytes(2, "big"), (version + 1).to_bytes(2, "big")
+    digests = tables.contact_suppressions.c.digest
+    row = await tx.row(select(func.count().label("n")).where(digests >= low, digests < high))
+    return int(row["n"]) if row is not None else 0
+
+
+async def destroy(tx: Tx, version: int) -> None:
+    """Then empty the log: `Database.checkpoint_truncate`. Twice is no error."""
+    await tx.write(delete(_T).where(_T.c.version == version))
+
+
 async def reseal(tx: Tx) -> int:
     """Seal all of them by the newest field key, before an older one goes. How many."""
     known = await _secrets(tx)
@@ -58,6 +77,7 @@ async def _make(tx: Tx, version: int, now: datetime) -> int:
 
 
 async def _secrets(tx: Tx) -> dict[int, bytes]:
+    await index_keys.hold_still(tx)
     return {
         row["version"]: tx.keys.open("contact_keys", "secret", str(row["version"]), row["secret_sealed"])
         for row in await tx.rows(select(_T).order_by(_T.c.version.desc()))

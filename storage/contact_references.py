@@ -47,7 +47,7 @@ async def add(tx: Tx, **said: Any) -> ContactReference:
     await tx.write(
         insert(_T).values(
             id=made.id,
-            digest=digest(tx.keys, made.number),
+            digest=await digest(tx, made.number),
             number_sealed=tx.keys.seal_text("contact_references", "number", made.id, made.number),
             reference_sealed=tx.keys.seal_text("contact_references", "reference", made.id, made.reference),
             **{name: getattr(made, name) for name in _PLAIN},
@@ -73,7 +73,7 @@ async def get(tx: Tx, reference_id: str) -> ContactReference:
 
 async def of_number(tx: Tx, number: str) -> tuple[ContactReference, ...]:
     """Ended ones too, the newest first."""
-    return await _some(tx, _T.c.digest.in_(digests(tx.keys, number)))
+    return await _some(tx, _T.c.digest.in_(await digests(tx, number)))
 
 
 async def list_all(tx: Tx) -> tuple[ContactReference, ...]:

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +20,8 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from storage import failures, schema, tables
-from storage.errors import Invalid, SealBroken, StorageError, Unavailable, WrongFieldKey
+from storage import failures, holds, index_keys, schema, tables
+from storage.errors import Conflict, Invalid, SealBroken, StorageError, Unavailable, WrongFieldKey
 from storage.field_crypto import FieldKeys
 from storage.forgetting import KEY_TABLES, forget
 from storage.tx import Tx
@@ -79,6 +80,7 @@ class Database:
                 with failures.reaching():
                     await tx.conn.run_sync(schema.bring_up_to_date)
                 await _check_field_key(tx)
+                await _first_index_key(tx)
         except BaseException:
             await database.close()
             raise
@@ -259,6 +261,15 @@ def _create_private(path: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+async def _first_index_key(tx: Tx) -> None:
+    """Numbers were indexed by the field key once, which cannot go; a hold that cannot follow leaves it at that."""
+    if not await index_keys.list_all(tx):
+        with suppress(Conflict):
+            async with tx.conn.begin_nested():
+                await index_keys.add(tx, datetime.now(UTC))
+                await holds.follow_keys(tx)
 
 
 async def _check_field_key(tx: Tx) -> None:

@@ -45,7 +45,7 @@ async def add(tx: Tx, call: EmergencyCall, *, presented: str | None = None) -> E
             drill=call.drill,
             outcome=require("outcome", call.outcome, _OUTCOME),
             reported_to=list(call.reported_to),
-            presented_digest=None if presented is None else digest(tx.keys, presented),
+            presented_digest=None if presented is None else await digest(tx, presented),
         )
     )
     return call
@@ -75,7 +75,7 @@ async def get(tx: Tx, call_id: str) -> EmergencyCall:
 
 async def latest_of_presented(tx: Tx, e164: str, since: datetime) -> EmergencyCall | None:
     """The newest real one (no drill) since then that showed this number: whom a call-back is for."""
-    shown = _T.c.presented_digest.in_(digests(tx.keys, e164)) & (_T.c.at >= since) & _T.c.drill.is_(False)
+    shown = _T.c.presented_digest.in_(await digests(tx, e164)) & (_T.c.at >= since) & _T.c.drill.is_(False)
     row = await tx.row(select(_T).where(shown).order_by(_T.c.at.desc(), _T.c.id).limit(1))
     return None if row is None else _call(row)
 

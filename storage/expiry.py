@@ -4,6 +4,7 @@ Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnos
 to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), and alert. The id of a usage
 sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from
 the moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
+What ages within a record, and keys of months, are in `storage.ageing` and `storage.month_keys`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ _CONTACTS = {
 KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS, *log_days.KINDS, "hold", "kek")
 _HOLDS, _HOLD_TARGETS = tables.holds, tables.hold_targets
 _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
+_HASHES = tables.call_month_peers
 _DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
 _IN_ONE = 400  # ids in one statement
 
@@ -76,6 +78,7 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
         match kind:
             case "call_record":
                 await tx.write(delete(_PEERS).where(_PEERS.c.call_id.in_(some)))
+                await tx.write(delete(_HASHES).where(_HASHES.c.call_id.in_(some)))
                 await tx.write(delete(_CALLS).where(_CALLS.c.id.in_(some)))
             case "diagnosis":
                 await tx.write(delete(_DIAGNOSES).where(_DIAGNOSES.c.call_id.in_(some)))
@@ -108,6 +111,7 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
             rows = [
                 *await tx.rows(select(_CALLS.c.id.label("key")).where(_CALLS.c.id.in_(some))),
                 *await tx.rows(select(_PEERS.c.call_id.label("key")).where(_PEERS.c.call_id.in_(some))),
+                *await tx.rows(select(_HASHES.c.call_id.label("key")).where(_HASHES.c.call_id.in_(some))),
             ]
         case "diagnosis":
             rows = [*await tx.rows(select(_DIAGNOSES.c.call_id.label("key")).where(_DIAGNOSES.c.call_id.in_(some)))]

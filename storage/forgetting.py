@@ -25,7 +25,7 @@ KEY_TABLES = tuple(
     for table in (
         *(tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
-        tables.contact_keys,
+        *(tables.contact_keys, tables.month_keys, tables.index_keys),
     )
 )
 _HEADER_BYTES = 32

@@ -11,9 +11,23 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, func, insert, or_, select, text, true, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    RowMapping,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 
-from storage import log_days, tables
+from storage import log_days, month_keys, tables
 from storage.errors import Conflict, Invalid, NotFound
 from storage.ids import require_in
 from storage.numbers import digests
@@ -24,7 +38,7 @@ SCOPES = frozenset({"recording", "call", "account", "number", "line"})
 _T = tables.holds
 _TARGETS = tables.hold_targets
 _RECORDINGS, _HEARD, _CALL_PEERS = tables.recordings, tables.recording_peers, tables.call_peers
-_EMERGENCY = tables.emergency_calls
+_EMERGENCY, _HASHES = tables.emergency_calls, tables.call_month_peers
 _CONTACTS = {
     "contact_consent": tables.contact_consents,
     "contact_reference": tables.contact_references,
@@ -76,20 +90,58 @@ async def add(
     """`ids`: of recordings or calls; `numbers`: normalised, see `storage.numbers`; `line_id`: calls of that line that
     began from `since` on and before `until`. Raises `Duplicate("id")`, `Invalid` for a hold on nothing."""
     require_in("scope", scope, SCOPES)
-    targets = {each.encode() for each in ids} | {one for each in numbers for one in digests(tx.keys, each)}
+    await lock(tx)
+    targets = {each.encode() for each in ids}
+    for number in numbers:
+        targets |= {*await digests(tx, number), *await month_keys.digests(tx, number)}
     if not targets and (line_id is None or since is None):
         raise Invalid("hold", "lies on nothing")
     if since is not None and until is not None and until <= since:
         raise Invalid("until", "must lie after its beginning")
     if review_at <= now:
         raise Invalid("review_at", "must lie ahead")
-    await lock(tx)
     sealed = tx.keys.seal("holds", "about", hold_id, canonical_json(asdict(about)))
     row = {"id": hold_id, "scope": scope, "about_sealed": sealed, "created_at": now, "review_at": review_at}
     await tx.write(insert(_T).values(**row, line_id=line_id, since=since, until=until))
     for target in sorted(targets):
         await tx.write(insert(_TARGETS).values(hold_id=hold_id, target=target))
     return await get(tx, hold_id)
+
+
+async def follow_keys(tx: Tx) -> None:
+    """Every standing hold on numbers lies on them under every key that lives: before anything is written or moved
+    under a new one. Raises `Conflict` where a hold's number can no longer be told from what it says."""
+    await lock(tx)
+    for hold in await list_all(tx, standing_only=True):
+        if hold.scope not in ("number", "account"):
+            continue
+        wanted = {one for number in await _named(tx, hold) for one in await digests(tx, number)}
+        rows = await tx.rows(select(_TARGETS.c.target).where(_TARGETS.c.hold_id == hold.id))
+        there = {bytes(row["target"]) for row in rows}
+        if not {one for one in there if _is_index(one)} <= wanted:
+            raise Conflict(f"legal hold {hold.id} lies on a number that it no longer tells")
+        for target in sorted(wanted - there):
+            await tx.write(insert(_TARGETS).values(hold_id=hold.id, target=target))
+
+
+async def drop_key(tx: Tx, version: int) -> None:
+    """That key of the index goes; the holds lie on their numbers under newer ones."""
+    low, high = version.to_bytes(2, "big"), (version + 1).to_bytes(2, "big")
+    await tx.write(delete(_TARGETS).where(_TARGETS.c.target >= low, _TARGETS.c.target < high))
+
+
+async def _named(tx: Tx, hold: Hold) -> tuple[str, ...]:
+    """The numbers that a hold lies on."""
+    if hold.scope == "number":
+        return (hold.about.named,)
+    named, table = hold.about.named, tables.accounts
+    wanted = select(table.c.name, table.c.extension).where(or_(table.c.name == named, table.c.extension == named))
+    return tuple(text for row in await tx.rows(wanted) for text in (row["name"], row["extension"]))
+
+
+def _is_index(target: bytes) -> bool:
+    """Opaque ids are hexadecimal digits, hashes of months begin with an "m": versions come before both."""
+    return target < b"0"
 
 
 async def get(tx: Tx, hold_id: str) -> Hold:
@@ -243,8 +295,9 @@ async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[
         case "recording":
             found += await _pairs(tx, _RECORDINGS.c.id, _RECORDINGS.c.call_id, item_ids)
             found += await _pairs(tx, _HEARD.c.recording_id, _HEARD.c.digest, item_ids)
-        case "call_record" | "diagnosis" | "emergency_call":
+        case "call_record" | "call_field" | "diagnosis" | "emergency_call":
             found += await _pairs(tx, _CALL_PEERS.c.call_id, _CALL_PEERS.c.digest, item_ids)
+            found += await _pairs(tx, _HASHES.c.call_id, _HASHES.c.digest, item_ids)
             recordings = await _pairs(tx, _RECORDINGS.c.call_id, _RECORDINGS.c.id, item_ids)
             found += recordings
             calls = {rec_id.decode(): call_id for call_id, rec_id in recordings}

@@ -117,6 +117,16 @@ _KEYS: Sequence[tuple[str, TableKept]] = (
              "until the key is replaced", ("reader",)),
         id="person_id", sealed="secret_sealed", fact="last_step failures", time="locked_until",
     ),
+    _table(
+        Kept("index_keys", "keys by which numbers are found", _PARTIES, "finding somebody's calls", "GDPR 15, 21",
+             "replaced by keys rotate", ("index_key",)),
+        id="version", sealed="secret_sealed", time="created_at",
+    ),
+    _table(
+        Kept("month_keys", "keys of the hashes of a month", _PARTIES, "CDR_STANDARD", "GDPR 6(1)(f)",
+             "three months after the month's end", ("month_key",)),
+        id="month", sealed="secret_sealed", time="created_at",
+    ),
     _table(Kept("escrow_key", "public key of the escrow sheet"), id="id", fact="alg public", time="created_at"),
     _table(
         Kept("keks", "public keys of purpose and week"), id="id", fact="purpose period alg public signature",
@@ -148,14 +158,19 @@ _KEYS: Sequence[tuple[str, TableKept]] = (
 _CALLS: Sequence[tuple[str, TableKept]] = (
     _table(
         Kept("call_records", "call records, as their class allows", _PARTIES, "call_records.purpose", "",
-             "call_records.expires_at", ("call_record",)),
-        id="id line_id recording_id", fact="metadata_class purpose legal_basis", time="at expires_at",
+             "call_records.expires_at", ("call_record", "call_field")),
+        id="id line_id recording_id", fact="metadata_class purpose legal_basis", time="at expires_at ages_at",
         sealed="fields_sealed numbers_sealed",
     ),
     _table(
         Kept("call_peers", "by which number a call is found", _PARTIES, "call_records.purpose", "",
              "call_records.expires_at", ("call_record",)),
         id="call_id", fact="role", digest="digest",
+    ),
+    _table(
+        Kept("call_month_peers", "by which number a call is found that has aged", _PARTIES, "call_records.purpose", "",
+             "what config/data/metadata_ages.toml says of numbers", ("call_record", "call_field", "month_key")),
+        id="call_id role", digest="digest",
     ),
     _table(Kept("call_totals", "calls by day, of every class"), time="day", fact="direction calls minutes"),
     _table(

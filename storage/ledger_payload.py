@@ -24,8 +24,8 @@ ACTIONS = _words(
     " prune reload remove restore revoke search show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account alert call case configuration consent contact contract device diagnosis emergency escrow hold kek ledger"
-    " limits line number orphan person policy precondition reader recording report retention right role session"
+    "account alert call case configuration consent contact contract device diagnosis emergency escrow hold kek key"
+    " ledger limits line number orphan person policy precondition reader recording report retention right role session"
     " suppression system totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")

@@ -2,17 +2,24 @@
 
 import re
 
-from storage.field_crypto import FieldKeys
+from storage import index_keys
+from storage.tx import Tx
 
 E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _PURPOSE = "number"
 
 
-def digest(keys: FieldKeys, number: str) -> bytes:
+async def digest(tx: Tx, number: str) -> bytes:
     """What is stored. `number` is normalised by the caller: E.164 for outside numbers, extension for inside ones."""
-    return keys.blind_index(_PURPOSE, number)
+    known = await index_keys.known(tx)
+    if not known:
+        return tx.keys.blind_index(_PURPOSE, number)
+    version = max(known)
+    return index_keys.value(version, known[version], number)
 
 
-def digests(keys: FieldKeys, number: str) -> tuple[bytes, ...]:
-    """What to search for."""
-    return keys.blind_index_all_versions(_PURPOSE, number)
+async def digests(tx: Tx, number: str) -> tuple[bytes, ...]:
+    """What to search for, the newest key first; the last are those of databases that had no such keys yet."""
+    known = await index_keys.known(tx)
+    ours = (index_keys.value(version, secret, number) for version, secret in known.items())
+    return (*ours, *tx.keys.blind_index_all_versions(_PURPOSE, number))

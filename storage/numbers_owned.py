@@ -46,7 +46,7 @@ async def add(
         insert(_T).values(
             id=number_id,
             number_sealed=tx.keys.seal_text("owned_numbers", "number", number_id, number),
-            digest=digest(tx.keys, number),
+            digest=await digest(tx, number),
             account_id=account_id,
             line_id=line_id,
             trunk_id=trunk_id,
@@ -65,7 +65,7 @@ async def get(tx: Tx, number_id: str) -> OwnedNumber:
 
 
 async def by_number(tx: Tx, e164: str) -> OwnedNumber | None:
-    row = await tx.row(select(_T).where(_T.c.digest.in_(digests(tx.keys, e164))))
+    row = await tx.row(select(_T).where(_T.c.digest.in_(await digests(tx, e164))))
     return None if row is None else _number(tx, row)
 
 

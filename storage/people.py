@@ -11,7 +11,8 @@ from storage.errors import Invalid, NotFound
 from storage.ids import ACCOUNT_NAME, LANGUAGE, new_id, require
 from storage.tx import Tx
 
-ROLES = frozenset({"admin", "dpo", "legal", "reader", "employee", "auditor"})
+# "circle": may ask who calls whom, which is a right of its own and comes with no other role.
+ROLES = frozenset({"admin", "dpo", "legal", "reader", "employee", "auditor", "circle"})
 _T = tables.people
 
 

@@ -241,7 +241,7 @@ async def expired(tx: Tx, now: datetime) -> tuple[Recording, ...]:
 
 async def with_number(tx: Tx, number: str) -> tuple[Recording, ...]:
     """Recordings in which that normalised number is heard, newest first."""
-    heard = select(_PEERS.c.recording_id).where(_PEERS.c.digest.in_(digests(tx.keys, number)))
+    heard = select(_PEERS.c.recording_id).where(_PEERS.c.digest.in_(await digests(tx, number)))
     rows = await tx.rows(select(_T).where(_T.c.id.in_(heard)).order_by(_T.c.started_at.desc(), _T.c.id))
     return tuple(_recording(row) for row in rows)
 
@@ -266,7 +266,7 @@ def _seal_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> bytes:
 
 async def _index_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> None:
     for channel, number in {(party.channel, party.number) for party in heard if party.number}:
-        row = {"recording_id": rec_id, "channel": channel, "digest": digest(tx.keys, number)}
+        row = {"recording_id": rec_id, "channel": channel, "digest": await digest(tx, number)}
         await tx.write(insert(_PEERS).values(**row))
 
 

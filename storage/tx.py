@@ -1,7 +1,7 @@
 """The handle that every function of this room takes first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +23,8 @@ class Tx:
     # Signs ledger heads; None in a database that was opened without it (then appending is refused).
     ledger_key: Ed25519PrivateKey | None
     writable: bool
+    # What was read in this transaction and holds until its end: keys of the index (`storage.index_keys`).
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     async def row(self, statement: Executable) -> RowMapping | None:
         with failures.reaching():

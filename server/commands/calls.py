@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from server.commands import live_calls
+from server.commands import call_reports, live_calls
 from server.commands.base import Field, Subparsers, duration, group, leaf, minutes, operation, short
 from server.commands.why import register_why
 
@@ -15,6 +15,10 @@ def _numbers(value: Mapping[str, str]) -> str:
 
 def _recordings(value: Sequence[Mapping[str, object]]) -> str:
     return ", ".join(f"{short(one['id'])} {one['state']} {duration(one['duration_ms'])}" for one in value)
+
+
+def _ages(value: Sequence[Mapping[str, object]]) -> str:
+    return "; ".join(f"{one['field']} {one['form']} until {minutes(one['until'])}, then {one['then']}" for one in value)
 
 
 FIELDS = (
@@ -31,6 +35,8 @@ FIELDS = (
     Field("mos", "quality as a mean opinion score, 1 to 4.5: see calls why", "MOS"),
     Field("recordings", "its recordings that are not destroyed: id, state, started_at, duration_ms; after a transfer "
           "there may be several", show=_recordings),
+    Field("ages", "of calls show: each field that ages, its form, by which rule, until when, and what comes then",
+          show=_ages),
 )  # fmt: skip
 
 
@@ -43,5 +49,6 @@ def register(subparsers: Subparsers) -> None:
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(calls, "show", "show a call record", operation("calls.show", "call_id"), fields=FIELDS, reasons=True)
     show.add_argument("call_id", metavar="ID", help="as calls list --json shows it")
+    call_reports.register(calls)
     live_calls.register(calls)
     register_why(calls)

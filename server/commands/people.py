@@ -16,7 +16,7 @@ FIELDS = (
     Field("id", "opaque id; what the ledger calls this person"),
     Field("login", "name to sign in and to be named by", "LOGIN"),
     Field("name", "name for people; masked without --reason", "NAME"),
-    Field("roles", "admin, dpo, reader, employee, auditor", "ROLES", words),
+    Field("roles", "admin, dpo, reader, employee, auditor, circle (may ask who calls whom)", "ROLES", words),
     Field("language", "language of what this person is shown"),
     Field("reader_key", "whether this person has a key to listen with", "KEY"),
     Field("listens_to", "purposes whose recordings this person may open", "LISTENS TO", words),
@@ -38,7 +38,8 @@ def register(subparsers: Subparsers) -> None:
     )
     add.add_argument("login", help="short name: letters a-z, digits, . _ -")
     add.add_argument("name", help="name for people")
-    add.add_argument("--roles", type=many, metavar="LIST", help="with commas: admin,dpo,legal,reader,employee,auditor")
+    roles = "admin,dpo,legal,reader,employee,auditor,circle"
+    add.add_argument("--roles", type=many, metavar="LIST", help=f"with commas: {roles}")
     add.add_argument("--language", metavar="CODE", help="fr or en")
     leaf(people, "list", "list persons", operation("person.list"), fields=FIELDS, many=True, reasons=True)
     disable = leaf(people, "disable", "nothing may be opened or changed in this person's name any more",

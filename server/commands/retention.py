@@ -21,11 +21,13 @@ from server.commands.base import (
 )
 
 FIELDS = (
-    Field("id", "opaque id; of a sum: owner and day", "ID", short),
+    Field("id", "opaque id; of a sum: owner and day; of a key: its month", "ID", short),
     Field(
         "kind",
         "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt,"
-        " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert",
+        " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert;"
+        " call_field: a call record of which fields become coarser; month_key: a key of a month's hashes;"
+        " index_key: a key by which numbers were found, until it was replaced",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version", "PACK"),
@@ -49,6 +51,9 @@ DAY_FIELDS = (
     Field("hold", "legal holds that were lifted long ago"),
     Field("kek", "week keys that nothing needs any more"),
     Field("alert", "alerts"),
+    Field("call_field", "call records of which a field becomes coarser, by their next step", "FIELDS"),
+    Field("month_key", "keys of months that go"),
+    Field("index_key", "keys of the index of numbers that were replaced and go"),
 )
 SWEEP_FIELDS = (
     Field("began_at", "when the last sweep began"),

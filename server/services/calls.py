@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from config import metadata_ages
+from retention.ageing import Explained, explain
+from server.ageing import aging
 from server.failure import Failure
 from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import line_by_name
-from storage import call_records, diagnoses, lines, recordings
+from storage import ageing, call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
 from storage.tx import Tx
@@ -44,6 +47,7 @@ class CallView:
     expires_at: datetime
     mos: float | None = None
     recordings: tuple[PartView, ...] = ()
+    ages: tuple[Explained, ...] = ()
 
 
 async def list_(
@@ -75,6 +79,8 @@ async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
         names = {one.id: one.name for one in await lines.list_all(tx)}
         scores = await diagnoses.scores(tx, [record.id], services.clock())
         view = await _view(tx, record, names, scores, masked=actor.masked)
+        (stored,) = await ageing.load(tx, [record.id])
+        view = replace(view, ages=tuple(explain(aging(stored), metadata_ages.load(), services.clock())))
         await note(services, tx, actor, "show", "call", call_id=record.id)
     return view
 

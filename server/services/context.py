@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
     from server.reconciler import Reconciler
+    from server.reindexer import Reindexer
     from server.sweeper import Sweeper
     from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
@@ -93,6 +94,7 @@ class Services:
     reconciler: Reconciler | None = None  # None: the daemon is not running
     alerts: AlertDesk | None = None  # None: the daemon is not running; what is written is told when it does
     rooms_of: dict[str, set[asyncio.Timeout]] = dataclasses.field(default_factory=dict)  # person -> ends a room each
+    reindexer: Reindexer | None = None  # None: the daemon is not running
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

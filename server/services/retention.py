@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from retention.due import by_day
 from retention.gate import Plan
+from server import ageing, index_keys
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.sweeper import Sweeper, access_log_of, before, item_of, plans_for
+from server.sweeper import KINDS, Sweeper, access_log_of, before, item_of, plans_for
 from storage import expiry, holds, orphans, sweeps
 from storage.sweeps import Sweep
 
@@ -52,6 +53,9 @@ class DayView:
     hold: int
     kek: int
     alert: int
+    call_field: int
+    month_key: int
+    index_key: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ async def due(services: Services, actor: Actor, *, limit: int = 100) -> list[Due
     nothing."""
     now, found = services.clock(), list[Plan]()
     async with services.db.transaction() as tx:
-        for kind in expiry.KINDS:
+        for kind in KINDS:
             found += await plans_for(tx, kind, now, limit=limit, access_log=access_log_of(services))
         await note(services, tx, actor, "list", "retention", count=len(found))
     return [
@@ -106,7 +110,12 @@ async def forecast(services: Services, actor: Actor, *, days: int = 30) -> list[
                 skip += len(rows)
                 for day, kinds in by_day([item_of(row, access_log) for row in rows], now, days).items():
                     found.setdefault(day, Counter()).update(kinds)
-    return [DayView(day, **{kind: kinds[kind] for kind in expiry.KINDS}) for day, kinds in sorted(found.items())]
+        if replaced := len(await index_keys.plans_for(tx, now)):  # they go as soon as nothing is found by them
+            found.setdefault(now.date().isoformat(), Counter())[index_keys.KIND] = replaced
+        for kind in ageing.KINDS:
+            for day, count in (await ageing.by_day(tx, kind, now, days)).items():
+                found.setdefault(day, Counter())[kind] += count
+    return [DayView(day, **{kind: kinds[kind] for kind in KINDS}) for day, kinds in sorted(found.items())]
 
 
 async def sweep(services: Services, actor: Actor, *, clock_is_right: bool = False) -> SweepView:

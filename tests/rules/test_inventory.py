@@ -10,12 +10,12 @@ from config.kept import Kept
 from config.paths import Paths
 from config.places import PLACES, place_of
 from server.services.erasure import KINDS as ORDERED
-from storage import expiry
+from server.sweeper import KINDS as SWEPT
 from storage.inventory import SORTS, TABLES
 from storage.tables import metadata
 
 pytestmark = pytest.mark.promise("L10", "3.11")
-ERASABLE = {*expiry.KINDS, *ORDERED}
+ERASABLE = {*SWEPT, *ORDERED}
 
 
 def test_every_table_and_every_column_is_declared() -> None:

@@ -29,7 +29,7 @@ from storage.holds import About
 from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
-NEED_A_REASON = ("hold.", "person.lock", "person.unlock")
+NEED_A_REASON = ("hold.", "calls.circle", "person.lock", "person.unlock")
 IN_A_CASE = replace(ME, reason="claim", case="A-1")
 EXPORTED = json.dumps(
     {"format": "beffroi-policy/1", "number": 9, "author": "x", "created_at": "2026-01-01T00:00:00+00:00", "rules": []}
@@ -39,7 +39,7 @@ GOING = "f" * 32  # a call that goes on
 # Counts and opaque ids only: nobody is looked at.
 SILENT = {
     "status", "reader.prepare", "retention.forecast", "retention.status", "retention.map", "alert.list", "alert.rules",
-    "alert.runbook",
+    "alert.runbook", "keys.list",
 }  # fmt: skip
 
 
@@ -140,8 +140,9 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         await call_records.add(tx, record, {"caller": "+33612345678"})
         person = await people.add(tx, "rita", "Rita", now, roles=("reader",))
         await people.add(tx, "dora", "Dora", now, roles=("dpo",))
+        await people.add(tx, "clara", "Clara", now, roles=("circle",))
         await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
-        about = About("A-1", "court", "DPO", "claim", "alice")
+        about = About("A-1", "court", "DPO", "claim", "101")
         await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
     public, secret = generate_reader()
     bundle = seal_reader(ReaderSecret(person.id, secret, "A" * 32), "a long passphrase")
@@ -224,6 +225,8 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "limits.set": {"international": True},
         "calls.list": {},
         "calls.show": {"call_id": call_id},
+        "calls.stats": {"by": "day"},
+        "calls.circle": {"account": "alice", "login": "clara"},
         "calls.live": {},
         "calls.hangup": {"call_id": GOING},
         "calls.transfer": {"call_id": GOING[:8], "to": "102"},
@@ -267,6 +270,8 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
             "approved_by": "dora",
             "review": "2099-01-01",
         },
+        "keys.list": {},
+        "keys.rotate": {"line": "number"},
         "hold.list": {},
         "hold.show": {"hold": "e" * 32},
         "hold.lift": {"hold": "e" * 32},

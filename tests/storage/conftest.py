@@ -111,7 +111,7 @@ def raw(tmp_path: Path) -> Callable[[Database], Awaitable[bytes]]:
     """Everything that a database has written, as bytes: SQLite's files, or PostgreSQL's rows as text."""
 
     def files() -> bytes:
-        return b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+        return b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file())
 
     async def read(database: Database) -> bytes:
         if database.is_sqlite:

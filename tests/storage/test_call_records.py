@@ -24,6 +24,7 @@ def a_call(now: datetime) -> CallRecord:
         expires_at=now + timedelta(days=365),
         fields={"duration_s": 42, "outcome": "answered", "names": ["é"]},
         recording_id=None,
+        ages_at=now + timedelta(days=31),
     )
 
 

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -29,6 +29,7 @@ MASTER_BYTES = 32
 _FORMAT = 1
 _HEADER_BYTES = 3
 _NONCE_BYTES = 12
+_BODY_AT = _HEADER_BYTES + _NONCE_BYTES
 _MAX_VERSION = 0xFFFF
 
 
@@ -92,15 +93,28 @@ class FieldKeys:
 
     def open(self, table: str, column: str, row_id: str, sealed: bytes) -> bytes:
         """The plaintext; raises `SealBroken` if it was altered, moved, or its key version is gone."""
-        header, rest = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:]
-        version = int.from_bytes(header[1:], "big")
-        if len(rest) < _NONCE_BYTES or header[0] != _FORMAT or version not in self.masters:
-            raise SealBroken(f"{table}.{column} of {row_id}: unknown format or key version")
-        cipher = AESGCM(self._key("field", version, _framed(table, column)))
-        try:
-            return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + _framed(table, column, row_id))
-        except InvalidTag as error:
-            raise SealBroken(f"{table}.{column} of {row_id}: does not open") from error
+        return self.opener(table, column)(row_id, sealed)
+
+    def opener(self, table: str, column: str) -> Callable[[str, bytes], bytes]:
+        """As `open`, for many rows of one column: row id and sealed value in, plaintext out."""
+        place, current = _framed(table, column), bytes([_FORMAT]) + self.current.to_bytes(2, "big")
+        ciphers = {current: AESGCM(self._key("field", self.current, place)).decrypt}
+
+        def open_one(row_id: str, sealed: bytes) -> bytes:
+            header, nonce, rest = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:_BODY_AT], sealed[_BODY_AT:]
+            decrypt = ciphers.get(header)
+            if decrypt is None or len(nonce) < _NONCE_BYTES:
+                version = int.from_bytes(header[1:], "big")
+                if len(nonce) < _NONCE_BYTES or header[0] != _FORMAT or version not in self.masters:
+                    raise SealBroken(f"{table}.{column} of {row_id}: unknown format or key version")
+                decrypt = ciphers[header] = AESGCM(self._key("field", version, place)).decrypt
+            raw_id = row_id.encode()
+            try:
+                return decrypt(nonce, rest, header + place + len(raw_id).to_bytes(4, "big") + raw_id)
+            except InvalidTag as error:
+                raise SealBroken(f"{table}.{column} of {row_id}: does not open") from error
+
+        return open_one
 
     def seal_text(self, table: str, column: str, row_id: str, text: str) -> bytes:
         return self.seal(table, column, row_id, text.encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from server.client import ask
+from server.commands import simulation
 from server.commands.base import (
     Field,
     Subparsers,
@@ -76,6 +77,7 @@ def register(subparsers: Subparsers) -> None:
                  fields=FIELDS)  # fmt: skip
     shown.add_argument("number", type=int, nargs="?", metavar="NO", help="default: the newest")
     _drafting(policy)
+    simulation.register(policy)
     approve = leaf(
         policy,
         "approve",

@@ -94,6 +94,7 @@ OPERATIONS: Mapping[str, str] = {
     "policy.show": "policies:show",
     "policy.draft": "policies:draft",
     "policy.set": "policies:set_",
+    "policy.simulate": "simulation:simulate",
     "policy.approve": "policies:approve",
     "policy.discard": "policies:discard",
     "policy.export": "policies:export",

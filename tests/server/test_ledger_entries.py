@@ -241,6 +241,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "policy.list": {},
         "policy.show": {},
         "policy.export": {},
+        "policy.simulate": {"number": 1},
         "policy.set": {"number": 1, "rule": "only", "pack": "CDR_STANDARD", "valid_from": "approval"},
         "policy.import": {"document": EXPORTED},
         "policy.discard": {"number": 2},

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -49,6 +50,8 @@ from storage import devices
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
+
+SWITCH_S = 0.0005  # how long a thread that simulates or verifies keeps the event loop, which has calls, from running
 
 DRAIN_S = 5.0
 EMERGENCY_DRAIN_S = 600.0  # an emergency call is not ended for a restart, unless we are told to stop once more
@@ -437,6 +440,7 @@ class Daemon:
 
 async def serve(data: Path) -> None:
     """The life of the daemon. Raises Failure, ConfigError, StorageError."""
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -45,6 +45,19 @@ async def calls(tx: Tx, since: datetime, until: datetime, *, after: tuple[dateti
     return await tx.tuples(wanted.order_by(_C.c.at, _C.c.id).limit(limit))
 
 
+async def how_many(tx: Tx, since: datetime, until: datetime) -> int:
+    """Records of calls that began then."""
+    row = await tx.row(select(func.count().label("n")).select_from(_C).where(_C.c.at >= since, _C.c.at < until))
+    return int(row["n"]) if row is not None else 0
+
+
+async def nth_at(tx: Tx, since: datetime, until: datetime, number: int) -> datetime:
+    """When the `number`-th of these began, from 0; `until` where there are fewer."""
+    inside = select(_C.c.at).where(_C.c.at >= since, _C.c.at < until)
+    row = await tx.row(inside.order_by(_C.c.at).limit(1).offset(number))
+    return until if row is None else row["at"]
+
+
 def last_of(rows: Rows) -> tuple[datetime, str]:
     """What the next piece begins behind."""
     return rows[-1][2], rows[-1][0]

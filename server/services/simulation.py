@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from config import packs as pack_data
 from retention import recording_decision as decisions
-from retention.metadata import Direction, MetadataClass, pack_of
+from retention.metadata import MetadataClass, pack_of
 from retention.policy import PolicyError, Rule, moment
 from retention.policy_rules import CallAbout, Governed, govern, longest_kept
 from retention.recording_decision import RecordingDecision
-from retention.simulation import ALL, Alike, Bundle, Happened, Row, Said, Side, compare, leaving
+from retention.simulation import ALL, Alike, Bundle, Row, Said, Side, compare, leaving
 from server import policy_desk
 from server.company import company_facts
+from server.counters import past_calls
 from server.failure import Failure
+from server.past_calls import Who
 from server.policy_desk import Known
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.policies import refused, version
 from server.services.policy_house import known
-from sip.calls import numbers, planning_policy, planning_terms
+from sip.calls import planning_policy, planning_terms
 from sip.calls.planning_terms import policy as own_policy
 from storage import accounts, call_records, history, lines
 from storage.accounts import Account
-from storage.history import KeptThings, PastCall
+from storage.history import KeptThings
 from storage.lines import Line
 from storage.tx import Tx
 
 YEAR = timedelta(days=366)
-AT_ONCE = 2000
 ROWS = 200
-_NOBODY = frozenset[str]()
-_MONTHS: dict[tuple[int, int], str] = {}
 _OWN = "the lines speak for themselves: no policy is in force"
 
 
@@ -142,14 +140,15 @@ async def simulate(
         totals = await call_records.totals(tx)
         kept = await history.kept(tx)
         await note(services, tx, actor, "test", "policy", policy_version=number)
-    happened, unattributed = await _happened(services, house, first, last)
+    who = Who(house.company.country, house.by_number, house.told)
+    counted = await past_calls(services, who, first, last)
     starts = max(now, wanted.policy.valid_from or now)
     before = _asked(house, lambda about: _holding(house, other, about, now), starts)
     after = _asked(house, lambda about: govern(wanted.policy, about, pack_data.load()), starts)
-    compared = await asyncio.to_thread(compare, happened, before, after)
+    compared = await asyncio.to_thread(compare, counted.calls, before, after)
     bundles = [_bundle(one) for one in kept]
     goes = leaving(bundles, longest_kept(wanted.policy, pack_data.load()), pack_data.load(), starts)
-    counted = sum(one.calls for one in totals if first.date() <= date.fromisoformat(one.day) < last.date())
+    in_all = sum(one.calls for one in totals if first.date() <= date.fromisoformat(one.day) < last.date())
     names = {line.id: line.name for line in house.lines.values()}
     holds = other.policy.number if other is not None else _in_force(house, now)
     return SimulationView(
@@ -161,8 +160,8 @@ async def simulate(
         calls=compared.happened.calls,
         talked=compared.happened.talked,
         recorded=compared.happened.recorded,
-        untold=max(0, counted - compared.happened.calls),
-        unattributed=unattributed if _speaks_of_people(wanted.policy.rules) else 0,
+        untold=max(0, in_all - compared.happened.calls),
+        unattributed=counted.unattributed if _speaks_of_people(wanted.policy.rules) else 0,
         before=_sums(compared.before),
         after=_sums(compared.after),
         months=tuple(
@@ -201,67 +200,6 @@ async def _house(services: Services, tx: Tx, found: Known, rules: Sequence[Rule]
     by_number = {name: one.id for one in every.values() for name in (one.name, one.extension) if name}
     by_line = {line.id: line for line in await lines.list_all(tx)}
     return House(company_facts(services.settings), found, by_line, every, frozenset(told), by_number)
-
-
-# --- what happened ----------------------------------------------------------------------------------------------------
-
-
-async def _happened(
-    services: Services, house: House, first: datetime, last: datetime
-) -> tuple[dict[Alike, Happened], int]:
-    """Calls that are alike, and of how many it is not known who took part."""
-    found, unattributed = dict[Alike, Happened](), 0
-    after: tuple[datetime, str] | None = None
-    place = functools.lru_cache(maxsize=200_000)(numbers.country_of)
-    while True:
-        async with services.db.read() as tx:
-            rows, keys = await history.calls(tx, first, last, after=after, limit=AT_ONCE), tx.keys
-        if not rows:
-            return found, unattributed
-        after = history.last_of(rows)
-        unattributed += await asyncio.to_thread(_add, found, house, history.opened, keys, rows, place)
-
-
-def _add(
-    found: dict[Alike, Happened],
-    house: House,
-    opened: Callable[..., list[PastCall]],
-    keys: Any,
-    rows: history.Rows,
-    place: Callable[[str], str | None],
-) -> int:
-    unattributed = 0
-    for call in opened(keys, rows):
-        alike = _alike(house, call, place)
-        unattributed += not call.numbers
-        sums = found.get(alike)
-        if sums is None:
-            sums = found[alike] = Happened()
-        sums.calls += 1
-        sums.talked += call.talked
-        sums.recorded += call.recorded
-    return unattributed
-
-
-def _alike(house: House, call: PastCall, place: Callable[[str], str | None]) -> Alike:
-    ids, outside = [], ""
-    for one in call.numbers.values():
-        if one in house.by_number:
-            ids.append(house.by_number[one])
-        elif one.startswith("+"):
-            outside = one
-    if call.direction == "internal":
-        country: str | None = house.company.country
-    elif outside:
-        country = place(outside)
-    else:
-        country = call.peer if len(call.peer) == 2 and call.peer.isalpha() else None
-    told = house.told.intersection(ids) if ids else _NOBODY
-    return Alike(_month(call.at), call.line, cast(Direction, call.direction), country, told)
-
-
-def _month(at: datetime) -> str:
-    return _MONTHS.setdefault((at.year, at.month), f"{at.year}-{at.month:02}")
 
 
 # --- what is said of it -----------------------------------------------------------------------------------------------

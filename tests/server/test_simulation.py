@@ -212,6 +212,23 @@ async def test_calls_whose_fields_have_aged_are_still_told_apart(house: House) -
     assert (late.calls, late.talked, {row.country for row in late.rows}) == (2, 1, {"DE", "FR"})
 
 
+async def test_many_calls_are_counted_by_programs_beside_the_daemon(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(30):
+        await house.call("sales", day, "+33612345678")
+        await house.call("help", day, "+4915112345678", country="DE", class_="minimal")
+    number = await house.draft(SAMPLED)
+    within = await house.simulate(number)
+    monkeypatch.setattr("server.counters.FEW", 10)
+    monkeypatch.setattr("server.counters.MOST_PROCESSES", 3)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert await house.simulate(number) == within
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(Failure, match="could not be counted"):
+        await house.simulate(number)
+
+
 async def test_calls_without_a_trace_are_said_to_be_missing(house: House) -> None:
     await house.call("sales", 2, "+33612345678")
     async with house.services.db.transaction() as tx:

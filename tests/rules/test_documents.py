@@ -200,6 +200,7 @@ def test_a_command_that_cannot_be_typed_would_be_found(capsys: pytest.CaptureFix
     capsys.readouterr()
 
 
+@pytest.mark.timeout(400)  # a hundred commands, each of which opens the database
 def test_what_only_looks_is_run(
     product_seed: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,0 +1,183 @@
+"""What the law and the packs' documents ask for, written down by itself: from the diary alone, what must be there at the
+end of it and what must be gone. Nothing here is read from the program."""
+
+import json
+from calendar import monthrange
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+# Pack: (months, days) that a recording is kept from its end while nothing else has happened; does an objection destroy it.
+# RGAA of the packs: CNIL NS-57 (quality), CNIL 25.04.2022 (contract: 14 days to see whether one was concluded),
+# L533-10 CMF (5 years), R112-7 C. assur. (1 month without a contract), 2 months dispatch, 7 days until it is in the care
+# record, 1 year for a report whose case is open.
+RECORDINGS = {
+    "REC_QUALITY": ((3, 0), True),
+    "REC_CONTRACT": ((0, 14), True),
+    "REC_MIFID": ((60, 0), False),
+    "REC_INSURANCE_FR": ((1, 0), True),
+    "REC_EMERGENCY": ((2, 0), False),
+    "REC_HEALTH": ((0, 7), True),
+    "REC_WHISTLEBLOW": ((12, 0), True),
+}
+NEVER_RECORDED = {"REC_NONE"}
+NO_TRACE = {"REC_WHISTLEBLOW"}  # lines whose calls leave no record (Dir. 2019/1937 art. 16)
+CALL_RECORDS = {"standard": (6, 0), "minimal": (0, 30)}
+STRICTNESS = ("standard", "minimal", "none")
+USAGE, EMERGENCY = (13, 0), (12, 0)
+ATTEMPT, EVIDENCE = (0, 31), (60, 0)
+
+GONE, THERE, EITHER = "gone", "there", "either"
+
+
+def moment(text):
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def after(when, period):
+    """Calendar months first (the last day of a shorter month), then days."""
+    months, days = period
+    year, month = divmod(when.year * 12 + when.month - 1 + months, 12)
+    return when.replace(year=year, month=month + 1, day=min(when.day, monthrange(year, month + 1)[1])) + timedelta(days)
+
+
+@dataclass
+class Item:
+    """`targets`: what a hold on it may name."""
+
+    kind: str
+    id: str
+    expires: datetime
+    targets: set = field(default_factory=set)
+    pack: str = ""
+    number: str = ""  # of the telephone, to search for
+    about: dict = field(default_factory=dict)
+    fate: str = THERE
+    since: datetime | None = None  # when it went
+
+    @property
+    def key(self):
+        return self.kind, self.id
+
+
+class Year:
+    """The diary, lived once more."""
+
+    def __init__(self, path):
+        self.instance, self.accounts, self.items, self.calls = {}, {}, {}, {}
+        self.refused = []  # what the diary itself says that must not be
+        self.broken = {}  # recording -> what somebody did to its file
+        self.numbers = set()
+        self.end = None
+        self._standing, self._listened = {}, set()
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            getattr(self, "_" + entry["what"])(entry, moment(entry["at"]))
+
+    def of(self, kind):
+        return [item for item in self.items.values() if item.kind == kind]
+
+    def _add(self, kind, item_id, expires, targets, **more):
+        self.items[kind, item_id] = Item(kind, item_id, expires, set(targets), **more)
+
+    def _instance(self, entry, at):
+        self.instance = entry
+
+    def _account(self, entry, at):
+        self.accounts[entry["id"]] = entry
+
+    def _line(self, entry, at):
+        pass
+
+    def _call(self, entry, at):
+        classes = [each for each in entry["class"] if each]
+        kept = max(classes, key=STRICTNESS.index)
+        if entry["pack"] in NO_TRACE:
+            kept = "none"
+        call, began, ended = entry["id"], moment(entry["began"]), moment(entry["ended"])
+        self.numbers |= set(entry["numbers"].values())
+        targets = {call} | (set(entry["numbers"].values()) if kept == "standard" else set())
+        self.calls[call] = kept
+        heard = [one for one in self.of("recording") if one.about["call"] == call]
+        for one in heard:
+            one.about["class"] = kept
+        if kept == "none":
+            return
+        shown = began if kept == "standard" else began.replace(minute=0, second=0)
+        self._add("call_record", call, after(ended, CALL_RECORDS[kept]), targets, pack=kept)
+        days = self.instance["diagnosis_days"]
+        if days and entry["diagnosis"]:
+            self._add("diagnosis", call, shown + timedelta(days), targets)
+
+    def _recording(self, entry, at):
+        if entry["pack"] in NEVER_RECORDED or entry["pack"] not in RECORDINGS:
+            self.refused.append(f"{entry['id']} was recorded under {entry['pack']}, which never records")
+            return
+        period, _ = RECORDINGS[entry["pack"]]
+        targets = {entry["id"], entry["call"], *entry["numbers"].values()}
+        self._add("recording", entry["id"], after(moment(entry["ended"]), period), targets, pack=entry["pack"], about=entry)
+
+    def _objection(self, entry, at):
+        item = self.items["recording", entry["recording"]]
+        if RECORDINGS[item.pack][1] and item.fate == THERE:
+            item.expires = min(item.expires, at)
+            if not self._held(item):
+                self._goes(item, at)
+
+    def _contact(self, entry, at):
+        period = ATTEMPT if entry["kind"] == "attempt" else EVIDENCE
+        self.numbers.add(entry["number"])
+        began = moment(entry["from"])
+        self._add(f"contact_{entry['kind']}", entry["id"], after(began, period), {entry["id"], entry["number"]})
+
+    def _withdrawal(self, entry, at):
+        self.items["contact_consent", entry["contact"]].expires = after(at, EVIDENCE)
+
+    def _emergency(self, entry, at):
+        self._add("emergency_call", entry["id"], after(moment(entry["ended"]), EMERGENCY), {entry["id"], entry["account"]})
+
+    def _usage(self, entry, at):
+        day = moment(f"{entry['day']}T00:00:00Z") + timedelta(days=1)
+        self._add("usage", f"account:{entry['account']}|{entry['day']}", after(day, USAGE), {entry["account"]})
+
+    def _hold(self, entry, at):
+        on = ("recordings", "calls", "accounts", "numbers")
+        self._standing[entry["id"]] = {target for name in on for target in entry.get(name, ())}
+
+    def _lift(self, entry, at):
+        del self._standing[entry["id"]]
+
+    def _listening(self, entry, at):
+        self._listened = set(entry["recordings"])
+
+    def _mischief(self, entry, at):
+        self.broken[entry["recording"]] = entry["how"]
+
+    def _end(self, entry, at):
+        self.end = at
+
+    def _swept(self, entry, at):
+        """A sweep that was cut short may have taken what was due; the next one that is whole has."""
+        for item in self.items.values():
+            if entry["trusted"] and item.fate != GONE and item.expires <= at:
+                half = item.fate == EITHER
+                if self._held(item):
+                    continue
+                if entry["whole"]:
+                    self._goes(item, at)
+                elif not half:
+                    item.fate = EITHER
+        self._listened = set()
+
+    def _goes(self, item, at):
+        item.fate, item.since = GONE, at
+
+    def _held(self, item):
+        """A hold on a recording, its call, or whom it lets hear keeps it, and with it the record of its call."""
+        if item.kind == "recording" and item.id in self._listened:
+            return True
+        targets = set(item.targets)
+        if item.kind in ("call_record", "diagnosis"):
+            for one in self.of("recording"):
+                if one.about["call"] == item.id and one.fate != GONE:
+                    targets |= one.targets
+        return any(on & targets for on in self._standing.values())

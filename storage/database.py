@@ -62,6 +62,7 @@ class Database:
         self._ledger_key = ledger_key
         # Held for the whole of a write on SQLite, so that our own tasks queue fairly instead of polling the file.
         self._writer = asyncio.Lock()
+        self._alone: set[int] = set()  # what somebody holds alone now
 
     @classmethod
     async def open(cls, url: str, field_keys: FieldKeys, ledger_key: Ed25519PrivateKey | None = None) -> Self:
@@ -136,10 +137,16 @@ class Database:
 
     @asynccontextmanager
     async def alone(self, what: int) -> AsyncIterator[bool]:
-        """Whether nobody else, on another node, holds the same `what` now; it is held until the block ends. (SQLite:
-        the data directory has one owner as it is.)"""
+        """Whether nobody else, here or on another node, holds the same `what` now; it is held until the block ends.
+        (SQLite: the data directory has one owner, so nobody else is asked.)"""
         if self.is_sqlite:
-            yield True
+            got = what not in self._alone
+            self._alone.add(what)
+            try:
+                yield got
+            finally:
+                if got:
+                    self._alone.discard(what)
             return
         with failures.reaching():
             async with self._engine.connect() as conn:

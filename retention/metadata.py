@@ -59,6 +59,13 @@ def class_of(pack: str) -> MetadataClass:
     return _CLASS[pack]
 
 
+def class_asked_by(recording_pack: str) -> MetadataClass | None:
+    """What the purpose of a line asks for its calls, whatever the line says (`call_records` of the pack)."""
+    pack = pack_data.load().get(recording_pack)
+    asked = pack.call_records if pack is not None else ""
+    return next((class_ for class_, pack_id in _PACK.items() if pack_id == asked), None)
+
+
 def strictest_class(classes: Iterable[MetadataClass]) -> MetadataClass:
     """The strictest class of the parties wins; minimal where nobody has one."""
     return max(classes, default=MetadataClass.MINIMAL)

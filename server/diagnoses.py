@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, timedelta
 from typing import Any
 
-from retention.metadata import MetadataClass, strictest_class
+from retention.metadata import MetadataClass, class_asked_by, strictest_class
 from sip.calls.diagnosis import Diagnosis, LegFigures, Verdict
 from sip.calls.history import CallHistory, Step
 from sip.calls.observatory import Judged
@@ -72,13 +72,14 @@ async def _class_of_refused(tx: Tx, request: EdgeRequest) -> MetadataClass:
         return MetadataClass.NONE
     named = [caller.metadata_class]
     line = await lines.by_number(tx, request.request_user)
+    by_purpose = class_asked_by(line.pack) if line is not None else None
     if line is not None:
         named.append(line.metadata_class)
         named += [(await accounts.get(tx, member)).metadata_class for member in line.members]
     elif (called := await accounts.by_dialled(tx, request.request_user)) is not None:
         named.append(called.metadata_class)
     known = [MetadataClass.parse(each) for each in named if each is not None]
-    return strictest_class([MetadataClass.MINIMAL, *known])
+    return strictest_class([MetadataClass.MINIMAL, *known, *([by_purpose] if by_purpose is not None else [])])
 
 
 # --- as JSON ------------------------------------------------------------------------------------------------------

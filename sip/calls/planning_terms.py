@@ -10,7 +10,7 @@ from typing import Protocol
 from retention import recording_decision as decisions
 from retention.consent import ConsentMode
 from retention.languages import choose_language
-from retention.metadata import MetadataClass, strictest_class
+from retention.metadata import MetadataClass, class_asked_by, strictest_class
 from retention.policy_rules import Governed
 from retention.prompt_values import prompt_values
 from sip.calls import echo, planning_contact
@@ -199,10 +199,13 @@ def policy(line: Line | None) -> decisions.LinePolicy:
 
 
 def metadata_class(accounts: Sequence[Account], line: Line | None) -> str:
-    """The strictest of what the line and the two sides ask for; protected accounts leave no trace on any line."""
-    asked = [account.metadata_class for account in accounts if account.metadata_class is not None]
-    asked.append(line.metadata_class if line is not None else DEFAULT_CLASS)
-    return str(strictest_class(MetadataClass.parse(each) for each in asked))
+    """The strictest of what the line, its purpose and the two sides ask for; protected accounts leave no trace on any
+    line, and nobody does on a line for reports of wrongdoing."""
+    named = [account.metadata_class for account in accounts if account.metadata_class is not None]
+    named.append(line.metadata_class if line is not None else DEFAULT_CLASS)
+    asked = [MetadataClass.parse(each) for each in named]
+    by_purpose = class_asked_by(line.pack) if line is not None else None
+    return str(strictest_class([*asked, by_purpose] if by_purpose is not None else asked))
 
 
 def account_party(account: Account, language: str | None = None) -> Party:

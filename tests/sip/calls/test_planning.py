@@ -408,6 +408,12 @@ async def test_a_protected_account_leaves_no_trace_on_any_line(house: House) -> 
     assert (await house.plan(auth_user="elected-1", from_user="elected")).metadata_class == "none"
 
 
+async def test_calls_to_a_line_for_reports_leave_no_trace_whatever_the_line_says(house: House) -> None:
+    statute = "law 2022-401"
+    await house.line("200", "bob", pack="REC_WHISTLEBLOW", statute=statute, metadata_class="standard")
+    assert (await house.plan(request_user="200")).metadata_class == "none"
+
+
 async def test_warming_up_asks_for_every_prompt_that_a_call_could_need(house: House) -> None:
     await house.line("200", "bob", "carol", pack="REC_QUALITY")
     await house.line("*43", kind="echo", pack="REC_QUALITY", consent_mode="opt_in")

@@ -1,7 +1,7 @@
 """The house that a year happens to: the product's own services, desk, recorder and sweep, under a clock that is set.
 
-What somebody might have kept beside the data directory is kept here, for the check at the end: every wrap there ever was
-and a copy of every sealed file.
+What somebody might have kept beside the data directory is kept here, for the check at the end: every wrap there ever
+was and a copy of every sealed file.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ class House:
         async with self.services.db.transaction() as tx:
             for n in range(8):
                 kept = {0: "none", 1: "standard"}.get(n)
-                made = await accounts.add(tx, f"desk{n}", str(100 + n), f"Somebody {n}", self.moment, metadata_class=kept)
+                name, extension = f"desk{n}", str(100 + n)
+                made = await accounts.add(tx, name, extension, "Somebody", self.moment, metadata_class=kept)
                 self.accounts.append(made)
         for account in self.accounts:
             self.diary.write("account", self.moment, id=account.id, name=account.name, extension=account.extension)

@@ -7,6 +7,7 @@ import random
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,7 +44,8 @@ class Life:
         deeds: dict[str, Callable[[dict[str, Any], random.Random], Awaitable[None]]] = {
             "call": self._call, "recorded": self._call, "hold": self._hold, "lift": self._lift, "sweep": self._sweep,
             "objection": self._objection, "trouble": self._trouble, "mischief": self._mischief, "policy": self._policy,
-            "contact": self._contact, "withdrawal": self._withdrawal, "emergency": self._emergency, "usage": self._usage,
+            "contact": self._contact, "withdrawal": self._withdrawal, "emergency": self._emergency,
+            "usage": self._usage,
         }  # fmt: skip
         for happening in happenings:
             self._house.until(happening.at)
@@ -87,10 +89,8 @@ class Life:
             return
         rec_id, plan = choose.choice(living)
         seq = await house.book.note(plan, act("a", "objection", "2"), house.moment, rec_id)
-        try:
+        with suppress(DestructionRefused):  # its pack keeps it, or a hold does
             await house.destruction.on_objection(rec_id, seq, house.moment)
-        except DestructionRefused:
-            pass  # its pack keeps it, or a hold does
         self._write("objection", recording=rec_id)
 
     async def _contact(self, about: dict[str, Any], choose: random.Random) -> None:
@@ -156,7 +156,7 @@ class Life:
             return
         rec_id = choose.choice(wanted)
         plan, account = living[rec_id], choose.choice(house.accounts)
-        named = {"recording": rec_id, "call": plan.call_id, "number": plan.caller.number, "account": account.name}[scope]
+        named = {"recording": rec_id, "call": plan.call_id, "number": plan.caller.number}.get(scope, account.name)
         match scope:
             case "recording":
                 on["recordings"].append(rec_id)
@@ -237,18 +237,15 @@ class Life:
         match kind:
             case "killed" | "database":
                 lost = trouble.Killed if kind == "killed" else lambda: Unavailable("it does not answer")
-                with trouble.broken(step, lost, after=after):
-                    try:
-                        await house.sweeper.sweep()
-                    except (trouble.Killed, Unavailable):
-                        pass
+                with trouble.broken(step, lost, after=after), suppress(trouble.Killed, Unavailable):
+                    await house.sweeper.sweep()
                 if kind == "killed":
-                    house.restart()
+                    await self._restarted()
             case "process":
                 data, moment = house.services.paths.data, house.moment.timestamp()
                 status = await trouble.process(data, self._url, moment, step, after=after)
                 whole = status == 0
-                house.restart()
+                await self._restarted()
             case "clock":
                 trusted = await self._with_a_wrong_clock(step)
             case "two":
@@ -262,6 +259,11 @@ class Life:
                 await self._listened([item_id for item_kind, item_id in due if item_kind == "recording"])
                 whole = True
         self._write("swept", trusted=trusted, whole=whole)
+
+    async def _restarted(self) -> None:
+        """What the daemon does when it starts."""
+        await self._house.desk.recover()
+        self._house.restart()
 
     async def _with_a_wrong_clock(self, which: str) -> bool:
         house = self._house

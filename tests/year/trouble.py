@@ -1,4 +1,4 @@
-"""What may befall a sweep: its end at any step, a database that is gone, a clock that is wrong, somebody who comes between.
+"""What may befall a sweep: its end at any step, a database that is gone, somebody who comes between.
 
 A step ends either before it has done anything or after all of it: what lies between is one transaction or one file.
 """

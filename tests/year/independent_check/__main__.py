@@ -2,8 +2,8 @@
 
     independent_check --diary FILE --data DIR --outside DIR [--database FILE] [--disk IMAGE] [--opened DIR]
 
-Knows the diary, the files and the tables; nothing of the program that made them. `--outside`: what somebody might have kept
-beside it (opens.json: passphrases and the escrow text; wraps.jsonl: every wrap that ever was; stolen/: sealed files).
+Knows the diary, the files and the tables; nothing of the program that made them. `--outside`: what somebody might have
+kept beside it (opens.json: passphrases and the escrow text; wraps.jsonl: every wrap that ever was; stolen/: sealed files).
 Says in words what is wrong, and then ends with 1.
 """
 
@@ -99,7 +99,8 @@ class Check:
             if row["state"] == "destroyed" and any(row[name] is not None for name in row.keys() - LEFT_OF_A_RECORDING):
                 self.say(f"recording {row['id']} is destroyed, and its row still describes it")
         self.same("index of recording", {row["recording_id"] for row in self.rows["recording_peers"]}, living)
-        standard = {item.id for item in self.year.of("call_record") if item.pack == "standard" and item.fate == law.THERE}
+        records = [item for item in self.year.of("call_record") if item.fate == law.THERE]
+        standard = {item.id for item in records if item.pack == "standard"}
         self.same("index of call", {row["call_id"] for row in self.rows["call_peers"]}, standard)
         self.same("key of recording", {row["rec_id"] for row in self.rows["rec_keys"]}, living)
         used, free = [row["slot"] for row in self.rows["rec_keys"]], [r["slot"] for r in self.rows["free_key_slots"]]
@@ -130,8 +131,10 @@ class Check:
             if kind == "recording":
                 recordings[entry["rec_id"]] += 1
                 item = self.year.items.get((kind, entry["rec_id"]))
-                if item is not None and receipt["pack"].partition("@")[0] not in (item.pack, "destroyed"):
+                if item is not None and receipt["pack"].partition("@")[0] != item.pack:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} was kept under {item.pack}")
+                if item is not None and receipt["trigger"] != item.why:
+                    self.say(f"receipt {receipt['receipt_id']}: recording {item.id} went by {item.why}")
             else:
                 if entry["object"] != OF_ROWS[kind][2] or entry["count"] != count:
                     self.say(f"receipt {receipt['receipt_id']}: the erasure log says something else of it")
@@ -225,8 +228,8 @@ class Check:
             places["the disk"] = [self.args.disk]
         living = self.living("recording")
         wraps = {one: bytes.fromhex(each["wrap"]) for one, each in self.ever.items()}
-        spoken = {entry["call_id"] for entry in ledger.entries(self.rows, self.public, lambda _: None)["consent"]
-                  if "call_id" in entry}  # fmt: skip
+        consents = ledger.entries(self.rows, self.public, lambda _: None)["consent"]
+        spoken = {entry.get(name) for entry in consents for name in ("call_id", "consent_id")}
         gone = {i.id for i in self.year.items.values() if i.kind not in ("recording", "usage") and i.fate == law.GONE}
         gone -= {i.id for i in self.year.items.values() if i.fate == law.THERE} | spoken
         numbers = {number for number in self.year.numbers if number.startswith("+")}
@@ -236,7 +239,7 @@ class Check:
             for rec_id in sorted(found - living):
                 self.say(f"a piece of the wrap of recording {rec_id}, which is destroyed, stands in {where}")
             for rec_id in sorted(living - found):
-                self.say(f"the wrap of recording {rec_id}, which is kept, is not found in {where}: the search is worthless")
+                self.say(f"the wrap of recording {rec_id}, which is kept, is not in {where}: the search is worthless")
             for text in sorted(written.with_text(gone)):
                 self.say(f"{text}, which is gone, stands in {where}")
             for number in sorted(written.with_text(numbers)):

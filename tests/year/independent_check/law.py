@@ -1,15 +1,15 @@
-"""What the law and the packs' documents ask for, written down by itself: from the diary alone, what must be there at the
-end of it and what must be gone. Nothing here is read from the program."""
+"""What the law and the packs' documents ask for, written down by itself: from the diary alone, what must be there at
+the end of it and what must be gone. Nothing here is read from the program."""
 
 import json
 from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-# Pack: (months, days) that a recording is kept from its end while nothing else has happened; does an objection destroy it.
-# RGAA of the packs: CNIL NS-57 (quality), CNIL 25.04.2022 (contract: 14 days to see whether one was concluded),
-# L533-10 CMF (5 years), R112-7 C. assur. (1 month without a contract), 2 months dispatch, 7 days until it is in the care
-# record, 1 year for a report whose case is open.
+# Pack: (months, days) that a recording is kept from its end while nothing else has happened; whether an objection
+# destroys it. Quality 3 months (CNIL, ex NS-57); contract 14 days to see whether one is concluded (CNIL 25.04.2022);
+# orders 5 years (L533-10 CMF); insurance 1 month without a contract (R112-7 C. assur.); dispatch 2 months; health 7 days
+# until it stands in the care record; a report 1 year while its case is open.
 RECORDINGS = {
     "REC_QUALITY": ((3, 0), True),
     "REC_CONTRACT": ((0, 14), True),
@@ -52,7 +52,7 @@ class Item:
     number: str = ""  # of the telephone, to search for
     about: dict = field(default_factory=dict)
     fate: str = THERE
-    since: datetime | None = None  # when it went
+    why: str = "retention_expiry"  # it went, or will
 
     @property
     def key(self):
@@ -114,14 +114,15 @@ class Year:
             return
         period, _ = RECORDINGS[entry["pack"]]
         targets = {entry["id"], entry["call"], *entry["numbers"].values()}
-        self._add("recording", entry["id"], after(moment(entry["ended"]), period), targets, pack=entry["pack"], about=entry)
+        expires = after(moment(entry["ended"]), period)
+        self._add("recording", entry["id"], expires, targets, pack=entry["pack"], about=entry)
 
     def _objection(self, entry, at):
         item = self.items["recording", entry["recording"]]
-        if RECORDINGS[item.pack][1] and item.fate == THERE:
+        if RECORDINGS[item.pack][1] and item.fate != GONE:
             item.expires = min(item.expires, at)
             if not self._held(item):
-                self._goes(item, at)
+                item.fate, item.why = GONE, "objection"
 
     def _contact(self, entry, at):
         period = ATTEMPT if entry["kind"] == "attempt" else EVIDENCE
@@ -133,7 +134,8 @@ class Year:
         self.items["contact_consent", entry["contact"]].expires = after(at, EVIDENCE)
 
     def _emergency(self, entry, at):
-        self._add("emergency_call", entry["id"], after(moment(entry["ended"]), EMERGENCY), {entry["id"], entry["account"]})
+        expires = after(moment(entry["ended"]), EMERGENCY)
+        self._add("emergency_call", entry["id"], expires, {entry["id"], entry["account"]})
 
     def _usage(self, entry, at):
         day = moment(f"{entry['day']}T00:00:00Z") + timedelta(days=1)
@@ -159,17 +161,13 @@ class Year:
         """A sweep that was cut short may have taken what was due; the next one that is whole has."""
         for item in self.items.values():
             if entry["trusted"] and item.fate != GONE and item.expires <= at:
-                half = item.fate == EITHER
                 if self._held(item):
                     continue
                 if entry["whole"]:
-                    self._goes(item, at)
-                elif not half:
+                    item.fate = GONE
+                else:
                     item.fate = EITHER
         self._listened = set()
-
-    def _goes(self, item, at):
-        item.fate, item.since = GONE, at
 
     def _held(self, item):
         """A hold on a recording, its call, or whom it lets hear keeps it, and with it the record of its call."""

@@ -1,6 +1,6 @@
 """A year in fast time on both databases: lines with every pack, real sealed recordings, objections, holds, changes of
 what a line is for, and sweeps that are killed, doubted, interrupted and doubled. At its end a check of its own, which
-knows the diary, the files and the tables alone, finds exactly what must be there, opens it, and cannot open the rest."""
+knows the diary, the files and the tables alone, finds exactly what must be there, opens it, and not the rest."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     independent_check --diary FILE --data DIR --outside DIR [--database FILE] [--disk IMAGE] [--opened DIR]
 
 Knows the diary, the files and the tables; nothing of the program that made them. `--outside`: what somebody might have
-kept beside it (opens.json: passphrases and the escrow text; wraps.jsonl: every wrap that ever was; stolen/: sealed files).
+kept beside it (opens.json: passphrases and the escrow text; wraps.jsonl: every wrap ever made; stolen/: sealed files).
 Says in words what is wrong, and then ends with 1.
 """
 

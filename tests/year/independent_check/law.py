@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 # Pack: (months, days) that a recording is kept from its end while nothing else has happened; whether an objection
 # destroys it. Quality 3 months (CNIL, ex NS-57); contract 14 days to see whether one is concluded (CNIL 25.04.2022);
-# orders 5 years (L533-10 CMF); insurance 1 month without a contract (R112-7 C. assur.); dispatch 2 months; health 7 days
-# until it stands in the care record; a report 1 year while its case is open.
+# orders 5 years (L533-10 CMF); insurance 1 month without a contract (R112-7 C. assur.); dispatch 2 months; health 7
+# days until it stands in the care record; a report 1 year while its case is open.
 RECORDINGS = {
     "REC_QUALITY": ((3, 0), True),
     "REC_CONTRACT": ((0, 14), True),

@@ -244,7 +244,7 @@ class Check:
                 self.say(f"{text}, which is gone, stands in {where}")
             for number in sorted(written.with_text(numbers)):
                 self.say(f"a telephone number ending in {number[-3:]} stands in clear in {where}")
-            self.counts["wraps searched for"] += len(wraps) - len(living)
+            self.counts[f"wraps not in {where}"] = len(wraps) - len(living)
 
 
 def tables(path):

@@ -106,7 +106,7 @@ def year(seed: int, scale: Scale) -> list[Happening]:
 
     some(scale.calls - scale.recordings, "call")
     some(scale.recordings, "recorded", line=lambda n: n % scale.lines, seed=lambda n: n)
-    some(scale.holds, "hold", scope=lambda n: ("recording", "call", "account", "number")[n % 4])
+    some(scale.holds, "hold", scope=lambda n: ("recording", "call", "account", "number", "line")[n % 5])
     some(scale.holds * 2 // 3, "lift")
     some(scale.recordings // 10, "objection")
     some(scale.troubles, "trouble", how=lambda n: TROUBLES[n % len(TROUBLES)])

@@ -6,13 +6,13 @@ What is in it, by "what" (times are RFC 3339, UTC, whole seconds):
     account        id, name, extension
     line           id, name, pack, class: as it is from now on (also after a change of policy)
     call           id, line, began, ended, numbers {role: number}, pack, class: as the line was; diagnosis: bool
-    recording      id, call, pack, began, ended, numbers, kek, tones_hz, sha256
+    recording      id, call, line, pack, began, ended, numbers, kek, tones_hz, sha256
     objection      recording
-    contact        id, kind, number, from (attempt: when it was; else until when it ran)
+    contact        id, kind, number, line, from (attempt: when it was; else until when it ran)
     withdrawal     contact
     emergency      id, account, ended
     usage          account, day
-    hold, lift     id; recordings, calls, accounts, numbers that it lies on
+    hold, lift     id; recordings, calls, accounts, numbers that it lies on; lines with since and until (days, included)
     listening      recordings: somebody listens to them, until the next "swept"
     swept          trusted (or: the clock was not believed), whole (or: it was cut short at some step)
     mischief       recording, how (removed, truncated, swapped)

@@ -53,6 +53,7 @@ from tests.year.diary import Diary, stamp
 
 COMPANY = CompanyFacts("Acme", "FR", ("fr", "en"))
 DPO = Actor("os:0", "here", "a case at court", "A-17")
+OFFICER = "dora"  # approves holds and policies
 DIAGNOSIS_DAYS = 7
 READERS = {
     "quality": ("REC_QUALITY", "REC_CONTRACT", "REC_HEALTH", "REC_EMERGENCY"),
@@ -84,6 +85,7 @@ class House:
     calls: list[str] = field(default_factory=list)
     recorded: list[tuple[str, CallPlan]] = field(default_factory=list)
     contacts: list[str] = field(default_factory=list)  # consents that stand
+    keks: set[str] = field(default_factory=set)  # week keys of which copies are kept
 
     def __post_init__(self) -> None:
         self.services.clock = lambda: self.moment
@@ -115,6 +117,7 @@ class House:
         self.diary.write("instance", self.moment, engine=engine, ledger_public=ledger, diagnosis_days=DIAGNOSIS_DAYS,
                          readers=rights)  # fmt: skip
         async with self.services.db.transaction() as tx:
+            await people.add(tx, OFFICER, OFFICER, self.moment, roles=("dpo",))
             for n in range(8):
                 kept = {0: "none", 1: "standard"}.get(n)
                 name, extension = f"desk{n}", str(100 + n)
@@ -194,7 +197,8 @@ class House:
             for leg in legs:
                 leg.grow(AUDIO_S)
             wrap = await self._wrap(order.rec_id)
-            facts = {"id": order.rec_id, "call": plan.call_id, "pack": plan.recording.pack, "began": stamp(began),
+            facts = {"id": order.rec_id, "call": plan.call_id,
+                "line": plan.line_id, "pack": plan.recording.pack, "began": stamp(began),
                      "ended": stamp(ended), "numbers": numbers, "kek": wrap["kek_id"], "tones_hz": tones}  # fmt: skip
             objects = choose.random() < 0.08 and decision.destroy_on_objection
             if objects:
@@ -216,9 +220,16 @@ class House:
     async def _wrap(self, rec_id: str) -> dict[str, str]:
         async with self.services.db.read() as tx:
             key = await keys.rec_key(tx, rec_id)
+            of_week = await keys.kek_wraps(tx, key.kek_id)
         facts = {"rec_id": rec_id, "kek_id": key.kek_id, "wrap": key.wrap.hex()}
         with (self.outside / "wraps.jsonl").open("a") as file:
             file.write(json.dumps(facts) + "\n")
+        if key.kek_id not in self.keks:
+            self.keks.add(key.kek_id)
+            with (self.outside / "keks.jsonl").open("a") as file:
+                for wrap in of_week:
+                    kept = {"kek_id": wrap.kek_id, "reader_id": wrap.reader_id, "blob": wrap.blob.hex()}
+                    file.write(json.dumps(kept) + "\n")
         return facts
 
     def _steal(self, rec_id: str) -> None:

@@ -23,7 +23,7 @@ from storage.errors import Unavailable
 from tests.year import almanac, trouble
 from tests.year.almanac import DAY, Happening
 from tests.year.diary import stamp
-from tests.year.house import DPO, House, act
+from tests.year.house import DPO, OFFICER, House, act
 
 LATER = timedelta(minutes=20)
 _COMMON: dict[str, Any] = {"channel": "voice", "purpose": "telecom", "legal_basis": "law"}
@@ -113,7 +113,8 @@ class Life:
                     tx, number=number, kind="contract", reference="C-1", purpose="telecom", since=began - 90 * DAY,
                     until=began, legal_basis="law", kept_until=kept_until(EVIDENCE_PACK, began),
                 )  # fmt: skip
-        self._write("contact", id=made.id, kind=kind, number=number, **{"from": stamp(began)})
+        line = made.line_id if kind == "attempt" else ""
+        self._write("contact", id=made.id, kind=kind, number=number, line=line, **{"from": stamp(began)})
 
     async def _withdrawal(self, about: dict[str, Any], choose: random.Random) -> None:
         house = self._house
@@ -164,16 +165,26 @@ class Life:
                 on["calls"].append(plan.call_id)
             case "number":
                 on["numbers"].append(plan.caller.number)
+            case "line":
+                await self._hold_a_line(plan.line_id or "", choose)
+                return
             case _:
                 on["accounts"].append(account.id)
                 on["numbers"] += [account.name, account.extension]
         await self._lay(scope, named, on)
 
-    async def _lay(self, scope: Any, named: str, on: dict[str, list[str]]) -> None:
+    async def _hold_a_line(self, line_id: str, choose: random.Random) -> None:
+        house = self._house
+        since = (house.moment - choose.randrange(20, 120) * DAY).date()
+        until = since + timedelta(days=choose.randrange(10, 90))
+        on = {"line": line_id, "since": since.isoformat(), "until": until.isoformat()}
+        await self._lay("line", house.lines[line_id], {"lines": [on]}, since=since, until=until)
+
+    async def _lay(self, scope: Any, named: str, on: dict[str, Any], **period: Any) -> None:
         house = self._house
         laid = await hold_service.add(
-            house.services, DPO, scope=scope, named=named, requested_by="the court", approved_by="the DPO",
-            review=(house.moment + 90 * DAY).date(),
+            house.services, DPO, scope=scope, named=named, requested_by="the court", approved_by=OFFICER,
+            review=(house.moment + 90 * DAY).date(), **period,
         )  # fmt: skip
         self._holds.append(laid.id)
         self._write("hold", id=laid.id, **on)

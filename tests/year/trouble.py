@@ -22,11 +22,12 @@ from server import erasables
 from storage import receipts, sweeps
 
 ROOT = Path(__file__).resolve().parents[2]
+_HANDS = (erasables.Recordings, erasables.Rows, erasables.LogDays, erasables.WeekKeys)
 _TARGETS: dict[str, tuple[tuple[Any, str], ...]] = {
     "begin": ((sweeps, "begin"),),
-    "keys": ((erasables.Recordings, "destroy_keys"), (erasables.Rows, "destroy_keys")),
-    "bytes": ((erasables.Recordings, "remove_bytes"), (erasables.Rows, "remove_bytes")),
-    "remains": ((erasables.Recordings, "remains"), (erasables.Rows, "remains")),
+    "keys": tuple((hand, "destroy_keys") for hand in _HANDS),
+    "bytes": tuple((hand, "remove_bytes") for hand in _HANDS),
+    "remains": tuple((hand, "remains") for hand in _HANDS),
     "prove": ((receipts, "add_all"),),
     "narrow": ((sweeps, "narrow"),),
 }

@@ -22,7 +22,7 @@ import seal
 import search
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-OF_ROWS = {  # kind -> (table, its id, what the erasure log calls it, the pack or class of its receipts)
+OF_ROWS = {  # kind -> table, its id, what the erasure log calls it
     "call_record": ("call_records", "id", "call"),
     "diagnosis": ("call_diagnoses", "call_id", "diagnosis"),
     "emergency_call": ("emergency_calls", "id", "emergency"),
@@ -31,6 +31,7 @@ OF_ROWS = {  # kind -> (table, its id, what the erasure log calls it, the pack o
     "contact_attempt": ("contact_attempts", "id", "contact"),
     "usage": ("usage", "", "usage"),
 }
+OF_LOGS = {"access_day": "access", "consent_day": "consent", "erasure_day": "erasure"}
 LEFT_OF_A_RECORDING = {"id", "state", "started_at", "expires_at", "ended_at", "destroyed_at"}
 SLOT_HEAD = 2
 
@@ -46,6 +47,9 @@ class Check:
         self.public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.year.instance["ledger_public"]))
         lines = (args.outside / "wraps.jsonl").read_text().splitlines()
         self.ever = {each["rec_id"]: each for each in map(json.loads, lines)}
+        lines = (args.outside / "keks.jsonl").read_text().splitlines()
+        self.weeks = {(each["kek_id"], each["reader_id"]): bytes.fromhex(each["blob"])
+                      for each in map(json.loads, lines)}  # fmt: skip
         self.counts = Counter()
 
     def say(self, what):
@@ -103,14 +107,27 @@ class Check:
         standard = {item.id for item in records if item.pack == "standard"}
         self.same("index of call", {row["call_id"] for row in self.rows["call_peers"]}, standard)
         self.same("key of recording", {row["rec_id"] for row in self.rows["rec_keys"]}, living)
-        used, free = [row["slot"] for row in self.rows["rec_keys"]], [r["slot"] for r in self.rows["free_key_slots"]]
+        used = [row["slot"] for name in ("rec_keys", "held_keys") for row in self.rows[name]]
+        free = [row["slot"] for row in self.rows["free_key_slots"]]
         every = {row["slot"]: row["content"] for row in self.rows["key_slots"]}
         if sorted(used + free) != sorted(every):
             self.say("places of keys: not each of them is either used once or free")
         for slot in free:
             if any(every.get(slot, b"")):
                 self.say(f"place {slot} is free, and holds something")
+        self.week_keys()
         self.same("destruction under way", {row["id"] for row in self.rows["destructions"]}, ())
+
+    def week_keys(self):
+        """A week's key goes a day after its week, once no recording needs it any more."""
+        swept = int((self.year.swept - law.moment("1970-01-01T00:00:00Z")).total_seconds())
+        needed = {row["kek_id"] for name in ("rec_keys", "held_keys") for row in self.rows[name]}
+        wrapped = {row["kek_id"] for row in self.rows["kek_wraps"]}
+        for row in self.rows["keks"]:
+            over = row["not_after"] // 1_000_000 + 86400 <= swept
+            gone = over and row["id"] not in needed
+            if gone is (row["destroyed_at"] is None) or gone is (row["id"] in wrapped):
+                self.say(f"week key {row['id']} must {'be gone and is there' if gone else 'be there and is gone'}")
 
     def files(self):
         found = {path.relative_to(self.vault).as_posix() for path in self.vault.rglob("*") if not path.is_dir()}
@@ -120,13 +137,13 @@ class Check:
     # --- what was destroyed ---------------------------------------------------------------------------------------
 
     def destructions(self):
-        logs = ledger.entries(self.rows, self.public, self.say)
+        logs, pruned = ledger.entries(self.rows, self.public, self.say)
         pairs = ledger.receipts(self.rows, logs["erasure"], self.public, self.seed, self.say)
-        recordings, sums, by_sweep = Counter(), Counter(), defaultdict(list)
+        recordings, weeks, sums = Counter(), Counter(), Counter()
         for receipt, entry in pairs:
             ((kind, count),) = receipt["objects"].items()
             slack = "slack_of_pages" in receipt["exceptions_kept"]
-            if slack is self.sqlite:
+            if slack is self.sqlite and kind != "recording" and kind not in OF_LOGS:
                 self.say(f"receipt {receipt['receipt_id']}: what it says of pages is not so on this database")
             if kind == "recording":
                 recordings[entry["rec_id"]] += 1
@@ -135,16 +152,22 @@ class Check:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} was kept under {item.pack}")
                 if item is not None and receipt["trigger"] != item.why:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} went by {item.why}")
+            elif kind == "kek":
+                weeks[entry["kek_id"]] += 1
             else:
-                if entry["object"] != OF_ROWS[kind][2] or entry["count"] != count:
+                called = "ledger" if kind in OF_LOGS else OF_ROWS[kind][2]
+                if entry["object"] != called or entry["count"] != count:
                     self.say(f"receipt {receipt['receipt_id']}: the erasure log says something else of it")
                 sums[kind] += count
-                by_sweep[kind].append(receipt["object_ids_commitment"])
         gone = {item.id for item in self.year.of("recording") if item.fate == law.GONE}
         self.same("receipt of recording", recordings, gone)
-        for rec_id, count in recordings.items():
+        self.same("receipt of week key", weeks, {r["id"] for r in self.rows["keks"] if r["destroyed_at"] is not None})
+        for one, count in (recordings + weeks).items():
             if count > 1:
-                self.say(f"recording {rec_id} has {count} receipts")
+                self.say(f"{one} has {count} receipts")
+        for kind, log in OF_LOGS.items():
+            if sums[kind] != sum(where == log for where, _ in pruned):
+                self.say(f"{sum(where == log for where, _ in pruned)} of {kind} are gone, receipts say {sums[kind]}")
         for kind in OF_ROWS:
             count = sum(item.fate == law.GONE for item in self.year.of(kind))
             if sums[kind] != count:
@@ -157,7 +180,7 @@ class Check:
         told = json.loads((self.args.outside / "opens.json").read_text())
         readers = {row["person_id"]: row["secret"] for row in self.rows["reader_keys"]}
         secrets = {one: seal.of_reader(readers[one], words) for one, words in told["readers"].items()}
-        secrets["escrow"] = seal.of_escrow(told["escrow"])
+        secrets["escrow"] = self.escrow = seal.of_escrow(told["escrow"])
         self.keks = defaultdict(dict)  # kek -> reader -> its secret, opened
         for row in self.rows["kek_wraps"]:
             opened = seal.open_kek(row["blob"], secrets[row["reader_id"]], row["kek_id"], row["reader_id"])
@@ -202,13 +225,13 @@ class Check:
                 (self.args.opened / f"{item.id}.ogg").write_bytes(audio)
 
     def opens_not(self, item, every):
-        """With every passphrase, the escrow text, every wrap that is left, and a copy of the file from before. That the
-        attempt is worth something the wrap shows that was kept elsewhere."""
-        stolen = self.args.outside / "stolen" / item.id
-        kek = item.about["kek"]
-        if not stolen.exists() or not self.keks[kek]:
+        """With every passphrase, the escrow text, a copy of the week's key and of the file from before, and every wrap
+        that is left. That the attempt is worth something the wrap shows that was kept elsewhere."""
+        stolen, kek = self.args.outside / "stolen" / item.id, item.about["kek"]
+        if not stolen.exists():
             return
-        sealed, secret = stolen.read_bytes(), self.keks[kek]["escrow"]
+        sealed = stolen.read_bytes()
+        secret = seal.open_kek(self.weeks[kek, "escrow"], self.escrow, kek, "escrow")
         control = seal.open_dek(bytes.fromhex(self.ever[item.id]["wrap"]), secret, item.id, item.pack, kek)
         if control is None or seal.plain(sealed, control, item.id, item.pack) is None:
             self.say(f"recording {item.id}: the check itself cannot open what it should")
@@ -226,9 +249,12 @@ class Check:
         places = {"the data directory": [p for p in self.args.data.rglob("*") if p.is_file() and p.suffix != ".rec"]}
         if self.args.disk:
             places["the disk"] = [self.args.disk]
-        living = self.living("recording")
-        wraps = {one: bytes.fromhex(each["wrap"]) for one, each in self.ever.items()}
-        consents = ledger.entries(self.rows, self.public, lambda _: None)["consent"]
+        wraps = {f"recording {one}": bytes.fromhex(each["wrap"]) for one, each in self.ever.items()}
+        wraps |= {f"week key {kek} for {reader}": blob for (kek, reader), blob in self.weeks.items()}
+        weeks = {row["kek_id"] for row in self.rows["kek_wraps"]}
+        living = {f"recording {one}" for one in self.living("recording")}
+        living |= {f"week key {kek} for {reader}" for kek, reader in self.weeks if kek in weeks}
+        consents = ledger.entries(self.rows, self.public, lambda _: None)[0]["consent"]
         spoken = {entry.get(name) for entry in consents for name in ("call_id", "consent_id")}
         gone = {i.id for i in self.year.items.values() if i.kind not in ("recording", "usage") and i.fate == law.GONE}
         gone -= {i.id for i in self.year.items.values() if i.fate == law.THERE} | spoken
@@ -236,10 +262,10 @@ class Check:
         for where, paths in places.items():
             written = search.Bytes(paths)
             found = written.with_piece_of(wraps)
-            for rec_id in sorted(found - living):
-                self.say(f"a piece of the wrap of recording {rec_id}, which is destroyed, stands in {where}")
-            for rec_id in sorted(living - found):
-                self.say(f"the wrap of recording {rec_id}, which is kept, is not in {where}: the search is worthless")
+            for what in sorted(found - living):
+                self.say(f"a piece of the wrap of {what}, which is destroyed, stands in {where}")
+            for what in sorted(living - found):
+                self.say(f"the wrap of {what}, which is kept, is not in {where}: the search is worthless")
             for text in sorted(written.with_text(gone)):
                 self.say(f"{text}, which is gone, stands in {where}")
             for number in sorted(written.with_text(numbers)):

@@ -51,6 +51,8 @@ class Item:
     pack: str = ""
     number: str = ""  # of the telephone, to search for
     about: dict = field(default_factory=dict)
+    line: str = ""  # where it is known
+    at: datetime | None = None
     fate: str = THERE
     why: str = "retention_expiry"  # it went, or will
 
@@ -67,8 +69,8 @@ class Year:
         self.refused = []  # what the diary itself says that must not be
         self.broken = {}  # recording -> what somebody did to its file
         self.numbers = set()
-        self.end = None
-        self._standing, self._listened = {}, set()
+        self.swept = None  # when a sweep last ran to its end
+        self._standing, self._lines, self._listened = {}, {}, set()
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             getattr(self, "_" + entry["what"])(entry, moment(entry["at"]))
@@ -97,16 +99,15 @@ class Year:
         self.numbers |= set(entry["numbers"].values())
         targets = {call} | (set(entry["numbers"].values()) if kept == "standard" else set())
         self.calls[call] = kept
-        heard = [one for one in self.of("recording") if one.about["call"] == call]
-        for one in heard:
-            one.about["class"] = kept
         if kept == "none":
             return
         shown = began if kept == "standard" else began.replace(minute=0, second=0)
-        self._add("call_record", call, after(ended, CALL_RECORDS[kept]), targets, pack=kept)
+        line = entry["line"] if kept == "standard" else ""
+        place = {"line": line, "at": began}
+        self._add("call_record", call, after(ended, CALL_RECORDS[kept]), targets, pack=kept, **place)
         days = self.instance["diagnosis_days"]
         if days and entry["diagnosis"]:
-            self._add("diagnosis", call, shown + timedelta(days), targets)
+            self._add("diagnosis", call, shown + timedelta(days), targets, **place)
 
     def _recording(self, entry, at):
         if entry["pack"] in NEVER_RECORDED or entry["pack"] not in RECORDINGS:
@@ -115,7 +116,8 @@ class Year:
         period, _ = RECORDINGS[entry["pack"]]
         targets = {entry["id"], entry["call"], *entry["numbers"].values()}
         expires = after(moment(entry["ended"]), period)
-        self._add("recording", entry["id"], expires, targets, pack=entry["pack"], about=entry)
+        place = {"line": entry["line"], "at": moment(entry["began"])}
+        self._add("recording", entry["id"], expires, targets, pack=entry["pack"], about=entry, **place)
 
     def _objection(self, entry, at):
         item = self.items["recording", entry["recording"]]
@@ -128,7 +130,10 @@ class Year:
         period = ATTEMPT if entry["kind"] == "attempt" else EVIDENCE
         self.numbers.add(entry["number"])
         began = moment(entry["from"])
-        self._add(f"contact_{entry['kind']}", entry["id"], after(began, period), {entry["id"], entry["number"]})
+        place = {"line": entry.get("line", ""), "at": began}
+        self._add(
+            f"contact_{entry['kind']}", entry["id"], after(began, period), {entry["id"], entry["number"]}, **place
+        )
 
     def _withdrawal(self, entry, at):
         self.items["contact_consent", entry["contact"]].expires = after(at, EVIDENCE)
@@ -144,9 +149,13 @@ class Year:
     def _hold(self, entry, at):
         on = ("recordings", "calls", "accounts", "numbers")
         self._standing[entry["id"]] = {target for name in on for target in entry.get(name, ())}
+        self._lines[entry["id"]] = [
+            (one["line"], moment(f"{one['since']}T00:00:00Z"), moment(f"{one['until']}T00:00:00Z") + timedelta(1))
+            for one in entry.get("lines", ())
+        ]
 
     def _lift(self, entry, at):
-        del self._standing[entry["id"]]
+        del self._standing[entry["id"]], self._lines[entry["id"]]
 
     def _listening(self, entry, at):
         self._listened = set(entry["recordings"])
@@ -155,27 +164,32 @@ class Year:
         self.broken[entry["recording"]] = entry["how"]
 
     def _end(self, entry, at):
-        self.end = at
+        pass
 
     def _swept(self, entry, at):
         """A sweep that was cut short may have taken what was due; the next one that is whole has."""
         for item in self.items.values():
             if entry["trusted"] and item.fate != GONE and item.expires <= at:
-                if self._held(item):
+                if self._held(item) or (item.kind == "recording" and item.id in self._listened):
                     continue
                 if entry["whole"]:
                     item.fate = GONE
                 else:
                     item.fate = EITHER
         self._listened = set()
+        if entry["trusted"] and entry["whole"]:
+            self.swept = at
 
     def _held(self, item):
         """A hold on a recording, its call, or whom it lets hear keeps it, and with it the record of its call."""
-        if item.kind == "recording" and item.id in self._listened:
+        if any(item.line == line and began <= item.at < ended
+               for held in self._lines.values() for line, began, ended in held):  # fmt: skip
             return True
         targets = set(item.targets)
         if item.kind in ("call_record", "diagnosis"):
             for one in self.of("recording"):
                 if one.about["call"] == item.id and one.fate != GONE:
+                    if self._held(one):
+                        return True
                     targets |= one.targets
         return any(on & targets for on in self._standing.values())

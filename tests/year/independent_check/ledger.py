@@ -36,30 +36,41 @@ def signed(note, public):
 
 
 def entries(rows, public, say):
-    """Every log from its first entry, proven to be whole: log -> entries."""
-    found = {}
+    """Every log from its first entry, proven to be whole: log -> entries, and (log, day) of what was pruned."""
+    found, pruned = {}, set()
     for log in LOGS:
         bodies = sorted((row for row in rows["ledger_entries"] if row["log"] == log), key=lambda row: row["seq"])
         segments = sorted((row for row in rows["ledger_segments"] if row["log"] == log), key=lambda row: row["day"])
         previous, at = bytes(32), 0
         for segment in segments:
+            where = f"ledger {log} {segment['day']}"
+            of_day = [row for row in bodies if row["day"] == segment["day"]]
             lines = signed(segment["head"], public)
-            of_day = bodies[at : at + segment["size"]]
-            at += segment["size"]
-            leaves = [hashlib.sha256(b"\0" + row["body"]).digest() for row in of_day]
-            if lines is None or not leaves:
-                say(f"ledger {log} {segment['day']}: no signed head, or no entry")
+            if lines is None:
+                say(f"{where}: its head is not signed")
                 continue
-            told = [f"beffroi/{log}/{segment['day']}", str(len(leaves)), base64.b64encode(root_of(leaves)).decode(),
-                    f"first {segment['first_seq']}", f"previous {base64.b64encode(previous).decode()}"]  # fmt: skip
+            told = [f"beffroi/{log}/{segment['day']}", str(segment["size"]), lines[2], f"first {at + 1}",
+                    f"previous {base64.b64encode(previous).decode()}"]  # fmt: skip
+            if segment["pruned"]:
+                pruned.add((log, segment["day"]))
+                note = signed(segment["pruned"], public)
+                of_head = base64.b64encode(hashlib.sha256(segment["head"].encode()).digest()).decode()
+                if of_day or note is None or note[:2] != ["beffroi/pruned", of_head]:
+                    say(f"{where}: is pruned, and does not say so under its signature")
+            elif [row["seq"] for row in of_day] != list(range(at + 1, at + 1 + segment["size"])):
+                say(f"{where}: its entries are not those that it counts")
+            else:
+                leaves = [hashlib.sha256(b"\0" + row["body"]).digest() for row in of_day]
+                told[2] = base64.b64encode(root_of(leaves)).decode()
             if lines != told:
-                say(f"ledger {log} {segment['day']}: the head is not that of its entries")
+                say(f"{where}: the head is not that of its entries")
+            at += segment["size"]
             previous = hashlib.sha256(("\n".join(lines) + "\n").encode()).digest()
         state = next(signed(row["state"], public) for row in rows["ledger_logs"] if row["log"] == log)
-        if at != len(bodies) or state is None or state[1:] != [str(at), base64.b64encode(previous).decode()]:
+        if state is None or (segments and state[1:] != [str(at), base64.b64encode(previous).decode()]):
             say(f"ledger {log}: does not end where its state says")
         found[log] = [json.loads(row["body"]) for row in bodies]
-    return found
+    return found, pruned
 
 
 def receipts(rows, erasures, public, seed, say):
@@ -95,8 +106,3 @@ def receipts(rows, erasures, public, seed, say):
     for receipt_id in named:
         say(f"the erasure log names receipt {receipt_id}, which is not there")
     return pairs
-
-
-def committed(ids, seed):
-    key = HKDF(SHA256(), 32, None, b"beffroi/erasure-commitment/1").derive(seed)
-    return hmac.new(key, "\n".join(sorted(ids)).encode(), hashlib.sha256).hexdigest()

@@ -12,7 +12,12 @@ from typing import Any
 
 BEGINS = datetime(2027, 7, 1, 6, tzinfo=UTC)  # its last day of February is the 29th
 DAY = timedelta(days=1)
-STATUTE = "art. L533-10 CMF"
+STATUTES = {
+    "REC_MIFID": "art. L533-10 CMF",
+    "REC_INSURANCE_FR": "art. L112-2-2 C. assur.",
+    "REC_EMERGENCY": "art. R6311-5 CSP",
+    "REC_WHISTLEBLOW": "law 2022-401",
+}
 # Every pack that a line can be given, in turn, with what the line itself asks for beyond it.
 TERMS: tuple[tuple[str, str | None], ...] = (
     ("REC_QUALITY", None),
@@ -27,6 +32,13 @@ TERMS: tuple[tuple[str, str | None], ...] = (
     ("REC_CONTRACT", "opt-out"),
 )
 CLASSES = ("standard", "minimal", "none")
+# Versions of the company's policy: the day on which each comes into force, and for how long it keeps what it says
+# something of. Until the first, lines speak for themselves.
+VERSIONS: tuple[tuple[int, dict[str, str]], ...] = (
+    (170, {}),
+    (230, {"REC_QUALITY": "P1M", "CDR_STANDARD": "P2M"}),
+    (290, {"REC_QUALITY": "P4M", "CDR_STANDARD": "P3M"}),
+)
 # How a sweep may go wrong. `process`: a real one, ended by SIGKILL at that step.
 STEPS = ("begin", "keys", "bytes", "remains", "prove", "narrow")
 TROUBLES = (
@@ -85,7 +97,9 @@ def lines(scale: Scale) -> list[LineDrawn]:
     made = []
     for n in range(scale.lines):
         pack, consent = TERMS[n % len(TERMS)]
-        made.append(LineDrawn(f"line{n}", str(400 + n), pack, consent, CLASSES[n // len(TERMS) % 3], STATUTE))
+        made.append(
+            LineDrawn(f"line{n}", str(400 + n), pack, consent, CLASSES[n // len(TERMS) % 3], STATUTES.get(pack))
+        )
     return made
 
 
@@ -121,5 +135,6 @@ def year(seed: int, scale: Scale) -> list[Happening]:
         for turn in range(scale.sweeps_a_day):
             drawn.append((BEGINS + day * DAY + turn * DAY / scale.sweeps_a_day, "sweep", {}))
     drawn.append((BEGINS + 366 * DAY, "sweep", {}))
+    drawn += [(BEGINS + day * DAY + DAY / 4, "version", {"kept": kept}) for day, kept in VERSIONS]
     drawn.sort(key=lambda one: one[0])
     return [Happening(at, n, what, about, f"{seed}/{n}") for n, (at, what, about) in enumerate(drawn)]

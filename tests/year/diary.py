@@ -5,6 +5,7 @@ What is in it, by "what" (times are RFC 3339, UTC, whole seconds):
     instance       engine, ledger_public, diagnosis_days, readers {id: [purposes]}
     account        id, name, extension
     line           id, name, pack, class: as it is from now on (also after a change of policy)
+    version        kept {pack: (months, days)}: a version of the policy that is in force from now on
     call           id, line, began, ended, numbers {role: number}, pack, class: as the line was; diagnosis: bool
     recording      id, call, line, pack, began, ended, numbers, kek, tones_hz, sha256
     objection      recording
@@ -39,10 +40,9 @@ class Diary:
             json.dump({"what": what, "at": stamp(at)} | facts, file)
             file.write("\n")
 
-    def policy_change(self, at: datetime, **line: Any) -> None:
-        """What a line is for, and what is kept of its calls, from now on. Here versions of a policy come in: whatever a
-        new version says of periods stands in this entry, and the check reckons by the newest one before each call."""
-        self.write("line", at, **line)
+    def policy_change(self, at: datetime, line: dict[str, Any] | None = None, **version: Any) -> None:
+        """What a line is for, and what is kept of its calls, from now on; or what a version of the policy says."""
+        self.write("line" if line else "version", at, **(line or version))
 
 
 def stamp(moment: datetime) -> str:

@@ -25,18 +25,22 @@ from config.paths import Paths
 from recording import keys as key_tools
 from recording import vault
 from recording.messages import Begin
+from recording.prompts import PromptStore
 from recording.reader_bundle import ReaderSecret, seal_reader
-from retention.recording_decision import CompanyFacts, RecordingDecision, decide
+from retention.recording_decision import CompanyFacts, RecordingDecision
 from retention.recording_decision import Party as PolicyParty
 from server.call_book import DatabaseCallBook
 from server.destruction import RecordingDestruction
+from server.policy_desk import PolicyDesk
 from server.recording_desk import DeskKeys, RecordingDesk
 from server.services import lines as line_service
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
+from server.spoken import Spoken
 from server.sweeper import Sweeper
-from sip.calls import planning_terms
+from sip.calls import planning_policy, planning_terms
 from sip.calls.plan import CallPlan, Evidence, LineKind, Outcome, Party
+from sip.calls.planning_terms import Terms
 from sip.calls.ports import ClosedCall, RecordingOrder
 from storage import accounts, call_records, diagnoses, keys, lines, people, readers, recordings
 from storage.accounts import Account
@@ -80,6 +84,8 @@ class House:
     moment: datetime = almanac.BEGINS
     monotonic_s: float = 0.0
     sweeper: Sweeper = field(init=False)
+    policies: PolicyDesk = field(init=False)
+    terms: Terms = field(init=False)
     accounts: list[Account] = field(default_factory=list)
     lines: dict[str, str] = field(default_factory=dict)  # id -> name
     calls: list[str] = field(default_factory=list)
@@ -89,6 +95,11 @@ class House:
 
     def __post_init__(self) -> None:
         self.services.clock = lambda: self.moment
+        ledger = self.services.keys.ledger.public_key()
+        self.policies = PolicyDesk(self.services.db, ledger, lambda: self.moment)
+        self.terms = Terms(
+            Spoken(PromptStore(self.services.paths.prompts), self.services.paths.custom_prompts), COMPANY, self.policies
+        )
         self.restart()
 
     def restart(self) -> None:
@@ -157,12 +168,12 @@ class House:
         called, number = choose.choice(self.accounts), choose.choice(almanac.numbers())
         refused = record is None and choose.random() < 0.2
         parties = [PolicyParty("a", "outside", "FR"), PolicyParty("b", "staff", "FR")]
-        decision = decide(planning_terms.policy(line), parties, COMPANY, began)
+        settled = await planning_policy.settle(self.terms, line, [called], parties, "inbound", began)
+        decision = settled.recording
         plan = CallPlan(
-            call_id=secrets.token_hex(16), line_id=line.id, kind=LineKind.RING,
+            line_id=line.id, kind=LineKind.RING,
             caller=Party(None, number, "", "fr", "FR"), callee=planning_terms.account_party(called), stages=(),
-            recording=decision, metadata_class=planning_terms.metadata_class([called], line), prompts={},
-            direction="inbound",
+            prompts={}, direction="inbound", **settled.fields(),
         )  # fmt: skip
         numbers = {"caller": number, "callee": called.extension}
         kept: tuple[str, ...] = ()

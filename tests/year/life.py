@@ -11,11 +11,14 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from config import packs
+from config.periods import Period
 from recording import vault
 from retention.contact_case import ATTEMPTS_PACK, EVIDENCE_PACK, kept_until
 from retention.gate import DestructionRefused
 from server.services import holds as hold_service
 from server.services import lines as line_service
+from server.services import policies, policy_register
 from server.sweeper import Sweeper, plans_for
 from storage import consents, contact_attempts, contact_references, emergency_calls, expiry, holds, usage
 from storage.emergency_calls import EmergencyCall
@@ -26,6 +29,7 @@ from tests.year.diary import stamp
 from tests.year.house import DPO, OFFICER, House, act
 
 LATER = timedelta(minutes=20)
+SAMPLED = "REC_QUALITY"
 _COMMON: dict[str, Any] = {"channel": "voice", "purpose": "telecom", "legal_basis": "law"}
 
 
@@ -37,6 +41,7 @@ class Life:
         self._url = url
         self._troubles: list[str] = []  # that wait for a sweep with something to do
         self._holds: list[str] = []  # that stand
+        self._policy_number = 0  # of the version in force
         self.met: set[str] = set()  # troubles that came
 
     async def live(self, happenings: list[Happening]) -> None:
@@ -45,7 +50,7 @@ class Life:
             "call": self._call, "recorded": self._call, "hold": self._hold, "lift": self._lift, "sweep": self._sweep,
             "objection": self._objection, "trouble": self._trouble, "mischief": self._mischief, "policy": self._policy,
             "contact": self._contact, "withdrawal": self._withdrawal, "emergency": self._emergency,
-            "usage": self._usage,
+            "usage": self._usage, "version": self._version,
         }  # fmt: skip
         for happening in happenings:
             self._house.until(happening.at)
@@ -74,13 +79,36 @@ class Life:
 
     async def _policy(self, about: dict[str, Any], choose: random.Random) -> None:
         house = self._house
+        if self._policy_number:
+            return  # from now on lines say nothing of their own
         line_id, (pack, consent) = choose.choice(list(house.lines)), about["pack"]
         changed = await line_service.set_(
-            house.services, DPO, line=house.lines[line_id], pack=pack, consent=consent or "", statute=almanac.STATUTE,
-            metadata_class=about["kind"],
+            house.services, DPO, line=house.lines[line_id], pack=pack, consent=consent or "",
+            statute=almanac.STATUTES.get(pack, ""), metadata_class=about["kind"],
         )  # fmt: skip
         said = {"id": changed.id, "name": changed.name, "pack": changed.pack, "class": changed.metadata_class}
-        house.diary.policy_change(house.moment, **said)
+        house.diary.policy_change(house.moment, line=said)
+
+    async def _version(self, about: dict[str, Any], choose: random.Random) -> None:
+        """A version of the policy: first what the lines say, then with periods of its own."""
+        services, now = self._house.services, self._house.moment
+        if not self._policy_number:
+            kinds = {kind for pack in packs.load().values() for kind in pack.preconditions}
+            for kind in sorted(kinds):
+                await policy_register.enter(services, DPO, kind=kind, pack="*", evidence="x", done_by="y",
+                                            done_on=(now - DAY).date())  # fmt: skip
+            made = await policies.draft(services, DPO, from_lines=True)
+        else:
+            made = await policies.draft(services, DPO, copy=self._policy_number)
+        for rule in made.rules:
+            said = {"retention": about["kept"].get(rule["pack"]), "rate": "10%" if rule["pack"] == SAMPLED else None}
+            await policies.set_(services, DPO, number=made.number, rule=rule["name"], valid_from="approval", **said)
+        await policies.approve(services, DPO, number=made.number, login=OFFICER)
+        await self._house.policies.refresh()
+        self._policy_number = made.number
+        periods = {pack: Period.parse(text) for pack, text in about["kept"].items()}
+        kept = {pack: (period.months, period.days) for pack, period in periods.items()}
+        self._house.diary.policy_change(now, number=made.number, kept=kept)
 
     async def _objection(self, about: dict[str, Any], choose: random.Random) -> None:
         """After the call."""

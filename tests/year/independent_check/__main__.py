@@ -104,7 +104,7 @@ class Check:
                 self.say(f"recording {row['id']} is destroyed, and its row still describes it")
         self.same("index of recording", {row["recording_id"] for row in self.rows["recording_peers"]}, living)
         records = [item for item in self.year.of("call_record") if item.fate == law.THERE]
-        standard = {item.id for item in records if item.pack == "standard"}
+        standard = {item.id for item in records if item.pack == "CDR_STANDARD"}
         self.same("index of call", {row["call_id"] for row in self.rows["call_peers"]}, standard)
         self.same("key of recording", {row["rec_id"] for row in self.rows["rec_keys"]}, living)
         used = [row["slot"] for name in ("rec_keys", "held_keys") for row in self.rows[name]]

@@ -70,6 +70,7 @@ class Year:
         self.broken = {}  # recording -> what somebody did to its file
         self.numbers = set()
         self.swept = None  # when a sweep last ran to its end
+        self._versions = []  # of the policy: (from when, what it says of periods)
         self._standing, self._lines, self._listened = {}, {}, set()
         for line in path.read_text().splitlines():
             entry = json.loads(line)
@@ -90,6 +91,23 @@ class Year:
     def _line(self, entry, at):
         pass
 
+    def _version(self, entry, at):
+        self._versions.append((at, {pack: tuple(period) for pack, period in entry["kept"].items()}))
+
+    def _kept(self, pack, at, otherwise):
+        """For how long what began then is kept: as the version says that was in force."""
+        said = [kept for since, kept in self._versions if since <= at]
+        return said[-1].get(pack, otherwise) if said else otherwise
+
+    def _shortened(self):
+        """A new version that keeps for less counts for what is there; one that keeps for longer does not. Of a call
+        the beginning is known, as exactly as its record says it, and a day stands for its length."""
+        for item in self.items.values():
+            kept = self._versions[-1][1].get(item.pack) if self._versions else None
+            if kept is not None and item.fate != GONE:
+                began = moment(item.about["ended"]) if item.kind == "recording" else item.at + timedelta(1)
+                item.expires = min(item.expires, after(began, kept))
+
     def _call(self, entry, at):
         classes = [each for each in entry["class"] if each]
         kept = max(classes, key=STRICTNESS.index)
@@ -104,7 +122,9 @@ class Year:
         shown = began if kept == "standard" else began.replace(minute=0, second=0)
         line = entry["line"] if kept == "standard" else ""
         place = {"line": line, "at": began}
-        self._add("call_record", call, after(ended, CALL_RECORDS[kept]), targets, pack=kept, **place)
+        pack = f"CDR_{kept.upper()}"
+        period = self._kept(pack, began, CALL_RECORDS[kept])
+        self._add("call_record", call, after(ended, period), targets, pack=pack, **place)
         days = self.instance["diagnosis_days"]
         if days and entry["diagnosis"]:
             self._add("diagnosis", call, shown + timedelta(days), targets, **place)
@@ -113,7 +133,7 @@ class Year:
         if entry["pack"] in NEVER_RECORDED or entry["pack"] not in RECORDINGS:
             self.refused.append(f"{entry['id']} was recorded under {entry['pack']}, which never records")
             return
-        period, _ = RECORDINGS[entry["pack"]]
+        period = self._kept(entry["pack"], moment(entry["began"]), RECORDINGS[entry["pack"]][0])
         targets = {entry["id"], entry["call"], *entry["numbers"].values()}
         expires = after(moment(entry["ended"]), period)
         place = {"line": entry["line"], "at": moment(entry["began"])}
@@ -168,6 +188,8 @@ class Year:
 
     def _swept(self, entry, at):
         """A sweep that was cut short may have taken what was due; the next one that is whole has."""
+        if entry["trusted"]:
+            self._shortened()
         for item in self.items.values():
             if entry["trusted"] and item.fate != GONE and item.expires <= at:
                 if self._held(item) or (item.kind == "recording" and item.id in self._listened):

@@ -75,6 +75,7 @@ async def add(
         raise Failure(f"{review} does not lie ahead", "Give the day on which somebody looks at it again", "invalid")
     period = _period(scope, since, until)
     async with services.db.transaction() as tx:
+        await holds.lock(tx)  # before looking: what is being destroyed now is gone by then, and not found
         await _approved(tx, approved_by.strip(), requested_by.strip())
         line_id = (await line_by_name(tx, named)).id if scope == "line" else None
         ids, numbers = await _targets(services, tx, scope, named)

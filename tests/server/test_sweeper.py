@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from storage import (
     contact_references,
     diagnoses,
     emergency_calls,
+    holds,
     keys,
     ledger,
     lines,
@@ -284,9 +285,33 @@ async def test_a_hold_that_is_laid_while_the_sweep_is_about_to_destroy(
     # Whichever came first: either it is gone with a receipt, or it is held and whole.
     proven = {entry.get("rec_id") for entry in await house.entries()}
     assert (rec_id in proven) is not await house.there(rec_id)
+    assert isinstance(laid, str) is await house.there(rec_id), "no hold stands on what is gone"
     assert other in proven and not await house.there(other)
     async with house.services.db.read() as tx:
         assert await sweeps.under_way(tx) == ()
+
+
+@pytest.mark.promise("3.9")
+async def test_a_hold_on_what_is_destroyed_at_this_moment_is_refused(house: House) -> None:
+    """And not believed to keep what is gone once the other transaction has ended."""
+    rec_id = await house.recording(-DAY)
+    async with asyncio.TaskGroup() as group, house.services.db.transaction() as tx:
+        await holds.lock(tx)
+        await recordings.destroy_all(tx, [rec_id], NOW)
+        laying = group.create_task(refused(house.hold("recording", rec_id)))
+        await asyncio.wait([laying], timeout=0.3)  # it waits for this transaction
+    assert laying.result() == "not_found"
+    async with house.services.db.read() as tx:
+        assert await holds.list_all(tx) == ()
+
+
+async def refused(laying: Coroutine[Any, Any, str]) -> str:
+    """Why; "" where it was not."""
+    try:
+        await laying
+    except Failure as failure:
+        return failure.code
+    return ""
 
 
 @pytest.mark.parametrize("where", ["keys", "bytes", "remains", "prove"])

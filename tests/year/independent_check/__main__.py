@@ -104,8 +104,14 @@ class Check:
                 self.say(f"recording {row['id']} is destroyed, and its row still describes it")
         self.same("index of recording", {row["recording_id"] for row in self.rows["recording_peers"]}, living)
         records = [item for item in self.year.of("call_record") if item.fate == law.THERE]
-        standard = {item.id for item in records if item.pack == "CDR_STANDARD"}
-        self.same("index of call", {row["call_id"] for row in self.rows["call_peers"]}, standard)
+        for table, form in (("call_peers", "full"), ("call_month_peers", "keyed")):
+            wanted = {item.id for item in records if item.form == form}
+            self.same(f"{form} number of call", {row["call_id"] for row in self.rows[table]}, wanted)
+        needed = {item.at.strftime("%Y-%m") for item in records if item.form == "keyed"}  # of what is held
+        for row in self.rows["month_keys"]:
+            ended = law.after(law.moment(f"{row['month']}-01T00:00:00Z"), (1, 0))
+            if law.after(ended, law.MONTH_KEY) <= self.year.swept and row["month"] not in needed:
+                self.say(f"the key of the numbers of {row['month']} must be gone and is there")
         self.same("key of recording", {row["rec_id"] for row in self.rows["rec_keys"]}, living)
         used = [row["slot"] for name in ("rec_keys", "held_keys") for row in self.rows[name]]
         free = [row["slot"] for row in self.rows["free_key_slots"]]
@@ -152,6 +158,8 @@ class Check:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} was kept under {item.pack}")
                 if item is not None and receipt["trigger"] != item.why:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} went by {item.why}")
+            elif kind in ("call_field", "month_key"):
+                self.counts[f"{kind} gone"] += count
             elif kind == "kek":
                 weeks[entry["kek_id"]] += 1
             else:

@@ -23,6 +23,12 @@ NEVER_RECORDED = {"REC_NONE"}
 NO_TRACE = {"REC_WHISTLEBLOW"}  # lines whose calls leave no record (Dir. 2019/1937 art. 16)
 CALL_RECORDS = {"standard": (6, 0), "minimal": (0, 30)}
 STRICTNESS = ("standard", "minimal", "none")
+# How a record ages from its start: (age, how exact the start is from then on, in which form the number is kept).
+AGES = {
+    "CDR_STANDARD": (((1, 0), "hour", "keyed"), ((3, 0), "day", "prefix")),
+    "CDR_MINIMAL": (((0, 14), "day", "prefix"),),
+}
+MONTH_KEY = (3, 0)  # after the month whose numbers it hashed
 USAGE, EMERGENCY = (13, 0), (12, 0)
 ATTEMPT, EVIDENCE = (0, 31), (60, 0)
 
@@ -40,6 +46,11 @@ def after(when, period):
     return when.replace(year=year, month=month + 1, day=min(when.day, monthrange(year, month + 1)[1])) + timedelta(days)
 
 
+def rounded(when, exact):
+    whole = when.replace(minute=0, second=0)
+    return whole.replace(hour=0) if exact == "day" else whole
+
+
 @dataclass
 class Item:
     """`targets`: what a hold on it may name."""
@@ -53,6 +64,7 @@ class Item:
     about: dict = field(default_factory=dict)
     line: str = ""  # where it is known
     at: datetime | None = None
+    form: str = "full"  # in which a call record has its number
     fate: str = THERE
     why: str = "retention_expiry"  # it went, or will
 
@@ -124,7 +136,10 @@ class Year:
         place = {"line": line, "at": began}
         pack = f"CDR_{kept.upper()}"
         period = self._kept(pack, began, CALL_RECORDS[kept])
-        self._add("call_record", call, after(ended, period), targets, pack=pack, **place)
+        begins = ended if kept == "standard" else shown  # a minimal record does not tell when the call ended
+        place["at"] = shown
+        self._add("call_record", call, after(begins, period), targets, pack=pack, **place)
+        self.items["call_record", call].form = "full" if kept == "standard" else "prefix"
         days = self.instance["diagnosis_days"]
         if days and entry["diagnosis"]:
             self._add("diagnosis", call, shown + timedelta(days), targets, **place)
@@ -198,9 +213,22 @@ class Year:
                     item.fate = GONE
                 else:
                     item.fate = EITHER
+        if entry["trusted"] and entry["whole"]:
+            self._aged(at)
         self._listened = set()
         if entry["trusted"] and entry["whole"]:
             self.swept = at
+
+    def _aged(self, now):
+        """What goes in a record before it goes as a whole. What is held stays as it is."""
+        for item in self.of("call_record"):
+            for age, exact, form in AGES[item.pack]:
+                if item.fate == GONE or after(item.at, age) > now or self._held(item) or item.form == form == "keyed":
+                    continue
+                item.at, item.form = rounded(item.at, exact), form
+                item.expires = min(rounded(item.expires, exact), after(item.at, CALL_RECORDS[item.pack[4:].lower()]))
+                if form == "prefix":
+                    item.targets = {item.id}
 
     def _held(self, item):
         """A hold on a recording, its call, or whom it lets hear keeps it, and with it the record of its call."""

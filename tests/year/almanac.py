@@ -64,8 +64,10 @@ class Scale:
     sweeps_a_day: int = 4
 
 
-SHORT = Scale(calls=260, recordings=90, holds=16, troubles=36, processes=3, mischiefs=9, policy_changes=8, contacts=16,
-              sweeps_a_day=1)  # fmt: skip
+SHORT = Scale(
+    calls=190, recordings=72, holds=16, troubles=24, processes=3, mischiefs=9, policy_changes=8, contacts=16,
+    sweeps_a_day=1,
+)  # fmt: skip
 LONG = Scale()
 
 

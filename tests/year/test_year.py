@@ -44,9 +44,9 @@ def passed(evidence: Evidence, *more: str) -> dict[str, int]:
 
 def test_a_year_leaves_exactly_what_must_be_there(year: Evidence, tmp_path: Path) -> None:
     counts = passed(year, "--opened", str(tmp_path))
-    assert counts["opened"] > 15
-    assert counts["stayed shut"] > 20
-    assert counts["gone"] > 150
+    assert counts["opened"] > 5
+    assert counts["stayed shut"] > 12
+    assert counts["gone"] > 100
     assert counts["wraps not in the data directory"] > 30
     assert NO_DISK or counts["wraps not in the disk"] > 30
     met = {how.partition(":")[0] for how in year.met}
@@ -77,8 +77,8 @@ def test_the_same_year_on_postgresql(tmp_path: Path) -> None:
     assert not (missing := postgres.why_not()), missing
     with postgres.cluster("fsync=off", "shared_buffers=16MB") as directory:
         counts = passed(lived(tmp_path / "year", almanac.SHORT, SEED, postgres_url=postgres.url(directory, "postgres")))
-    assert counts["opened"] > 15
-    assert counts["stayed shut"] > 20
+    assert counts["opened"] > 5
+    assert counts["stayed shut"] > 12
 
 
 @pytest.mark.full
@@ -92,8 +92,8 @@ def test_a_whole_year(engine: str, tmp_path: Path) -> None:
             url = postgres.url(directory, "postgres")
             evidence = lived(tmp_path / "year", almanac.LONG, SEED + 1, postgres_url=url)
     counts = passed(evidence)
-    assert counts["opened"] > 60
-    assert counts["gone"] > 1500
+    assert counts["opened"] > 40
+    assert counts["gone"] > 1000
     assert evidence.met >= set(almanac.TROUBLES)
 
 

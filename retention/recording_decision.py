@@ -11,7 +11,9 @@ The rules, in order. Whatever is doubtful comes out as "not recorded".
    rule is the minimum for quality and training (law.md 1.2) and the company may not choose; rules of other
    countries still count, since their courts know nothing of our statute. A pack that may not delay anybody
    (emergency) asks no question in any country; only a prohibition stops it.
-4. Outside parties are asked in the mode found. Staff who are informed beforehand (the pack's precondition
+4. Who has objected once and for all is not recorded and not asked. A legal duty knows no such objection (Art. 21 is
+   about Art. 6(1)(e) and (f)).
+5. Outside parties are asked in the mode found. Staff who are informed beforehand (the pack's precondition
    staff_informed) hear an announcement, unless the line says to ask them, or their country asks for opt-in.
 """
 
@@ -56,13 +58,17 @@ class LinePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Somebody in the call. `country`: ISO 3166 code, None where it is not known (staff: the company's)."""
+    """Somebody in the call. `country`: ISO 3166 code, None where it is not known (staff: the company's).
+
+    `objects`: has objected to being recorded in any call (GDPR Art. 21).
+    """
 
     leg: str
     role: Literal["outside", "staff"]
     country: str | None = None
     us_state: str | None = None
     language: str | None = None
+    objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,8 @@ def decide(
         return not_recorded(pack, problem)
     if not parties:
         return not_recorded(pack, "nobody to ask")
+    if any(party.objects for party in parties) and not pack.needs_statute:
+        return not_recorded(pack, "somebody has objected to every recording of theirs (GDPR Art. 21)", "objection")
     applied = _applied_rules(pack, parties, company, countries or country_data.load())
     mode, rule_id, why = _mode(pack, line, applied)
     if mode is ConsentMode.FORBIDDEN:

@@ -33,7 +33,7 @@ CAUSES = _words("admin crash error expiry objection refusal request restore shut
 ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statute withdrawn given")
 # How somebody agreed to be contacted, or took that back.
 WAYS = _words("dtmf utterance checkbox sms signature email link agent letter")
-MEDIA = _words("voice sms")
+MEDIA = _words("voice sms recording")
 VERDICTS = _words("false_alarm real_danger misuse")  # of whoever looked at an alert
 
 _OPAQUE = re.compile(r"[0-9a-f]{32}")

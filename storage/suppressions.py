@@ -16,7 +16,8 @@ from storage.ids import new_id, require, require_in
 from storage.numbers import E164
 from storage.tx import Tx
 
-CHANNELS = frozenset({"*", "voice", "sms"})
+RECORDING = "recording"  # may be called, but is never recorded; "*" does not mean it: that is about being contacted
+CHANNELS = frozenset({"*", "voice", "sms", RECORDING})
 REASONS = frozenset({"objection", "refusal", "withdrawal", "import", "order"})
 SOURCES = frozenset({"cli", "import", "call", "sms", "link", "letter", "email"})
 _T = tables.contact_suppressions
@@ -72,10 +73,10 @@ async def add(tx: Tx, number: str, now: datetime, **said: Any) -> Suppression:
 
 
 async def of_number(tx: Tx, number: str, channel: str | None = None) -> tuple[Suppression, ...]:
-    """The oldest first. `channel`: those that hold for it."""
+    """The oldest first. `channel`: those that hold for it; `RECORDING` alone for itself."""
     which: list[Any] = [_T.c.digest.in_(await contact_keys.indexes(tx, number))]
     if channel is not None:
-        which.append(_T.c.channel.in_((channel, "*")))
+        which.append(_T.c.channel.in_((channel,) if channel == RECORDING else (channel, "*")))
     return _read(await tx.rows(select(_T).where(*which).order_by(_T.c.since, _T.c.id)))
 
 

@@ -244,7 +244,11 @@ def _purpose(parser: argparse.ArgumentParser) -> None:
 
 
 def _scope(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--channel", choices=("all", "voice", "sms"), help="default all")
+    parser.add_argument(
+        "--channel",
+        choices=("all", "voice", "sms", "recording"),
+        help="default all; recording: may be called, but is never recorded",
+    )
 
 
 def _listing(parser: argparse.ArgumentParser) -> None:

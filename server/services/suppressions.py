@@ -19,7 +19,7 @@ from storage import suppressions
 from storage.suppressions import Suppression
 from storage.tx import Tx
 
-Scope = Literal["all", "voice", "sms"]
+Scope = Literal["all", "voice", "sms", "recording"]
 Reason = Literal["objection", "refusal", "order"]
 Source = Literal["cli", "call", "sms", "link", "letter", "email"]
 MOST_LINES = 20_000  # of one request
@@ -92,8 +92,8 @@ async def list_(
 
 
 async def remove(services: Services, actor: Actor, *, what: str, channel: Scope | None = None) -> list[SuppressionView]:
-    """Take an entry off (by its id), or all of a number (of a channel). It needs a reason: an objection holds until the
-    person says otherwise. Raises Failure."""
+    """Take an entry off (by its id), or all of a number (of a channel; none: all but recording). It needs a reason: an
+    objection holds until the person says otherwise. Raises Failure."""
     if actor.masked:
         raise Failure("an objection is not lifted without a reason", "Give it with --reason", "denied")
     async with services.db.transaction() as tx:
@@ -101,7 +101,9 @@ async def remove(services: Services, actor: Actor, *, what: str, channel: Scope 
             found = [await suppressions.get(tx, what)]
         else:
             every = await suppressions.of_number(tx, person(services.settings, what))
-            found = [one for one in every if channel is None or one.channel == _scope(channel)]
+            # Whoever wants to be called again has not said that they may be recorded.
+            wanted = {one.channel for one in every} - {suppressions.RECORDING} if channel is None else {_scope(channel)}
+            found = [one for one in every if one.channel in wanted]
         if not found:
             raise Failure("nothing of that is on the list", "Type: beffroi contact suppress list", "not_found")
         for one in found:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sip.calls import emergency, numbers, planning_contact
+from sip.calls import emergency, numbers, planning_contact, planning_objections
 from sip.calls.forwarding import UNKNOWN, Builder, Lead, Place, ToAccount, ToLine
 from sip.calls.house import House
 from sip.calls.numbers import SiteNumbering
@@ -61,6 +61,10 @@ class Bench:
     @property
     def site(self) -> SiteNumbering:
         return self.ways.habits.site
+
+    async def objects(self, number: str, now: datetime) -> bool:
+        """Whether whoever has that number has objected to every recording of theirs."""
+        return await planning_objections.objects(self.database, number, self.site, now)
 
     async def inside(self, tx: Tx, dialled: str) -> Called | None:
         """Who of the house that is."""

@@ -121,7 +121,8 @@ class FromTrunks:
         language = terms.language(None, country, line)
         hidden = request.private or not e164
         ours = [*members, *([helped] if helped is not None else [])]
-        parties = [outside_party("a", country, None), *staff_parties("b", members)]
+        objects = await bench.objects(e164, now)
+        parties = [outside_party("a", country, objects=objects), *staff_parties("b", members)]
         settled = await settle(terms, line, ours, parties, "inbound", now)
         shown = numbers.callable_back(e164, bench.site) if e164 and not request.private else "anonymous"
         return bench.plan(

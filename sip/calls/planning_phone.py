@@ -189,7 +189,9 @@ class FromPhones:
         party, number = way.outside.party, way.number
         traceless = calling.private or number.help_line
         line = None if traceless else way.line
-        parties = [*staff_parties("a", [caller]), outside_party("b", number.country, party.language)]
+        objects = not traceless and await bench.objects(number.e164, now)
+        outside = outside_party("b", number.country, party.language, objects=objects)
+        parties = [*staff_parties("a", [caller]), outside]
         settled = await settle(terms, way.line, [caller], parties, "outbound", now, traceless=traceless)
         if calling.private and settled.duty:
             return MUST_BE_RECORDED

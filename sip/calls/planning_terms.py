@@ -144,9 +144,11 @@ def staff_parties(leg: str, each: Sequence[Account]) -> list[decisions.Party]:
     ]
 
 
-def outside_party(leg: str, country: str | None, language: str | None = None) -> decisions.Party:
+def outside_party(
+    leg: str, country: str | None, language: str | None = None, *, objects: bool = False
+) -> decisions.Party:
     """Somebody by a trunk: their country is that of the number; where there is none, the strictest rule holds."""
-    return decisions.Party(leg, "outside", country, language=language)
+    return decisions.Party(leg, "outside", country, language=language, objects=objects)
 
 
 def prompts_for(

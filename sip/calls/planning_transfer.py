@@ -79,7 +79,8 @@ class Transfers:
             parties = [decisions.Party(LETTER, "staff", joins.country, language=joins.language)]
         else:
             joins, classes, members = to.outside.party, ["none"] if to.number.help_line else [], []
-            parties = [outside_party(LETTER, joins.country, joins.language)]
+            objects = await bench.objects(to.number.e164, now)
+            parties = [outside_party(LETTER, joins.country, joins.language, objects=objects)]
         joining = await self._joining(transfer.plan, line, transfer.stays, joins, parties, classes, now, members)
         others = of_ceilings(builder.stages, transfer.stays.language, joins.language)
         others.append((FAILED, transfer.referrer.language))
@@ -97,7 +98,8 @@ class Transfers:
         if joins.account_id is not None:
             parties = [decisions.Party(LETTER, "staff", joins.country, language=joins.language)]
         else:
-            parties = [outside_party(LETTER, joins.country, joins.language)]
+            objects = await self._bench.objects(joins.number, now)
+            parties = [outside_party(LETTER, joins.country, joins.language, objects=objects)]
         return await self._joining(first, line, stays, joins, parties, classes, now)
 
     async def _line(self, tx: Tx, plan: CallPlan) -> Line | None:

@@ -75,6 +75,31 @@ def test_who_refuses_is_not_recorded_and_talks_all_the_same(out: Outside) -> Non
     assert scene.rec_ids(out.product) == known
 
 
+@pytest.mark.promise("2.3")
+def test_who_has_objected_for_good_is_never_asked_again_in_either_direction(out: Outside) -> None:
+    """The next call already, without a restart; when the objection is lifted they are asked as before."""
+    known = scene.rec_ids(out.product)
+    doris = out.product.json("contact", "suppress", "add", DORIS_DIALLED, "--channel", "recording")
+    heard_by_ben, heard_by_doris = ben_calls_doris(out, DORIS_DIALLED)
+    assert heard_by_doris == ["ben"] and heard_by_ben == ["dora"], "nobody hears a question"
+    out.quiet()
+    assert scene.rec_ids(out.product) == known
+    before, since, at = len(out.doris.recordings()), len(out.ben.events), len(out.doris.events)
+    out.doris.dial(SALES)
+    out.ben.wait("CALL_INCOMING", since=since, timeout=20)
+    out.ben.answer()
+    out.doris.wait("CALL_ESTABLISHED", since=at, timeout=20)
+    scene.talk(1.5)
+    out.doris.hang_up()
+    out.ben.wait("CALL_CLOSED", since=since)
+    assert [each for each in out.doris_heard(before) if each != "ringback"] == ["ben"]
+    out.quiet()
+    assert scene.rec_ids(out.product) == known
+    out.product.cli("contact", "suppress", "remove", doris["id"], "--reason", "she changed her mind, letter of today")
+    _, heard = ben_calls_doris(out, DORIS_DIALLED)
+    assert heard == ["optout_quality", "ben"]
+
+
 @pytest.mark.promise("L5")
 def test_a_private_call_outside_is_neither_asked_about_nor_recorded_nor_listed(out: Outside) -> None:
     known = scene.rec_ids(out.product)

@@ -143,6 +143,14 @@ def test_a_statute_displaces_the_rule_of_its_own_country_only() -> None:
         assert leg(decision, "a").prompt_id == "PROMPT_OPTIN_OR_END"
 
 
+@pytest.mark.promise("2.3")
+def test_who_has_objected_for_good_is_neither_recorded_nor_asked_but_for_a_duty() -> None:
+    decision = asked("REC_QUALITY", outside("FR", objects=True), STAFF)
+    assert not decision.record and not decision.legs
+    assert decision.rule_id == "objection" and "Art. 21" in decision.rule
+    assert asked("REC_MIFID", outside("FR", objects=True), STAFF, statute="L533-10 CMF").record
+
+
 def test_an_emergency_is_never_delayed_by_a_question() -> None:
     for party in (outside("FR"), outside("DE"), outside(None)):
         decision = asked("REC_EMERGENCY", party, STAFF, statute="CSP R6311-2")

@@ -232,8 +232,9 @@ async def _on_days(tx: Tx, kind: str, days: Sequence[str]) -> Mapping[str, tuple
         if text := _as_id(target):
             named.setdefault(text, set()).update(hold_ids)
     for some in _pieces(list(targets)):
-        for row in await tx.rows(select(_CALL_PEERS).where(_CALL_PEERS.c.digest.in_(some))):
-            named.setdefault(row["call_id"], set()).update(targets[bytes(row["digest"])])
+        for index in (_CALL_PEERS, _HASHES):  # a number that had aged to a hash when the hold was laid
+            for row in await tx.rows(select(index).where(index.c.digest.in_(some))):
+                named.setdefault(row["call_id"], set()).update(targets[bytes(row["digest"])])
     for row in await tx.rows(select(_T.c.id).where(_T.c.lifted_at.is_(None))):
         hold_id = row["id"]
         named.setdefault(hold_id, set()).add(hold_id)

@@ -16,9 +16,9 @@ from server import erasables
 from server.services import holds as hold_service
 from server.services import ledger as service
 from server.services import retention as retention_service
-from storage import access, consents, ledger, ledger_verify, log_days, receipts, recordings, tables
+from storage import access, consents, ledger, ledger_verify, log_days, month_keys, receipts, recordings, tables
 from storage.database import Database
-from tests.server.test_sweeper import DAY, DPO, NOW, House, Killed, house
+from tests.server.test_sweeper import DAY, DPO, NOW, NUMBER, House, Killed, house
 from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
 
 __all__ = ["db", "field_keys", "fresh_url", "house", "ledger_key", "made_once", "postgres_dir"]
@@ -230,6 +230,23 @@ async def test_a_hold_keeps_the_days_that_name_what_it_lies_on(house: House, sco
     assert not found[OLD.date().isoformat()].goes and hold_id in found[OLD.date().isoformat()].rule
     said = await house.sweeper.sweep(clock_is_right=True)
     assert said is not None and (said.destroyed, said.held) == ({"access_day": 1}, {"access_day": 1})
+    assert OLD.date().isoformat() in await days(house, "access")
+    await hold_service.lift(house.services, DPO, hold=hold_id)
+    await house.sweeper.sweep()
+    assert OLD.date().isoformat() not in await days(house, "access")
+
+
+@pytest.mark.promise("3.9")
+async def test_a_hold_on_a_number_that_had_aged_to_a_hash_keeps_the_days_that_name_its_calls(house: House) -> None:
+    call_id = await house.call(30 * DAY)
+    async with house.services.db.transaction() as tx:
+        month = (NOW - timedelta(days=90)).strftime("%Y-%m")
+        digest = await month_keys.digest(tx, month, NUMBER, NOW)
+        await tx.write(tables.call_peers.delete())
+        await tx.write(tables.call_month_peers.insert().values(call_id=call_id, role="caller", digest=digest))
+    await look(house, OLD, call_id=call_id)
+    hold_id = await house.hold("number", "0612345678")
+    await house.sweeper.sweep(clock_is_right=True)
     assert OLD.date().isoformat() in await days(house, "access")
     await hold_service.lift(house.services, DPO, hold=hold_id)
     await house.sweeper.sweep()

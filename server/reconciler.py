@@ -22,8 +22,8 @@ from config.places import DATABASE, GROWING, LEFT_OVER, SEALED, place_of
 from recording import vault
 from server.data_files import DataFile, files
 from server.services.context import Services
-from server.sweeper import access_log_of, plans_for
-from storage import expiry, orphans, reconciliation, recordings
+from server.sweeper import KINDS, access_log_of, count_due, plans_for
+from storage import orphans, reconciliation, recordings
 from storage.errors import StorageError
 from storage.inventory import TABLES
 from storage.orphans import Look
@@ -134,16 +134,14 @@ class Reconciler:
     async def _overdue(self, now: datetime) -> None:
         """What has expired and is there, and no hold and no minimum says why."""
         moment, access_log = now - OVERDUE, access_log_of(self._services)
-        for kind in expiry.KINDS:
-            skip = 0
-            while True:
+        for kind in KINDS:
+            async with self._services.db.read() as tx:
+                many = await count_due(tx, kind, moment, access_log)
+            for skip in range(0, many, BATCH):
                 async with self._services.db.read() as tx:
                     plans = await plans_for(tx, kind, moment, limit=BATCH, skip=skip, access_log=access_log)
-                skip += len(plans)
                 late = [plan.item.item_id for plan in plans if plan.destroy]
                 await self._say("overdue", [f"{kind}:{item}" for item in late], now)
-                if len(plans) < BATCH:
-                    break
 
     async def _proofs(self, now: datetime) -> None:
         """Entries of the ledger and what they name."""

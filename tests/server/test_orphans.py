@@ -28,6 +28,7 @@ from storage import (
     keys,
     ledger,
     ledger_verify,
+    month_keys,
     orphans,
     receipts,
     reconciliation,
@@ -322,6 +323,23 @@ async def everything(house: House) -> tuple[Any, ...]:
                 found.append((name, len(await tx.rows(table.select()))))
     data = house.services.paths.data
     return (*found, sorted(str(path) for path in data.rglob("*") if not path.name.startswith("beffroi.sqlite3")))
+
+
+async def test_a_field_that_has_not_aged_and_a_month_key_that_has_not_gone_are_overdue(house: House) -> None:
+    call_id = await house.call(-DAY)
+    async with house.services.db.transaction() as tx:
+        record = tables.call_records
+        values = {"fields_sealed": tx.keys.seal("call_records", "fields", call_id, b'{"duration_s":7}')}
+        values |= {"expires_at": NOW + 100 * DAY, "ages_at": NOW - DAY}
+        await tx.write(record.update().where(record.c.id == call_id).values(**values))
+        await month_keys.digest(tx, "2025-01", "+33612345678", NOW)
+        await tx.write(tables.call_diagnoses.delete())
+    assert await look(house) == {"overdue": 1}, "the field is late by a day only"
+    async with house.services.db.transaction() as tx:
+        await tx.write(record.update().values(ages_at=NOW - 3 * DAY, at=NOW - 60 * DAY))
+    assert await look(house) == {"overdue": 2}
+    await house.sweeper.sweep(clock_is_right=True)
+    assert await look(house) == {}
 
 
 async def test_a_database_that_is_not_used_any_more_is_found(house: House) -> None:

@@ -34,6 +34,7 @@ class Looked:
     rec_id: str = ""
     count: int = 1
     reasoned: bool = False  # with a reason, hence in clear
+    purpose: str = ""  # of a look that needs a right of its own, such as "circle"
 
     @property
     def opens(self) -> bool:
@@ -54,6 +55,7 @@ def looked(body: bytes) -> Looked:
         rec_id=said.get("rec_id", ""),
         count=max(1, said.get("count", 1)),
         reasoned="reason_id" in said,
+        purpose=said.get("purpose", ""),
     )
 
 
@@ -88,7 +90,8 @@ class AccessRules:
                 found.append(Raised("unlock-guessing", entry.person_id, count))
         elif shows_in_clear(entry.action, entry.object, reasoned=entry.reasoned):
             if entry.outcome == "denied":
-                found.append(Raised("numbers-refused", entry.actor_id))
+                if not entry.purpose:  # else a right was missing, and no limit was reached
+                    found.append(Raised("numbers-refused", entry.actor_id))
             elif count := self._shown.add(entry.actor_id, entry.at, entry.count):
                 found.append(Raised("bulk-numbers", entry.actor_id, count))
         elif (entry.action, entry.object, entry.outcome) == ("grant", "right", "done"):

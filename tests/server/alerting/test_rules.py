@@ -93,6 +93,11 @@ def test_who_is_refused_more_numbers_is_told_of():
     ]
 
 
+def test_who_lacks_the_right_to_ask_has_reached_no_limit():
+    asked = entry("search", "call", outcome="denied", reason_id="d" * 32, purpose="circle", person_id=YOU)
+    assert AccessRules(KINDS).feed(asked) == []
+
+
 def test_a_right_that_is_given_is_seen():
     assert AccessRules(KINDS).feed(entry("grant", "right", person_id=YOU)) == [Raised("right-given", YOU)]
 

@@ -64,6 +64,11 @@ async def unlock(tx: Tx, person_id: str) -> Lock:
     return held
 
 
+async def keep_disabled(tx: Tx, person_id: str) -> None:
+    """Somebody has disabled the person for good: unlocking gives the accounts back, and not the person."""
+    await tx.write(update(_T).where(_T.c.person_id == person_id).values(person=False))
+
+
 async def forget(tx: Tx, person_id: str) -> None:
     """Nothing is given back any more: the person leaves."""
     await tx.write(delete(_T).where(_T.c.person_id == person_id))

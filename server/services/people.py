@@ -14,7 +14,7 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.forgetting import forget
-from storage import people, readers
+from storage import people, person_locks, readers
 from storage.errors import NotFound
 from storage.people import Person
 from storage.tx import Tx
@@ -64,6 +64,7 @@ async def disable(services: Services, actor: Actor, *, login: str) -> PersonView
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         person = await people.disable(tx, person.id, services.clock())
+        await person_locks.keep_disabled(tx, person.id)
         await note(services, tx, actor, "disable", "person", person_id=person.id)
         view = await _view(tx, person, masked=actor.masked)
     await readers_changed(services)

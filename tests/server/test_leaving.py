@@ -16,6 +16,7 @@ from config import settings as configuration
 from config.paths import Paths
 from server.failure import Failure
 from server.services import containment, leaving, leaving_plan, trunks
+from server.services import people as people_service
 from server.services.actor import Actor
 from server.services.containment import closable
 from server.services.context import ServerKeys, Services
@@ -174,6 +175,16 @@ async def test_a_lock_signs_off_and_ends_and_an_unlock_gives_back(house: House):
     assert await house.entries() == [("lock", "person"), ("restore", "person")]
     with pytest.raises(Failure, match="not locked"):
         await containment.unlock(house.services, ME, login="alice")
+
+
+@pytest.mark.promise("2.24")
+async def test_an_unlock_enables_nobody_who_was_disabled_meanwhile(house: House):
+    await containment.lock(house.services, ME, login="alice")
+    await people_service.disable(house.services, ME, login="alice")
+    await containment.lock(house.services, ME, login="alice")
+    await containment.unlock(house.services, ME, login="alice")
+    async with house.services.db.read() as tx:
+        assert (await people.get(tx, house.person)).disabled_at is not None
 
 
 @pytest.mark.promise("2.24")

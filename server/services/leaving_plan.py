@@ -32,6 +32,7 @@ from storage.readers import ESCROW
 from storage.tx import Tx
 
 FIRST = frozenset({"person", "device", "roles"})  # what lets somebody in
+NEEDED = ("admin", "dpo")  # without the one nobody is told of trouble, without the other no policy is approved
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Leaver:
     has_key: bool
     locked: bool
     only_they_open: int
-    admins: int  # enabled ones beside this person
+    others_with: frozenset[str]  # roles that somebody else has who is not disabled
     names: dict[str, str]  # account id -> name
 
     @property
@@ -113,7 +114,7 @@ async def read(tx: Tx, person: Person, to: Account | None) -> Leaver:
         has_key=has_key,
         locked=await person_locks.get(tx, person.id) is not None,
         only_they_open=await keys.only_opened_by(tx, person.id, ESCROW),
-        admins=sum("admin" in one.roles for one in others),
+        others_with=frozenset(role for one in others for role in one.roles),
         names={one.id: one.name for one in every},
     )
 
@@ -167,8 +168,9 @@ def warnings_for(leaver: Leaver, notified: Iterable[str]) -> Iterator[str]:
     if leaver.only_they_open:
         yield (f"{leaver.only_they_open} recordings were wrapped to nobody else: escrow alone opens them from now on, "
                "there is no re-wrapping yet")  # fmt: skip
-    if "admin" in leaver.person.roles and not leaver.admins:
-        yield "no other person has the role admin: give it to somebody (person role)"
+    for role in NEEDED:
+        if role in leaver.person.roles and role not in leaver.others_with:
+            yield f"no other person has the role {role}: give it to somebody (person role)"
     for name in sorted({one.name for one in leaver.accounts} & set(notified)):
         yield f"emergency.notify still names {name}: write who is to be told of emergency calls instead"
     if not leaver.accounts:

@@ -388,11 +388,17 @@ async def test_what_cannot_be_meant_is_refused(house: House, how: dict[str, Any]
         assert (await people.get(tx, house.person)).disabled_at is None
 
 
-async def test_the_last_admin_is_named(house: House):
+@pytest.mark.parametrize("role", ["admin", "dpo"])
+async def test_the_last_of_a_role_is_named(house: House, role: str):
     async with house.services.db.transaction() as tx:
+        await people.set_roles(tx, house.person, (role,))
         await people.set_roles(tx, (await people.by_login(tx, "bob")).id, ("employee",))
     view = await leaving.leave(house.services, ME, login="alice", keep=True, dry_run=True)
-    assert any("role admin" in warning for warning in view.warnings)
+    assert any(f"role {role}" in warning for warning in view.warnings)
+    async with house.services.db.transaction() as tx:
+        await people.set_roles(tx, (await people.by_login(tx, "bob")).id, (role,))
+    view = await leaving.leave(house.services, ME, login="alice", keep=True, dry_run=True)
+    assert not any("role " in warning for warning in view.warnings)
 
 
 @pytest.mark.promise("3.8")

@@ -15,6 +15,7 @@ from config.alerts import Kind
 from server.alerting.raised import Raised, Windows
 
 _OPENS = ("open", "export")
+_UNLOCKS, _SEALED = ("unlock", "wrap", *_OPENS), ("recording", "hold")  # a hold is secured by the same passphrase
 _REFUSED = ("denied", "wrong", "replayed", "locked")
 LOOKS = frozenset({"list", "search", "show"})
 NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "number", "person",
@@ -85,7 +86,7 @@ class AccessRules:
                 found.append(Raised("bulk-listening", entry.person_id, count))
             if took_part:
                 found.append(Raised("own-call-listening", entry.person_id))
-        elif entry.object == "recording" and entry.action in ("unlock", *_OPENS) and entry.outcome in _REFUSED:
+        elif entry.object in _SEALED and entry.action in _UNLOCKS and entry.outcome in _REFUSED:
             if count := self._refusals.add(entry.person_id, entry.at):
                 found.append(Raised("unlock-guessing", entry.person_id, count))
         elif shows_in_clear(entry.action, entry.object, reasoned=entry.reasoned):

@@ -35,7 +35,7 @@ async def permit(services: Services, actor: Actor, *, login: str, hold: str) -> 
                 break
             if refused.code == "locked":
                 break
-        outcome = "done" if granted is not None else "denied"
+        outcome = "done" if granted is not None else "failed" if refused is None else "denied"
         await note(services, tx, actor, "unlock", "hold", outcome=outcome, person_id=person.id, hold_id=found.id)
     if granted is None:
         raise refused or Failure("nothing of that hold waits to be secured", "Type: beffroi hold show", "conflict")

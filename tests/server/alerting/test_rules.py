@@ -51,6 +51,15 @@ def test_the_same_number_over_a_day_is_nobodys_business():
     assert not any(rules.feed(opening(NOW + n * apart)) for n in range(3 * limit))
 
 
+@pytest.mark.promise("2.22")
+@pytest.mark.parametrize(("action", "outcome"), [("wrap", "wrong"), ("unlock", "denied")])
+def test_somebody_guesses_at_a_hold(action: str, outcome: str):
+    rules, limit = AccessRules(KINDS), KINDS["unlock-guessing"].limits["count"]
+    said = [rules.feed(entry(action, "hold", outcome=outcome, person_id=YOU)) for _ in range(limit)]
+    assert said == [[]] * (limit - 1) + [[Raised("unlock-guessing", YOU, limit)]]
+    assert rules.feed(entry("unlock", "hold", outcome="failed", person_id=YOU)) == [], "nothing waits to be secured"
+
+
 def test_two_persons_are_not_added_up():
     rules, limit = AccessRules(KINDS), KINDS["bulk-listening"].limits["count"]
     assert not any(rules.feed(opening(who=who)) for _ in range(limit - 1) for who in (ME, YOU))

@@ -169,7 +169,7 @@ async def approve(services: Services, actor: Actor, *, number: int, login: str) 
         problems = await _problems(services, tx, found, wanted.policy)
         if problems:
             said = "\n".join(f"- {_sentence(one)}" for one in problems)
-            raise Failure(f"version {number} cannot be approved:\n{said}\n", "Then approve it again", "invalid")
+            raise Failure(f"version {number} cannot be approved:\n{said}", "Then approve it again", "invalid")
         stored, now = await policies.get(tx, number), services.clock().astimezone(UTC)
         seq = await note(services, tx, actor, "approve", "policy", policy_id=stored.id, policy_version=number,
                          policy_sha256=wanted.sha256, person_id=person.id)  # fmt: skip

@@ -109,6 +109,7 @@ async def test_a_policy_waits_for_what_has_to_be_done_beforehand(house: House) -
         await house.approve(number)
     for kind in KINDS:
         assert f"beffroi policy enter {kind} --pack REC_QUALITY" in refused.value.what
+    assert str(refused.value).endswith("--on DAY. Then approve it again.")
     await house.enter(*KINDS[1:])
     with pytest.raises(Failure, match=KINDS[0]):
         await house.approve(number)

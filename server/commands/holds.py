@@ -40,7 +40,8 @@ def register(subparsers: Subparsers) -> None:
         "hold.add", "scope", "named", "requested_by", "approved_by", "review", "since", "until"),
         fields=FIELDS, reasons=True,
         details="On a call: with all its recordings. On a number or an account: every call and recording in which it "
-        "is heard. On a line: every call of it in a period. It needs --case and --reason.")  # fmt: skip
+        "is heard. On a line: every recording of it in a period, and every record of a call that names its line "
+        "(class standard; one of class minimal goes at its time). It needs --case and --reason.")  # fmt: skip
     add.add_argument("scope", choices=("recording", "call", "account", "number", "line"))
     add.add_argument("named", metavar="WHICH", help="id, account name, number, or line")
     add.add_argument("--requested-by", required=True, metavar="WHO", help="who asked for it")

@@ -249,7 +249,7 @@ async def test_many_age_in_rounds(house: House, monkeypatch: pytest.MonkeyPatch)
     calls = [await call(house, "P1M1D", number=OTHER) for _ in range(9)]
     held = await call(house, "P2M")
     await hold_service.add(
-        house.services, DPO, scope="call", named=held.id, requested_by="x", approved_by="y", review=date(2027, 6, 1)
+        house.services, DPO, scope="call", named=held.id, requested_by="x", approved_by="dora", review=date(2027, 6, 1)
     )
     said = await house.sweeper.sweep()
     assert said is not None and (said.destroyed, said.held) == ({"call_field": 9}, {"call_field": 1})

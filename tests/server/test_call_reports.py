@@ -96,7 +96,7 @@ async def furnished(house: House) -> None:
         await accounts.add(tx, "union", "109", "Union", NOW)
         await numbers_owned.add(tx, "+33142000001", account_id=alice.id)
         council = await lines.add(tx, "council", "300", NOW)
-        await people.add(tx, "dora", "Dora", NOW, roles=("dpo", "circle"))
+        await people.add(tx, "clio", "Clio", NOW, roles=("dpo", "circle"))
         await people.add(tx, "ada", "Ada", NOW, roles=("admin", "dpo", "auditor", "reader"))
     await call(house, ALICE, "+33612345678")
     await call(house, "+33612345678", "+33142000001")
@@ -112,12 +112,12 @@ async def furnished(house: House) -> None:
 @pytest.mark.promise("4.6", "L5")
 async def test_who_calls_whom_is_shown_to_who_may_and_masked(house: House) -> None:
     await furnished(house)
-    found = await circle.circle(house.services, DPO, account="alice", login="dora")
+    found = await circle.circle(house.services, DPO, account="alice", login="clio")
     assert [(one.other, one.calls, one.inbound, one.outbound) for one in found] == [
         ("+33•••••••••", 2, 1, 1),
         ("•••", 1, 1, 0),
     ], "no protected account, nothing by a protected line"
-    clear = await circle.circle(house.services, DPO, account=ALICE, login="dora", full=True)
+    clear = await circle.circle(house.services, DPO, account=ALICE, login="clio", full=True)
     assert [one.other for one in clear] == ["+33612345678", BOB]
     entry = (await entries(house))[-1]
     assert (entry["action"], entry["purpose"], entry["outcome"], entry["count"]) == ("search", "circle", "done", 2)
@@ -129,9 +129,9 @@ async def test_who_calls_whom_is_shown_to_who_may_and_masked(house: House) -> No
     ("login", "account", "actor", "words"),
     [
         ("ada", "alice", DPO, "may not ask who calls whom"),
-        ("dora", "union", DPO, "is protected"),
-        ("dora", "alice", replace(DPO, case=None), "a reason and a case"),
-        ("dora", "alice", replace(DPO, reason=" "), "a reason and a case"),
+        ("clio", "union", DPO, "is protected"),
+        ("clio", "alice", replace(DPO, case=None), "a reason and a case"),
+        ("clio", "alice", replace(DPO, reason=" "), "a reason and a case"),
     ],
 )
 async def test_nobody_else_is_and_each_refusal_is_written_down(
@@ -152,9 +152,9 @@ async def test_nobody_else_is_and_each_refusal_is_written_down(
 async def test_who_left_may_ask_no_more(house: House) -> None:
     await furnished(house)
     async with house.services.db.transaction() as tx:
-        await people.disable(tx, (await people.by_login(tx, "dora")).id, NOW)
+        await people.disable(tx, (await people.by_login(tx, "clio")).id, NOW)
     with pytest.raises(Failure, match="may not ask"):
-        await circle.circle(house.services, DPO, account="alice", login="dora")
+        await circle.circle(house.services, DPO, account="alice", login="clio")
 
 
 @pytest.mark.promise("2.19", "3.3")

@@ -16,7 +16,7 @@ from server.alerting.senses import SELDOM_S, Parts, Senses
 from server.services.actor import Actor
 from server.services.context import Services
 from server.services.holds import add as add_hold
-from storage import alerts
+from storage import alerts, people
 
 ME = Actor("os:0", "here", "a case", "A-1")
 
@@ -73,7 +73,9 @@ async def test_what_is_slow_is_looked_at_seldom(services: Services, told: Told):
 @pytest.mark.promise("2.22")
 async def test_a_hold_past_its_day_is_sensed(services: Services, told: Told):
     now = services.clock()
-    made = await add_hold(services, ME, scope="account", named="alice", requested_by="court", approved_by="DPO",
+    async with services.db.transaction() as tx:
+        await people.add(tx, "dora", "Dora", now, roles=("dpo",))
+    made = await add_hold(services, ME, scope="account", named="alice", requested_by="court", approved_by="dora",
                           review=(now + timedelta(days=2)).date())  # fmt: skip
     assert (await Senses(services, told.parts()).sense()).holds_overdue == frozenset()
     services.clock = lambda: now + timedelta(days=3)

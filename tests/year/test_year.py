@@ -202,8 +202,9 @@ def altered(evidence: Evidence) -> None:
 
 
 def one_record_more(evidence: Evidence) -> None:
-    others = "line_id, metadata_class, purpose, legal_basis, at, expires_at, fields_sealed, numbers_sealed, NULL"
-    sql(evidence, f"INSERT INTO call_records SELECT '{'0' * 32}', {others} FROM call_records LIMIT 1")  # noqa: S608
+    others = "line_id, metadata_class, purpose, legal_basis, at, expires_at, fields_sealed, numbers_sealed"
+    copied = f"SELECT '{'0' * 32}', {others} FROM call_records LIMIT 1"  # noqa: S608
+    sql(evidence, f"INSERT INTO call_records (id, {others}) {copied}")  # noqa: S608
 
 
 def one_record_less(evidence: Evidence) -> None:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from storage.errors import SchemaTooNew
@@ -21,6 +19,10 @@ def bring_up_to_date(connection: Connection) -> None:
         return
     if present is not None and present > HEAD:
         raise SchemaTooNew(f"the database has schema {present}, this Beffroi knows {HEAD}: install the newer one")
+    # Only where there is something to migrate: it takes a fifth of a second, and a start has three.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection

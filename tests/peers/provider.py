@@ -179,7 +179,7 @@ modparam("tls", "require_certificate", 0)"""
         ok, a status code, silent (no answer at all; for BYE also inside a call), challenge (whatever the credentials
         are), redirect (302 to `redirect`), late (an INVITE is left without any reply for `late_s`).
         """
-        self._set("cfg", "late", str(late_s))
+        self._set("cfg", "late", str(late_s + 1))  # its clock counts whole seconds: up to one is over already
         self._set("cfg", "redirect", redirect)
         for method, what in methods.items():
             self._set("do", method, what)

@@ -433,6 +433,7 @@ class Daemon:
             recorder=lambda: self.desk.recorder_pid != 0,
             trunks=lambda: {trunk_id: view.up for trunk_id, view in self.duty.trunks.views().items()},
             sweep=self.sweeper.trouble,
+            orphans=self.reconciler.count,
             counts=lambda: {"bans": self._bans, "worker_deaths": self.pool.crashes, **self.duty.troubles()},
             near=self.duty.near,
         )

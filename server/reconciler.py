@@ -101,9 +101,12 @@ class Reconciler:
             log.info("no orphans among %d rows and %d files", look.rows, look.files)
         return look
 
+    def count(self) -> int | None:
+        """How many the newest look found; None before the first."""
+        return None if self.newest is None else sum(self.newest.found.values())
+
     def gauges(self) -> dict[str, float]:
-        found = sum(self.newest.found.values()) if self.newest is not None else 0
-        return {"orphans": float(found), "orphans_looked_at_seconds": float(self._looked_at())}
+        return {"orphans": float(self.count() or 0), "orphans_looked_at_seconds": float(self._looked_at())}
 
     def _looked_at(self) -> float:
         return self.newest.ended_at.timestamp() if self.newest is not None else 0.0

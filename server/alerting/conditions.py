@@ -37,6 +37,7 @@ class Sensed:
     needed_mb: int = 0
     certificate_until: datetime | None = None
     sweep: str | None = None  # "", "missed" or "clock"
+    orphans: int | None = None  # at the newest look
     ledger_sound: bool | None = None
     holds_overdue: frozenset[str] | None = None
     rules_overdue: bool | None = None
@@ -98,6 +99,7 @@ class Conditions:
             SILENT: silent >= limits["database-silent"]["after_s"],
             ("ledger-broken", ""): None if sensed.ledger_sound is None else not sensed.ledger_sound,
             ("expiry-missed", ""): None if sensed.sweep is None else sensed.sweep == "missed",
+            ("orphans-found", ""): None if sensed.orphans is None else sensed.orphans > 0,
             ("clock-doubted", ""): None if sensed.sweep is None else sensed.sweep == "clock",
             ("rules-overdue", ""): sensed.rules_overdue,
             **self._disk(sensed, limits["disk-low"]["times"]),

@@ -35,6 +35,7 @@ class Parts:
     recorder: Callable[[], bool]
     trunks: Callable[[], Mapping[str, bool | None]]
     sweep: Callable[[], str]  # "", "missed" or "clock"
+    orphans: Callable[[], int | None]  # at the newest look, None before the first
     counts: Callable[[], Mapping[str, int]]
     near: Callable[[], tuple[str, ...]]  # owners of limits nearly used up, each told once
 
@@ -93,6 +94,7 @@ class Senses:
             needed_mb=self._services.settings.recording.min_free_mb,
             certificate_until=self._certificate,
             sweep=parts.sweep(),
+            orphans=parts.orphans(),
             ledger_sound=self.ledger_sound,
             holds_overdue=self._holds,
             rules_overdue=self._rules,

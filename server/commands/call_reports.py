@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from datetime import date
 
-from server.commands.base import Field, Subparsers, leaf, minutes, operation
+from server.client import ask
+from server.commands.base import Field, Subparsers, answer, asking, leaf, minutes, operation, tell
 
 GROUPS = (
     Field("group", "the day, hour, direction ...; others: groups that are too small to be told apart", "GROUP"),
@@ -22,7 +23,7 @@ CIRCLE = (
 
 def register(calls: Subparsers) -> None:
     stats = leaf(calls, "stats", "count calls by groups that are too large to name anybody",
-                 operation("calls.stats", "by", "since", "until"), fields=GROUPS, many=True,
+                 _stats, fields=GROUPS, many=True,
                  details="Of finished weeks (Monday to Sunday, UTC) whose records are all still there. Groups of fewer "
                  "than retention.min_group calls or persons are others. There are no figures by person.")  # fmt: skip
     stats.add_argument("--by", required=True, choices=("day", "hour", "direction", "country", "line", "trunk"),
@@ -37,6 +38,15 @@ def register(calls: Subparsers) -> None:
     circle.add_argument("account", help="name or extension")
     circle.add_argument("--as", dest="login", required=True, metavar="LOGIN", help="who asks: a person with that role")
     circle.add_argument("--full", action="store_true", default=None, help="numbers in clear")
+
+
+def _stats(args: argparse.Namespace) -> int:
+    given = {key: getattr(args, key) for key in ("by", "since", "until") if getattr(args, key) is not None}
+    said = ask(asking(args), "calls.stats", **given)
+    answer(args, said)
+    if not said:
+        tell("no finished week has enough calls and persons to be told of without naming anybody (retention.min_group)")
+    return 0
 
 
 def _day(text: str) -> str:

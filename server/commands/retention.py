@@ -138,7 +138,8 @@ def _map(args: argparse.Namespace) -> int:
         if one["subject"]:
             ends = f"erased as: {words(one['erased_by'])}" if one["erased_by"] else f"not erased: {one['unless']}"
             basis = one["basis"] or "as each row says"
-            out(f"  about {one['subject']}; for {one['purpose']}; by {basis}\n  until {one['expiry']}; {ends}")
+            until = one["expiry"].removeprefix("until ")
+            out(f"  about {one['subject']}; for {one['purpose']}; by {basis}\n  until {until}; {ends}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from server.services import call_statistics, circle
 from server.services import calls as call_service
 from storage import accounts, call_records, ledger, lines, numbers_owned, people, tables
 from storage.call_records import CallRecord
+from tests.server.conftest import Ran
 from tests.server.test_sweeper import DPO, NOW, House, house
 from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
 
@@ -166,3 +168,9 @@ async def test_a_record_says_why_it_still_shows_what_it_shows(house: House) -> N
         2026, 12, 16, 9, tzinfo=UTC
     )
     assert await call_service.list_(house.services, DPO)  # a list says it of none
+
+
+def test_that_no_figure_is_told_says_why(beffroi: Callable[..., Ran]) -> None:
+    told = beffroi("calls", "stats", "--by", "day")
+    assert (told.status, told.out.strip()) == (0, "(none)") and "retention.min_group" in told.err
+    assert beffroi("calls", "stats", "--by", "day", "--json").json == []

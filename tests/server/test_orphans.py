@@ -496,6 +496,13 @@ async def test_the_data_map_says_where_everything_is(house: House) -> None:
     )
 
 
+async def test_nothing_is_counted_before_the_first_look_and_then_what_it_found(house: House) -> None:
+    reconciler = Reconciler(house.services)
+    assert reconciler.count() is None
+    reconciler.newest = orphans.Look(NOW, NOW, 9, 9, {"unknown_file": 2, "overdue": 1})
+    assert reconciler.count() == 3 == reconciler.gauges()["orphans"]
+
+
 async def test_the_ledger_stays_sound_through_all_of_it(house: House) -> None:
     await _file_without_row(house)
     for found in await service.look(house.services, DPO):

@@ -149,8 +149,8 @@ def test_how_far_back_entries_count_follows_the_thresholds():
 # --- the house --------------------------------------------------------------------------------------------------------
 
 WELL = Sensed(edge=True, recorder=True, trunks={"t1": True, "t2": True}, free_mb=9000, needed_mb=500,
-              certificate_until=NOW + timedelta(days=200), sweep="", ledger_sound=True, holds_overdue=frozenset(),
-              rules_overdue=False)  # fmt: skip
+              certificate_until=NOW + timedelta(days=200), sweep="", orphans=0, ledger_sound=True,
+              holds_overdue=frozenset(), rules_overdue=False)  # fmt: skip
 
 
 def after(seconds: float, sensed: Sensed, standing: tuple[tuple[str, str], ...] = ()) -> list[tuple[str, str]]:
@@ -173,6 +173,7 @@ def test_a_house_that_is_well_raises_nothing():
     [
         ({"ledger_sound": False}, ("ledger-broken", "")),
         ({"sweep": "missed"}, ("expiry-missed", "")),
+        ({"orphans": 1}, ("orphans-found", "")),
         ({"sweep": "clock"}, ("clock-doubted", "")),
         ({"free_mb": 499}, ("disk-full", "")),
         ({"free_mb": 1999}, ("disk-low", "")),

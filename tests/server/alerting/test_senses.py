@@ -31,7 +31,7 @@ class Told:
     def parts(self) -> Parts:
         return Parts(
             edge=lambda: self.edge, recorder=lambda: self.recorder, trunks=lambda: self.trunks,
-            sweep=lambda: self.swept, counts=lambda: {"bans": 3}, near=lambda: (),
+            sweep=lambda: self.swept, orphans=lambda: 2, counts=lambda: {"bans": 3}, near=lambda: (),
         )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ async def test_a_fresh_instance_is_well(services: Services, told: Told):
     assert sensed.ledger_sound and sensed.free_mb is not None and sensed.needed_mb == 500
     expires = tls.expires_at(services.paths.tls_certificate.read_bytes())
     assert sensed.certificate_until == expires and sensed.holds_overdue == frozenset()
+    assert sensed.orphans == 2
     assert Conditions(AlertDesk(services, senses.sense)._kinds).look(sensed, services.clock(), 0).over == ()
 
 

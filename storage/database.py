@@ -30,6 +30,7 @@ BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_TIMEOUT_MS = 2_000
 SLACK = "slack_of_pages"  # pieces of rows in places that nothing points to any more
 REWRITTEN_ROWS = 10_000  # takes some tenths of a second, in which nobody writes
+STATEMENT_S = 15  # PostgreSQL: after that the server gives up
 _CONNECTIONS = 5
 _WAL_TRIES, _WAL_PAUSE_S = 60, 0.05
 _KEY_CHECK = "field_key_check"
@@ -77,6 +78,8 @@ class Database:
             if database.is_sqlite:
                 with failures.reaching():
                     _create_private(Path(parsed.database or ""))
+            else:
+                await database._migrate_patiently(parsed)
             async with database.transaction() as tx:
                 with failures.reaching():
                     await tx.conn.run_sync(schema.bring_up_to_date)
@@ -86,6 +89,21 @@ class Database:
             await database.close()
             raise
         return database
+
+    async def _migrate_patiently(self, url: URL) -> None:
+        """PostgreSQL: our statements have seconds, one that brings a million records up to date may need minutes."""
+        async with self.read() as tx:
+            with failures.reaching():
+                present = await tx.conn.run_sync(schema.version)
+        if present in (None, schema.HEAD):
+            return
+        patient = _engine(url, patient=True)
+        try:
+            with failures.translated(), failures.reaching():
+                async with patient.begin() as conn:
+                    await conn.run_sync(schema.bring_up_to_date)
+        finally:
+            await patient.dispose()
 
     @property
     def is_sqlite(self) -> bool:
@@ -215,13 +233,15 @@ class Database:
             await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, *, patient: bool = False) -> AsyncEngine:
     # Without it every error holds the values of its statement: numbers, in a log.
     shared: dict[str, Any] = {"pool_size": _CONNECTIONS, "pool_timeout": 15, "hide_parameters": True}
     if url.get_backend_name() == "postgresql":
         # The server itself ends what a dead node left open, or its locks would stop the others.
-        limits = {"lock_timeout": "10s", "statement_timeout": "15s", "idle_in_transaction_session_timeout": "30s"}
-        args: dict[str, Any] = {"timeout": 10, "command_timeout": 20, "server_settings": limits}
+        limits = {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
+        limits["statement_timeout"] = "0" if patient else f"{STATEMENT_S}s"
+        command_s = None if patient else STATEMENT_S + 5
+        args: dict[str, Any] = {"timeout": 10, "command_timeout": command_s, "server_settings": limits}
         return create_async_engine(url, pool_pre_ping=True, connect_args=args, **shared)
     engine = create_async_engine(url, **shared)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

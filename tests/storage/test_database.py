@@ -31,6 +31,8 @@ from storage.errors import (
 )
 from storage.field_crypto import FieldKeys
 from storage.keys import Kek
+from tests.peers import postgres
+from tests.storage.conftest import create_database
 
 
 @asynccontextmanager
@@ -98,6 +100,29 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
         line = await lines.by_name(tx, "sales")
         assert (line.strategy, line.member_ring_s, line.canvassing) == ("simultaneous", 20, None)
         assert {key.rec_id: key.wrap for key in await keys.list_rec_keys(tx, "k" * 32)} == wraps
+
+
+async def test_postgresql_a_migration_may_take_longer_than_a_statement_of_ours(
+    postgres_dir: Path, field_keys: FieldKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url(postgres_dir, await create_database(postgres_dir))
+    async with opened(url, field_keys):
+        pass
+    monkeypatch.setattr("storage.database.STATEMENT_S", 1)
+    monkeypatch.setattr("storage.schema.HEAD", "0012")
+    slow = []
+
+    def migrate(connection: Connection) -> None:
+        if not slow:
+            slow.append(connection.execute(text("SELECT pg_sleep(2)")))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0012'"))
+
+    monkeypatch.setattr("storage.schema.bring_up_to_date", migrate)
+    async with opened(url, field_keys) as database:
+        assert slow
+        with pytest.raises(Unavailable):
+            async with database.read() as tx:
+                await tx.row(text("SELECT pg_sleep(2)"))
 
 
 async def test_two_that_open_an_empty_database_at_once_both_succeed(url: str, field_keys: FieldKeys) -> None:

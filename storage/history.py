@@ -32,6 +32,9 @@ class PastCall(NamedTuple):
     peer: str
     numbers: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"PastCall({self.at}, {self.direction})"  # never a number: it may end in a log
+
 
 Rows = Sequence[Sequence[Any]]  # as stored: id, line_id, at, fields_sealed, numbers_sealed, recording_id
 

@@ -27,6 +27,7 @@ from server.sweeper import Sweeper
 from server.wire import plain
 from storage import accounts, call_records, keys, lines, people, recordings
 from storage.call_records import CallRecord
+from storage.history import PastCall
 from storage.keys import Kek, RecKey
 from storage.recordings import Party
 from tests.server.conftest import Ran
@@ -227,6 +228,11 @@ async def test_many_calls_are_counted_by_programs_beside_the_daemon(
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(Failure, match="could not be counted"):
         await house.simulate(number)
+
+
+def test_what_is_opened_for_counting_shows_no_number_in_a_log() -> None:
+    said = repr([PastCall(NOW, None, "inbound", True, False, "", {"caller": "+33612345678"})])
+    assert "612345678" not in said and "inbound" in said
 
 
 async def test_calls_without_a_trace_are_said_to_be_missing(house: House) -> None:

@@ -6,11 +6,12 @@ points at it, and the whole says in one sentence what it shows (WCAG 2.2, 1.1.1)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, PANEL, GAP = 760, 64, 16, 190, 74
+WIDTH, LEFT, RIGHT, PANEL, GAP, LABEL = 760, 64, 16, 190, 74, 68
 _STYLE = (
     "svg{font:13px/1.4 system-ui,sans-serif;background:#fff;color:#1d2733}"
     ".t{font-size:16px;font-weight:600}.s{fill:#56636f}text{fill:currentColor}"
@@ -72,7 +73,7 @@ def _panel(top: int, title: str, months: Sequence[Mapping[str, Any]]) -> list[st
         return parts
     step = (WIDTH - LEFT - RIGHT) / len(months)
     bar = min(22.0, step * 0.38)
-    every = -(-len(months) // 13)  # not more labels than there is room for
+    every = math.ceil(LABEL / step)  # not more labels than there is room for
     for place, one in enumerate(months):
         middle = LEFT + step * (place + 0.5)
         for kind, left in (("before", middle - bar), ("after", middle)):

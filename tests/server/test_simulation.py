@@ -7,6 +7,7 @@ import secrets
 import xml.etree.ElementTree as ET  # noqa: S405 - of what the product drew itself
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,17 @@ async def test_many_calls_are_counted_by_programs_beside_the_daemon(
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(Failure, match="could not be counted"):
         await house.simulate(number)
+
+
+@pytest.mark.parametrize("many", [1, 9, 12, 40])
+def test_the_names_of_months_do_not_run_into_each_other(many: int) -> None:
+    months = [{"month": f"20{26 + n // 12}-{n % 12 + 1:02}", "before": n, "after": 1} for n in range(many)]
+    said = {"number": 2, "against": None, "calls": 1, "kept": 1, "gone": [], "months": months, "leaving": []}
+    sides = {"before": {"recorded": 1}, "after": {"recorded": 1}}
+    drawn = ET.fromstring(picture({**said, **sides}))  # noqa: S314
+    labels = [one for one in drawn.iter("{http://www.w3.org/2000/svg}text") if str(one.text)[4:5] == "-"]
+    places = [float(one.attrib["x"]) for one in labels]
+    assert places and all(two - one >= 60 for one, two in pairwise(places)), "seven figures of 13 pixels take 55"
 
 
 def test_what_is_opened_for_counting_shows_no_number_in_a_log() -> None:

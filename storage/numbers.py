@@ -1,6 +1,7 @@
 """How a number is found again without being readable: one keyed index for calls, recordings and own numbers alike."""
 
 import re
+from collections.abc import Callable
 
 from storage import index_keys
 from storage.tx import Tx
@@ -16,6 +17,15 @@ async def digest(tx: Tx, number: str) -> bytes:
         return tx.keys.blind_index(_PURPOSE, number)
     version = max(known)
     return index_keys.value(version, known[version], number)
+
+
+async def indexer(tx: Tx) -> Callable[[str], bytes]:
+    """`digest` for many: the keys are read once."""
+    known = await index_keys.known(tx)
+    if not known:
+        return lambda number: tx.keys.blind_index(_PURPOSE, number)
+    version = max(known)
+    return lambda number: index_keys.value(version, known[version], number)
 
 
 async def digests(tx: Tx, number: str) -> tuple[bytes, ...]:

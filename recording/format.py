@@ -48,6 +48,11 @@ def dek_info(rec_id: str, purpose: str, kek_id: str) -> bytes:
     return _join("beffroi/dek-wrap/1", check_rec_id(rec_id), check_name(purpose), check_name(kek_id))
 
 
+def text_info(text_id: str, purpose: str, kek_id: str) -> bytes:
+    """HPKE info of a message, or of a key of messages, that is sealed to the KEK of its inbox (section 4)."""
+    return _join("beffroi/text/1", check_rec_id(text_id), check_name(purpose), check_name(kek_id))
+
+
 def kek_info(kek_id: str, reader_id: str) -> bytes:
     """HPKE info of a KEK wrap (section 4)."""
     return _join("beffroi/kek-wrap/1", check_name(kek_id), check_name(reader_id))

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hpke import (
 )
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from recording.format import dek_info, kek_info, kek_statement
+from recording.format import dek_info, kek_info, kek_statement, text_info
 
 ALG_HYBRID: Final = b"\x01"  # HPKE MLKEM768-X25519, HKDF-SHA256, AES-256-GCM
 ALG_NAMES: Final = {ALG_HYBRID: "hpke-mlkem768x25519-hkdfsha256-aes256gcm"}
@@ -104,6 +104,19 @@ def unwrap_dek(wrap: bytes, kek_secret: bytes, *, rec_id: str, purpose: str, kek
     if len(dek) != DEK_BYTES:
         raise MalformedKey("a DEK has 32 bytes")
     return dek
+
+
+def seal_text(plain: bytes, kek_public: bytes, *, text_id: str, purpose: str, kek_id: str) -> bytes:
+    """Seal a message, or a key of messages, to the KEK of its inbox: as long as it is, and 1137 bytes.
+
+    Raises MalformedKey.
+    """
+    return _wrap(plain, kek_public, text_info(text_id, purpose, kek_id))
+
+
+def open_text(sealed: bytes, kek_secret: bytes, *, text_id: str, purpose: str, kek_id: str) -> bytes:
+    """What was sealed. Raises UnwrapError, MalformedKey."""
+    return _unwrap(sealed, kek_secret, text_info(text_id, purpose, kek_id))
 
 
 def wrap_kek(kek_secret: bytes, reader_public: bytes, *, kek_id: str, reader_id: str) -> bytes:

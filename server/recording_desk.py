@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,12 +25,13 @@ from recording import proof, vault
 from recording.recorder_client import Begin, Cut, RecorderClient, RecorderGone, RecorderRefused, Sealed
 from retention.gate import DestructionIncomplete, DestructionRefused
 from retention.recording_decision import expires_at
+from server.week_keys import NobodyReads, WeekKeys
 from sip.calls.acts import Gap
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
-from storage import evidence, keys, ledger, readers, recordings, sweeps
+from storage import evidence, keys, ledger, recordings, sweeps
 from storage.database import Database
 from storage.errors import Conflict, NotFound, StorageError
-from storage.keys import Kek, KekWrap, RecKey
+from storage.keys import Kek, RecKey
 from storage.recordings import Party, Recording
 from storage.tx import Tx
 
@@ -41,7 +41,6 @@ CHANNELS = 2
 PROOF_VALID = timedelta(minutes=1)
 RESTART_S = 1.0
 RECENT = 200  # destroyed recordings that are looked at again after a crash
-PURPOSE_KEY_LIFE = timedelta(days=7)
 RETRY_S = 5.0  # between two tries of what the database did not take
 
 _FAILURES = (StorageError, vault.VaultError, DestructionIncomplete, OSError)
@@ -87,7 +86,7 @@ class RecordingDesk:
         self._is_held = is_held
         self._recorder: RecorderClient | None = None
         self._wanted = asyncio.Event()
-        self._kek_lock = asyncio.Lock()
+        self._keks = WeekKeys(database, signing.kek)
         self._running: set[str] = set()  # recordings whose file grows
         self._owed: dict[str, Callable[[], Awaitable[object]]] = {}  # by recording: what the database did not take
         self.restarts = 0
@@ -409,46 +408,11 @@ class RecordingDesk:
         await asyncio.to_thread(vault.adopt, self._vault_dir, rec_id)
         return state
 
-    # --- KEKs -------------------------------------------------------------------------------------
-
     async def _current_kek(self, purpose: str, now: datetime) -> Kek:
-        """The KEK of this purpose and week, made anew when the week or the set of readers has changed."""
-        async with self._kek_lock:
-            async with self._database.read() as tx:
-                kek = await keys.current_kek(tx, purpose, now)
-                wanted = {key.person_id for key in await readers.for_purpose(tx, purpose)} | {readers.ESCROW}
-                if kek is not None and {w.reader_id for w in await keys.kek_wraps(tx, kek.id)} == wanted:
-                    return kek
-            return await self._new_kek(purpose, now)
-
-    async def _new_kek(self, purpose: str, now: datetime) -> Kek:
-        async with self._database.transaction() as tx:
-            listeners = await readers.for_purpose(tx, purpose)
-            if not listeners:
-                raise RecordingUnavailable(f"nobody has the right to listen to {purpose}: grant it to a reader first")
-            escrow = await readers.get_escrow(tx)
-            public, secret = key_tools.generate_kek()
-            kek_id = secrets.token_hex(16)
-            kek = Kek(
-                id=kek_id,
-                purpose=purpose,
-                period=_period(now, [k.period for k in await keys.list_keks(tx, purpose)]),
-                alg=key_tools.algorithm(public),
-                public=public,
-                signature=key_tools.sign_kek(kek_id, purpose, public, self._signing.kek),
-                created_at=now,
-                not_after=_end_of_week(now),
-            )
-            recipients = [(reader.person_id, reader.public) for reader in listeners]
-            recipients.append((readers.ESCROW, escrow.public))
-            wraps = [_wrap(kek_id, reader_id, reader_public, secret) for reader_id, reader_public in recipients]
-            del secret  # the daemon keeps no copy: from here on only readers and escrow open
-            await keys.add_kek(tx, kek, wraps)
-            await ledger.append(
-                tx, "access", {"actor_id": "system", "action": "add", "object": "kek", "kek_id": kek_id}, now
-            )
-        log.info("a new key of the week for %s, wrapped to %d readers", purpose, len(wraps))
-        return kek
+        try:
+            return await self._keks.current(purpose, now)
+        except NobodyReads as nobody:
+            raise RecordingUnavailable(str(nobody)) from None
 
 
 def _ended_at(recording: Recording, settled: vault.Settled, now: datetime) -> datetime:
@@ -472,25 +436,8 @@ async def _objection_to(tx: Tx, recording: Recording) -> int | None:
     return await evidence.objection_to(tx, recording.call_id, max(recording.consent_refs, default=0))
 
 
-def _wrap(kek_id: str, reader_id: str, reader_public: bytes, secret: bytes) -> KekWrap:
-    blob = key_tools.wrap_kek(secret, reader_public, kek_id=kek_id, reader_id=reader_id)
-    return KekWrap(kek_id, reader_id, key_tools.algorithm(blob), blob)
-
-
 def _parties(order: RecordingOrder) -> list[Party]:
     return [
         Party(channel, order.plan.leg_id(leg), party.account_id, party.number)
         for channel, (leg, party) in enumerate(zip(order.legs, order.parties, strict=True))
     ]
-
-
-def _end_of_week(now: datetime) -> datetime:
-    monday = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
-    return monday + PURPOSE_KEY_LIFE
-
-
-def _period(now: datetime, taken: list[str]) -> str:
-    """ISO week and generation, such as 2026-W47.1."""
-    year, week, _day = now.isocalendar()
-    name = f"{year}-W{week:02d}"
-    return f"{name}.{1 + sum(period.startswith(f'{name}.') for period in taken)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, delete, func, insert, or_, select, update
 
 from storage import tables
 from storage.errors import NotFound
@@ -203,12 +203,14 @@ async def list_all(
 
 
 async def due(tx: Tx, now: datetime, *, limit: int) -> tuple[Queued, ...]:
-    """Those that may be handed to a carrier now, the longest waiting first."""
+    """Those that may be handed to a carrier now, the longest waiting first; nobody else is given them until the
+    transaction ends."""
     wanted = (
         select(*_PLAIN, _T.c.recipient_sealed, _T.c.queued_sealed)
         .where(_T.c.state == "queued", _T.c.due_at <= now)
         .order_by(_T.c.due_at)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     )
     recipient, queued = tx.keys.opener("sms_sent", "recipient"), tx.keys.opener("sms_sent", "queued")
     found = []
@@ -282,7 +284,7 @@ async def part_states(tx: Tx, states: Sequence[tuple[str, int, str, str]], now: 
 
 
 async def left(tx: Tx, ended: Sequence[tuple[str, str, str, int]], now: datetime) -> None:
-    """(message, state, why, cost in millionths of a euro) of texts that wait no more: what waited of their words goes."""
+    """(message, state, why, millionths of a euro) of texts that wait no more: what waited of their words goes."""
     await tx.write_each(_LEFT, [{"m": m, "s": s, "w": w, "e": e, "t": now} for m, s, w, e in ended])
 
 
@@ -296,13 +298,28 @@ async def later(tx: Tx, waiting: Sequence[tuple[str, str, str, datetime]], now: 
     await tx.write_each(_LATER, [{"m": m, "s": s, "w": w, "d": d, "t": now} for m, s, w, d in waiting])
 
 
-async def by_network_id(tx: Tx, carrier: str, network_ids: Sequence[str]) -> tuple[Part, ...]:
-    """Parts that this carrier's network named so."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part that a network has given an id. `of`: how many parts its message has."""
+
+    message_id: str
+    number: int
+    of: int
+    network_id: str
+    state: str
+    accepted_at: datetime | None
+
+
+async def by_network_id(tx: Tx, carrier: str, network_ids: Sequence[str]) -> dict[str, Named]:
+    """Of the parts that this carrier's network named so, the newest: networks begin again at some number."""
+    found: dict[str, Named] = {}
+    columns = (_PARTS.c.message_id, _PARTS.c.number, _T.c.parts, _PARTS.c.network_id, _PARTS.c.state)
     for some in _pieces(list(network_ids)):
         same = and_(_PARTS.c.carrier == carrier, _PARTS.c.network_id.in_(some))
-        found += [Part(**row) for row in await tx.rows(select(_PARTS).where(same))]
-    return tuple(found)
+        wanted = select(*columns, _PARTS.c.accepted_at).join(_T, _T.c.id == _PARTS.c.message_id).where(same)
+        for row in await tx.tuples(wanted.order_by(_PARTS.c.accepted_at)):
+            found[row[3]] = Named(*row)
+    return found
 
 
 async def doubtful(tx: Tx, carrier: str, recipient: str, since: datetime) -> tuple[Part, ...]:
@@ -332,23 +349,51 @@ async def release(tx: Tx, now: datetime) -> int:
     return await tx.write(update(_T).where(ready).values(state="queued", updated_at=now))
 
 
+async def expire(tx: Tx, now: datetime) -> int:
+    """Those that waited longer than they are good for. How many."""
+    over = and_(_T.c.state.in_(("queued", "held")), _T.c.valid_until <= now)
+    gone = {"state": "expired", "why": "its time was over before it could be sent", "updated_at": now}
+    return await tx.write(update(_T).where(over).values(**gone, queued_sealed=None))
+
+
 async def keep_receipts(tx: Tx, receipts: Sequence[Mapping[str, Any]]) -> None:
     """Of ids that nobody knows yet: carrier, network_id, delivery, code, at, expires_at."""
     await tx.write_each(insert(_RECEIPTS), [{"id": new_id(), **one} for one in receipts])
 
 
-async def early_receipts(tx: Tx, carrier: str, network_ids: Sequence[str]) -> tuple[RowMapping, ...]:
-    """Kept ones of these ids, oldest first."""
-    found: list[RowMapping] = []
+@dataclass(frozen=True, slots=True)
+class Early:
+    """A receipt that was kept until its message is known."""
+
+    id: str
+    carrier: str
+    network_id: str
+    delivery: str
+    code: str
+    at: datetime
+    expires_at: datetime
+
+
+async def early_receipts(tx: Tx, carrier: str, network_ids: Sequence[str]) -> tuple[Early, ...]:
+    """Kept ones of these ids, the oldest first."""
+    found: list[Early] = []
     for some in _pieces(list(network_ids)):
         same = and_(_RECEIPTS.c.carrier == carrier, _RECEIPTS.c.network_id.in_(some))
-        found += await tx.rows(select(_RECEIPTS).where(same).order_by(_RECEIPTS.c.at, _RECEIPTS.c.id))
+        rows = await tx.rows(select(_RECEIPTS).where(same).order_by(_RECEIPTS.c.at, _RECEIPTS.c.id))
+        found += [Early(**row) for row in rows]
     return tuple(found)
 
 
-async def has_early_receipts(tx: Tx) -> bool:
-    """Whether any receipt is kept that nobody has claimed."""
-    return await tx.row(select(_RECEIPTS.c.id).limit(1)) is not None
+async def claimed(tx: Tx, receipt_ids: Sequence[str]) -> None:
+    """Their messages are known by now: what they say stands there."""
+    for some in _pieces(receipt_ids):
+        await tx.write(delete(_RECEIPTS).where(_RECEIPTS.c.id.in_(some)))
+
+
+async def early_ids(tx: Tx) -> frozenset[tuple[str, str]]:
+    """(carrier, network id) of every receipt that nobody has claimed."""
+    rows = await tx.tuples(select(_RECEIPTS.c.carrier, _RECEIPTS.c.network_id))
+    return frozenset((row[0], row[1]) for row in rows)
 
 
 async def counts(tx: Tx, campaign_id: str) -> dict[str, int]:

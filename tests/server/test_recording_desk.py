@@ -21,7 +21,8 @@ from sqlalchemy import update
 from recording import vault
 from retention.recording_decision import expires_at
 from server.destruction import RecordingErasable
-from server.recording_desk import RecordingDesk, _end_of_week, _period
+from server.recording_desk import RecordingDesk
+from server.week_keys import _end_of_week, _period
 from sip.calls.plan import CallPlan
 from sip.calls.ports import RecordingOrder, RecordingUnavailable
 from storage import holds, keys, people, readers, recordings, tables

@@ -1,0 +1,131 @@
+"""Conversations: one of our addresses and one telephone, in one inbox; and what happened to texts, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, insert, select, update
+
+from storage import tables
+from storage.errors import NotFound
+from storage.ids import new_id
+from storage.numbers import digest, digests
+from storage.tx import Tx
+
+_T, _EVENTS = tables.conversations, tables.sms_events
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    id: str
+    inbox_id: str
+    sender_id: str
+    assigned_to: str | None  # person
+    opened_at: datetime
+    last_at: datetime
+    closed_at: datetime | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`detail`: codes, ids; never words of a person, never a number."""
+
+    about: str
+    at: datetime
+    what: str
+    part: int | None = None
+    actor_id: str | None = None
+    detail: str = ""
+
+
+async def find(tx: Tx, inbox_id: str, sender_id: str, remote: str) -> Conversation | None:
+    """The open one."""
+    row = await tx.row(
+        select(_T)
+        .where(
+            _T.c.inbox_id == inbox_id,
+            _T.c.sender_id == sender_id,
+            _T.c.digest.in_(await digests(tx, remote)),
+            _T.c.closed_at.is_(None),
+        )
+        .order_by(_T.c.last_at.desc(), _T.c.id)
+        .limit(1)
+    )
+    return None if row is None else _conversation(row)
+
+
+async def open_(tx: Tx, inbox_id: str, sender_id: str, remote: str, now: datetime, expires_at: datetime) -> str:
+    """A new one; its id. Raises `Conflict` for an inbox or sender that is not there."""
+    conversation_id = new_id()
+    await tx.write(
+        insert(_T).values(
+            id=conversation_id,
+            inbox_id=inbox_id,
+            sender_id=sender_id,
+            remote_sealed=tx.keys.seal_text("conversations", "remote", conversation_id, remote),
+            digest=await digest(tx, remote),
+            opened_at=now,
+            last_at=now,
+            expires_at=expires_at,
+        )
+    )
+    return conversation_id
+
+
+async def touched(tx: Tx, conversation_id: str, now: datetime, expires_at: datetime) -> None:
+    """Something was said in it: it is kept from now on."""
+    await tx.write(update(_T).where(_T.c.id == conversation_id).values(last_at=now, expires_at=expires_at))
+
+
+async def get(tx: Tx, conversation_id: str) -> Conversation:
+    """Raises `NotFound`."""
+    row = await tx.row(select(_T).where(_T.c.id == conversation_id))
+    if row is None:
+        raise NotFound("conversation", conversation_id)
+    return _conversation(row)
+
+
+async def remote(tx: Tx, conversation_id: str) -> str:
+    """With whom, in clear. Raises `NotFound`."""
+    row = await tx.row(select(_T.c.remote_sealed).where(_T.c.id == conversation_id))
+    if row is None:
+        raise NotFound("conversation", conversation_id)
+    return tx.keys.open_text("conversations", "remote", conversation_id, row["remote_sealed"])
+
+
+async def list_all(tx: Tx, inbox_ids: Sequence[str], *, limit: int = 100) -> tuple[Conversation, ...]:
+    """Open ones, the newest first."""
+    wanted = select(_T).where(_T.c.inbox_id.in_(list(inbox_ids)), _T.c.closed_at.is_(None))
+    rows = await tx.rows(wanted.order_by(_T.c.last_at.desc(), _T.c.id).limit(limit))
+    return tuple(_conversation(row) for row in rows)
+
+
+async def assign(tx: Tx, conversation_id: str, person_id: str | None) -> None:
+    """Raises `NotFound`."""
+    if not await tx.write(update(_T).where(_T.c.id == conversation_id).values(assigned_to=person_id)):
+        raise NotFound("conversation", conversation_id)
+
+
+async def close(tx: Tx, conversation_id: str, now: datetime) -> None:
+    """Raises `NotFound`."""
+    if not await tx.write(update(_T).where(_T.c.id == conversation_id).values(closed_at=now)):
+        raise NotFound("conversation", conversation_id)
+
+
+async def note(tx: Tx, events: Sequence[Event]) -> None:
+    """What happened to texts, conversations and campaigns."""
+    rows = [{"id": new_id(), **{name: getattr(one, name) for name in Event.__slots__}} for one in events]
+    await tx.write_each(insert(_EVENTS), rows)
+
+
+async def events(tx: Tx, about: str) -> tuple[Event, ...]:
+    """The oldest first."""
+    wanted = select(_EVENTS).where(_EVENTS.c.about == about).order_by(_EVENTS.c.at, _EVENTS.c.id)
+    return tuple(Event(**{name: row[name] for name in Event.__slots__}) for row in await tx.rows(wanted))
+
+
+def _conversation(row: RowMapping) -> Conversation:
+    return Conversation(**{name: row[name] for name in Conversation.__slots__})

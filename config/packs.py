@@ -12,7 +12,9 @@ from config.countries import MODES
 from config.periods import Period
 from config.shipped import DataError, check_keys, one_of, period, read
 
-KINDS = frozenset({"recording", "voicemail", "transcript", "call_record", "usage", "emergency_call", "log"})
+KINDS = frozenset(
+    {"recording", "voicemail", "transcript", "call_record", "usage", "emergency_call", "log", "message"}
+)
 LANGUAGES = ("fr", "en")
 
 
@@ -44,6 +46,7 @@ class Pack:
     minimum: Period | None
     maximum: Period | None
     provisional: Period | None
+    content: Period | None = None  # of a message: how long its words are kept
     national: str = ""
     needs_statute: bool = False
     country_rules: str = "all"
@@ -91,7 +94,7 @@ _REQUIRED = frozenset(
     {"id", "kind", "valid_from", "purpose", "gdpr", "consent", "on_refusal", "start_event", "art17", "confidence"}
 )
 _ALLOWED = frozenset(f.name for f in fields(Pack)) - {"version"}
-_PERIODS = ("retention", "minimum", "maximum", "provisional")
+_PERIODS = ("retention", "minimum", "maximum", "provisional", "content")
 
 
 @functools.cache
@@ -140,6 +143,10 @@ def _check(where: str, pack: Pack) -> None:
     for low, high in ((pack.minimum, pack.retention), (pack.retention, pack.maximum)):
         if low and high and not high.at_least_as_long_as(low):
             raise DataError(f"{where}: {high} is shorter than {low}")
+    if pack.kind == "message" and (pack.retention is None or pack.content is None):
+        raise DataError(f"{where}: how long are its words kept, and how long the rest?")
+    if pack.content and pack.retention and not pack.retention.at_least_as_long_as(pack.content):
+        raise DataError(f"{where}: its words outlive the message")
     if pack.kind != "recording" or pack.never_records:
         return
     if pack.consent == "none" and not pack.needs_statute:

@@ -469,6 +469,19 @@ async def cancel(tx: Tx, *, campaign_id: str | None = None, message_id: str | No
     return await tx.write(update(_T).where(*which).values(**gone))
 
 
+async def cancel_marketing(tx: Tx, number: str, now: datetime) -> int:
+    """Advertising to that number that has not left is not sent. How many."""
+    waits = _T.c.state.in_(("queued", "held")), _T.c.message_class == "marketing"
+    gone = {"state": "refused", "why": "they have asked for no more", "updated_at": now, "queued_sealed": None}
+    return await tx.write(update(_T).where(_T.c.digest.in_(await digests(tx, number)), *waits).values(**gone))
+
+
+async def answered_since(tx: Tx, number: str, author_id: str, since: datetime) -> bool:
+    """Whether an answer of that kind, which nobody wrote, went there lately."""
+    same = _T.c.digest.in_(await digests(tx, number)), _T.c.author_id == author_id, _T.c.created_at >= since
+    return await tx.row(select(_T.c.id).where(*same).limit(1)) is not None
+
+
 _SEALED = ("recipient_sealed", "digest", "queued_sealed", "body_sealed")
 _PLAIN = tuple(column for column in _T.c if column.name not in _SEALED)
 _NAMES = tuple(column.name for column in _PLAIN)

@@ -25,6 +25,7 @@ def test_every_pack_of_this_stage_is_there() -> None:
         "CDR_NONE_PROTECTED", "CDR_OPERATOR", "USAGE_SUMS", "EMERGENCY_LIST",
         "AUDIT_LOG", "SECURITY_LOG", "CONSENT_EVIDENCE", "ERASURE_LEDGER", "LEGAL_HOLD",
         "VOICE_CANVASSING", "SUPPRESSION_LIST",
+        "SMS_TRANSACTIONAL", "SMS_MARKETING", "SMS_CONVERSATION", "SMS_INTERNAL", "SMS_REPLIES",
     }  # fmt: skip
 
 

@@ -167,3 +167,25 @@ prepare_python() { # prepare_python run|test: .venv holds the pinned packages of
     [ "$purpose" = run ] || stamp_of runtime.txt >"$VENV/.stamp-run"
     exec 9<&-
 }
+
+node_packages() { # Debian's packages that are missing for peers written for node; another node and npm do as well
+    if command -v node >/dev/null && command -v npm >/dev/null; then return 0; fi
+    echo nodejs
+    echo npm
+}
+
+prepare_node() { # tests/peers/node holds the pinned npm packages, each checked against its hash
+    local place=$ROOT/tests/peers/node stamp log
+    stamp=$(sha256sum <"$place/package-lock.json")
+    [ "$(cat "$place/node_modules/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    say "installing pinned npm packages for the tests"
+    log=$(mktemp)
+    if ! npm ci --prefix "$place" --ignore-scripts --no-audit --no-fund --loglevel=error >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        rm -f "$log"
+        fail "npm could not install the packages of tests/peers/node (its last words are above)." \
+            "Check that this machine reaches its npm registry (npm config get registry) and start this again."
+    fi
+    rm -f "$log"
+    echo "$stamp" >"$place/node_modules/.stamp"
+}

@@ -54,7 +54,8 @@ def test_a_short_code_stays_one(code: str):
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        ("", Reason.EMPTY), ("  ", Reason.EMPTY), ("Dupont", Reason.NO_NUMBER), ("0612 34 56 78 ou 07", Reason.NO_NUMBER),
+        ("", Reason.EMPTY), ("  ", Reason.EMPTY), ("Dupont", Reason.NO_NUMBER),
+        ("0612 34 56 78 ou 07", Reason.NO_NUMBER),
         ("6.12E8", Reason.NO_NUMBER), ("0612345678,0712345678", Reason.NO_NUMBER),
         ("061234567", Reason.NOT_IN_PLAN), ("06123456789", Reason.NOT_IN_PLAN), ("0000000000", Reason.NOT_IN_PLAN),
         ("+3336105", Reason.NOT_IN_PLAN), ("12345", Reason.NOT_IN_PLAN), ("0899123456", Reason.PREMIUM),

@@ -192,12 +192,11 @@ class Intake:
             item.arrived.clear()  # of a try that was rolled back
             item.queued = False
             delivery = Delivery(item.part.delivery, item.part.link, now)
-            before = known.get(fingerprint)
+            before, known[fingerprint] = known.get(fingerprint), delivery
+            await sms_received.remember(tx, fingerprint, delivery)  # a repetition too: what follows it here is new
             if before is not None and _is_repetition(before, delivery):
                 self.counted["repeated"] += 1
                 continue
-            known[fingerprint] = delivery
-            await sms_received.remember(tx, fingerprint, delivery)
             whole = await self._whole(tx, item.carrier, item.part, now)
             if whole is not None:
                 await self._keep(tx, whole, now, item)

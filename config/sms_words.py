@@ -41,6 +41,7 @@ class StopWords:
     patterns: tuple[Pattern, ...]
     elsewhere: re.Pattern[str]
     matters: frozenset[str]
+    texts: re.Pattern[str]
     doubtful: re.Pattern[str]
     start: frozenset[str]
     help_: frozenset[str]
@@ -72,6 +73,7 @@ def build(data: Mapping[str, Any]) -> StopWords:
     for name, keys in _PARTS.items():
         check_keys(f"sms_words.{name}", data[name], keys, ())
     classes = data["classes"]
+    check_keys("sms_words.classes", classes, {"texts"}, classes)
     alone = data["alone"]
     if strange := set(alone["near"]) - set(alone["words"]):
         raise DataError(f"sms_words.alone.near: {', '.join(sorted(strange))} is not one of the words")
@@ -92,6 +94,7 @@ def build(data: Mapping[str, Any]) -> StopWords:
         patterns=rules[1],
         elsewhere=_any("elsewhere", data["elsewhere"]["patterns"], classes),
         matters=frozenset(data["matters"]["words"]),
+        texts=compiled_pattern("sms_words.classes.texts", r"\b<texts>", classes),
         doubtful=_any("doubtful", data["doubtful"]["patterns"], classes),
         start=frozenset(data["start"]["whole"]),
         help_=frozenset(data["help"]["whole"]),

@@ -12,6 +12,7 @@ _SIGNS = str.maketrans("0135$@4", "oiessaa")
 _SPELT_OUT = re.compile(r"\b(\w)(?:[ ._*-]+(\w)\b){2,11}(?!\w)")
 _BREAKS = re.compile(r"[.!?;:,\n()\[\]|…]+|(?<!\w)[-–—]+(?!\w)")
 _LINK = re.compile(r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:fr|com|net|org|io|be|ch|eu|co|uk|de|es|it|nl)(?:/\S*)?\b")
+_DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _NO_WORD = re.compile(r"[^\w$@]+|_")
 
 
@@ -31,8 +32,8 @@ def folded(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """The words of a folded text with one space between them."""
-    read = map(_letters, _NO_WORD.sub(" ", text).split())
+    """The words of a folded text with one space between them; letters that are drawn out stand once."""
+    read = map(_letters, _NO_WORD.sub(" ", _DRAWN_OUT.sub(r"\1", text)).split())
     return " ".join(" ".join(read).replace("$", " ").replace("@", " ").split())
 
 

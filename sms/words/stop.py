@@ -64,7 +64,23 @@ _BEGINS_WITH_STOP = re.compile(
 _BY_TEXT = re.compile(r"contact\w* (?:plus |jamais |me )*(?:par|via|by) (?:sms|textos?|texts?|messages?)\b")
 _NO_END = frozenset(
     ["bus", "pit", "next", "last", "the", "a", "this", "un", "le", "au", "du", "ce", "mon", "ma", "my", "quoi", "ecrit"]
-    + ["mot", "word", "panneau", "feu", "fais", "faire", "fait", "ou", "or"]
+    + [
+        "second",
+        "third",
+        "which",
+        "what",
+        "quel",
+        "your",
+        "mot",
+        "word",
+        "panneau",
+        "feu",
+        "fais",
+        "faire",
+        "fait",
+        "ou",
+        "or",
+    ]
 )
 
 
@@ -77,15 +93,15 @@ def read(text: str) -> Verdict:
 
 def _whole(folded: str, known: StopWords) -> Verdict | None:
     """The text has nothing else, politeness apart."""
-    if folding.words(folded) == "non stop" and "-" not in folded:
-        return Verdict(Kind.AMBIGUOUS, "non stop")
+    if folding.words(folded) == "non stop":
+        return Verdict(Kind.NONE if "-" in folded else Kind.AMBIGUOUS, "non stop")
     bare = _without(folding.words(folded), known)
     if verdict := _only_stop(bare, known, "alone"):
         return verdict
     spaceless = folding.words(folded).replace(" ", "")
     if len(spaceless) <= 12 and (spaceless in known.alone or spaceless in ("stopsvp", "stopmerci", "unsubscribeme")):
         return Verdict(Kind.STOP, "alone:spaced", Scope.TEXTS)
-    asked = [word for word in bare if word not in known.with_]
+    asked = [word for word in bare if word not in known.with_ or word in known.help_]
     if asked and set(asked) <= known.start:
         return Verdict(Kind.START, "start")
     if asked and set(asked) <= known.help_ and len(bare) <= 3:
@@ -112,11 +128,13 @@ def _within(folded: str, known: StopWords) -> Verdict | None:
     cleared = [" ".join(known.elsewhere.sub(" ~ ", part).split()) for part in parts]
     whole = " ".join(known.elsewhere.sub(" ~ ", flat).split())
     looked_at = tuple(dict.fromkeys(form for each in (whole, *cleared) for form in (each, _begun(each, known))))
+    business = known.matters & set(flat.split())
     for rule in known.patterns:
         if any(map(rule.pattern.search, looked_at)):
+            if business and not known.texts.search(flat):
+                return Verdict(Kind.AMBIGUOUS, f"{rule.id}, and a matter of business")
             return _widest(rule, looked_at, known)
     if verdict := _clause(folded, cleared, known):
-        business = known.matters & set(flat.split())
         return Verdict(Kind.AMBIGUOUS, f"{verdict.rule}, and a matter of business") if business else verdict
     if any(map(known.help_patterns.search, (flat, *parts))):
         return Verdict(Kind.HELP, "help")

@@ -44,10 +44,10 @@ class Verdict:
 
 # What our own texts end with; whoever forwards one, or asks about it, quotes it.
 _MENTION = re.compile(
-    r"\b(?:(?:repondez|reply|envoyez|send|text|txt) )?stop(?: (?:sms|pub))? (?:(?:au|a|to|at) )?[0-9]{4,6}\b"
+    r"\b(?:(?:repondez|reply|envoyez|send|text|txt) )?stop(?: (?:sms|pub))? (?:(?:au|a|to|at|an|al|naar) )?[0-9]{4,6}\b"
     r"(?: (?:to|pour) (?:opt out|unsubscribe|end|stop|ne plus recevoir|se desabonner|vous desabonner)(?: \w+)?)?"
-    r"|\b(?:reply|repondez|text|send) stop (?:to|pour) (?:opt ?out|unsubscribe|end|cancel|ne plus recevoir|"
-    r"(?:se|vous) desabonner)\b"
+    r"|\b(?:reply|repondez|text|send|antworten sie|responda|rispondi|antwoord) stop (?:to|pour|zum|para|per|om)"
+    r"(?: te)? \w+(?: (?:out|plus recevoir|de baja|desabonner))?"
 )
 _SIGNATURE = re.compile(
     r"(?<=\S)\s*(?:\n|\b)(?:envoye de(?:puis)? mon|sent from my|cordialement|cdlt|bien a vous|(?:best |kind )?regards|"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import pytest
 
-from config import emergency, sms_senders
-from config.shipped import DataError, read
+from config import emergency
 from sms.address_rules import AddressError, Reason, is_mobile, recipient, sender
 from sms.addresses import Number, SenderName, ShortCode, as_text, of_text
 
@@ -136,23 +132,3 @@ def test_elsewhere_the_standard_holds():
     assert sender("Chez Paul", "GB") == SenderName("Chez Paul")
     with pytest.raises(AddressError):
         sender("Chez Paul & Co", "GB")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda d: d["names"].pop("other"), "missing"),
-        (lambda d: d["names"]["FR"].update(most=12), "no range"),
-        (lambda d: d["names"]["FR"].update(shape="any"), "not one of"),
-        (lambda d: d["names"]["FR"]["generic"].append("Alert"), "small letters"),
-        (lambda d: d["names"]["FR"]["also"].append("ZZ"), "no country"),
-        (lambda d: d["names"]["FR"]["also"].append("FR"), "twice"),
-        (lambda d: d["names"]["FR"].pop("basis"), "missing basis"),
-        (lambda d: d["names"]["FR"].update(confidence="sure"), "not one of"),
-    ],
-)
-def test_a_mistake_in_the_senders_is_found(change: Any, message: str):
-    data = copy.deepcopy(read("sms_senders.toml"))
-    change(data)
-    with pytest.raises(DataError, match=message):
-        sms_senders.build(data)

@@ -7,17 +7,13 @@ what each showed then; the words were mended with it.
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import sms_replies
-from config.shipped import DataError, read
 from sms.words import replies, secrets
 from sms.words.replies import Category, Found
 
@@ -103,21 +99,3 @@ def test_a_link_that_nobody_knows_is_a_risk(text: str, apart: bool):
 @given(st.text(max_size=300))
 def test_whatever_comes_is_sorted(text: str):
     replies.sort(text)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda d: d["rule"][0].update(category="rude"), "not one of"),
-        (lambda d: d["rule"][0].update(pattern="("), "unterminated"),
-        (lambda d: d["rule"][0].update(unless="["), "unterminated"),
-        (lambda d: d["rule"][0].update(id=d["rule"][1]["id"]), "twice"),
-        (lambda d: d.update(rule=[r for r in d["rule"] if r["category"] != "machine"]), "machine"),
-        (lambda d: d.pop("basis"), "missing basis"),
-    ],
-)
-def test_a_mistake_in_the_rules_is_found(change: Any, message: str):
-    data = copy.deepcopy(read("sms_replies.toml"))
-    change(data)
-    with pytest.raises(DataError, match=message):
-        sms_replies.build(data)

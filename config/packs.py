@@ -12,9 +12,7 @@ from config.countries import MODES
 from config.periods import Period
 from config.shipped import DataError, check_keys, one_of, period, read
 
-KINDS = frozenset(
-    {"recording", "voicemail", "transcript", "call_record", "usage", "emergency_call", "log", "message"}
-)
+KINDS = frozenset({"recording", "voicemail", "transcript", "call_record", "usage", "emergency_call", "log", "message"})
 LANGUAGES = ("fr", "en")
 
 

@@ -48,6 +48,7 @@ from config.sections import (
     Sip,
     Storage,
 )
+from config.sms_section import Sms
 
 __all__ = [
     "Alerts",
@@ -68,6 +69,7 @@ __all__ = [
     "Secrets",
     "Settings",
     "Sip",
+    "Sms",
     "Storage",
     "diff",
     "load",
@@ -89,6 +91,7 @@ class Settings(Section):
     recording: Recording = Recording()
     retention: Retention = Retention()
     policy: Policy = Policy()
+    sms: Sms = Sms()
     storage: Storage = Storage()
     http: Http = Http()
     alerts: Alerts = Alerts()

@@ -71,18 +71,19 @@ class SentKeys:
         return made
 
 
-def open_received(kek_secret: bytes, text_id: str, purpose: str, kek_id: str, sealed: bytes) -> str:
-    """For a reader's own process. Raises recording.keys.KeysError, ValueError."""
-    return _said(key_tools.open_text(sealed, kek_secret, text_id=text_id, purpose=purpose, kek_id=kek_id))
+def open_received(kek_secret: bytes, text_id: str, purpose: str, kek_id: str, sealed: bytes) -> bytes:
+    """What `words` made of it; for a reader's own process. Raises recording.keys.KeysError."""
+    return key_tools.open_text(sealed, kek_secret, text_id=text_id, purpose=purpose, kek_id=kek_id)
 
 
 def open_sent(kek_secret: bytes, key_id: str, purpose: str, kek_id: str, wrap: bytes, message_id: str,
-              sealed: bytes) -> str:  # fmt: skip
-    """For a reader's own process. Raises recording.keys.KeysError, ValueError, InvalidTag."""
+              sealed: bytes) -> bytes:  # fmt: skip
+    """As `open_received`. Raises recording.keys.KeysError, InvalidTag."""
     key = key_tools.open_text(wrap, kek_secret, text_id=key_id, purpose=purpose, kek_id=kek_id)
-    return _said(AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], message_id.encode()))
+    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], message_id.encode())
 
 
-def _said(plain: bytes) -> str:
-    said = json.loads(plain)
-    return said["text"] if "text" in said else f"[{len(said['raw']) // 2} bytes that are no text]"
+def said(plain: bytes) -> str:
+    """For people. Raises ValueError, KeyError."""
+    read = json.loads(plain)
+    return str(read["text"]) if "text" in read else f"[{len(read['raw']) // 2} bytes that are no text]"

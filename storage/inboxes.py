@@ -48,7 +48,13 @@ class Inbox:
 
     @property
     def purpose(self) -> str:
-        return purpose_of(self.name)
+        """Of what comes in."""
+        return f"inbox.{self.name}"
+
+    @property
+    def sent_purpose(self) -> str:
+        """Of what is sent from it: another store, another right, another key."""
+        return f"inbox.{self.name}.sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +80,6 @@ class Sender:
     approved_by: str
     created_at: datetime
     disabled_at: datetime | None
-
-
-def purpose_of(name: str) -> str:
-    """What the right to read it is called, and its keys are for."""
-    return f"inbox.{name}"
-
-
-def name_of(purpose: str) -> str | None:
-    """The inbox that a purpose belongs to; None for purposes of recordings."""
-    return purpose.removeprefix("inbox.") if purpose.startswith("inbox.") else None
 
 
 async def add(

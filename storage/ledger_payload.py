@@ -21,12 +21,12 @@ def _words(text: str) -> frozenset[str]:
 
 ACTIONS = _words(
     "acknowledge add approve change configure destroy disable enable erase export grant hold list listen lock open"
-    " prune reload remove restore revoke search show sign_in start stop test unlock verify wrap"
+    " move prune reload remove restore revoke search send show sign_in start stop test unlock verify wrap"
 )
 OBJECTS = _words(
-    "account alert call case configuration consent contact contract device diagnosis emergency escrow hold kek key"
-    " ledger limits line number orphan person policy precondition reader recording report retention right role session"
-    " suppression system totp trunk usage vault"
+    "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"
+    " emergency escrow hold inbox kek key ledger limits line number orphan person policy precondition reader recording"
+    " report request retention right role sender session suppression system text totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
@@ -84,6 +84,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
     **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id", "orphan_id"), _opaque),
     **dict.fromkeys(("policy_id", "precondition_id", "alert_id"), _opaque),
+    **dict.fromkeys(("text_id", "inbox_id", "sender_id", "conversation_id", "campaign_id", "request_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations
     "action": _one_of(ACTIONS),

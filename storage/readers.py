@@ -148,6 +148,12 @@ async def has_right(tx: Tx, person_id: str, purpose: str) -> bool:
     return any(key.person_id == person_id for key in await for_purpose(tx, purpose))
 
 
+async def with_right(tx: Tx, purpose: str) -> tuple[str, ...]:
+    """Ids of the persons who have it, with a key or not."""
+    wanted = select(_RIGHTS.c.person_id).where(_RIGHTS.c.purpose == purpose).order_by(_RIGHTS.c.person_id)
+    return tuple(row["person_id"] for row in await tx.rows(wanted))
+
+
 async def for_purpose(tx: Tx, purpose: str) -> tuple[ReaderKey, ...]:
     """To whom a new KEK of that purpose is wrapped: enabled persons with the role, the right and a key."""
     people = tables.people

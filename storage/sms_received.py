@@ -18,7 +18,7 @@ from storage.tx import Tx
 
 STATES = frozenset({"new", "read", "handled", "aside", "held"})
 STOPS = frozenset({"stop", "start", "help", "ambiguous", "none"})
-REQUESTS = frozenset({"rectification", "erasure", "access", "objection"})
+REQUESTS = frozenset({"rectification", "erasure", "rights"})
 _T, _DELIVERIES, _FRAGMENTS = tables.sms_received, tables.sms_deliveries, tables.sms_fragments
 _WAITING, _REQUESTS = tables.sms_waiting, tables.sms_requests
 _IN_ONE = 400
@@ -107,6 +107,14 @@ async def get(tx: Tx, received_id: str) -> Received:
     return _received(row)
 
 
+async def beginning_with(tx: Tx, beginning: str) -> tuple[Received, ...]:
+    """At most two whose id begins so; none for less than four characters."""
+    if len(beginning) < 4 or not beginning.isalnum():
+        return ()
+    wanted = select(*_PLAIN).where(_T.c.id.startswith(beginning, autoescape=True)).limit(2)
+    return tuple(_received(row) for row in await tx.rows(wanted))
+
+
 async def list_all(
     tx: Tx,
     *,
@@ -157,6 +165,23 @@ async def set_state(tx: Tx, received_id: str, state: str, by: str | None, now: d
     who = {"handled_by": by, "handled_at": now} if state == "handled" else {}
     if not await tx.write(update(_T).where(_T.c.id == received_id).values(state=state, **who)):
         raise NotFound("text", received_id)
+
+
+async def decided(tx: Tx, received_id: str, stop: str, by: str, now: datetime) -> None:
+    """A person has said what a doubtful one means. Raises `NotFound`."""
+    require_in("stop", stop, STOPS)
+    values = {"stop": stop, "state": "handled", "handled_by": by, "handled_at": now}
+    if not await tx.write(update(_T).where(_T.c.id == received_id).values(**values)):
+        raise NotFound("text", received_id)
+
+
+async def undecided(tx: Tx, index: Sequence[bytes]) -> frozenset[bytes]:
+    """Of these digests, those of people who may have asked for no more, which nobody has read yet."""
+    found: set[bytes] = set()
+    for at in range(0, len(index), _IN_ONE):
+        held = _T.c.digest.in_(list(index[at : at + _IN_ONE])), _T.c.state == "held", _T.c.stop == "ambiguous"
+        found |= {bytes(row[0]) for row in await tx.tuples(select(_T.c.digest).where(*held).distinct())}
+    return frozenset(found)
 
 
 async def mark_read(tx: Tx, received_ids: Sequence[str]) -> None:

@@ -160,6 +160,14 @@ async def get(tx: Tx, message_id: str) -> Sent:
     return _sent(row)
 
 
+async def beginning_with(tx: Tx, beginning: str) -> tuple[Sent, ...]:
+    """At most two whose id begins so; none for less than four characters."""
+    if len(beginning) < 4 or not beginning.isalnum():
+        return ()
+    wanted = select(*_PLAIN).where(_T.c.id.startswith(beginning, autoescape=True)).limit(2)
+    return tuple(_sent(row) for row in await tx.rows(wanted))
+
+
 async def recipients(tx: Tx, message_ids: Sequence[str]) -> dict[str, str]:
     """In clear: for whoever has the right to know."""
     found: dict[str, str] = {}

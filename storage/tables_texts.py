@@ -12,7 +12,7 @@ from storage.types import Instant, Json
 
 # --- who writes, who reads ---------------------------------------------------------------------------------------
 
-# Its key has the purpose "inbox.<name>": who may read is in reader_rights.
+# Its keys have the purposes "inbox.<name>" and "inbox.<name>.sent": who may read is in reader_rights.
 inboxes = Table(
     "inboxes",
     metadata,
@@ -212,7 +212,7 @@ sms_requests = Table(
     "sms_requests",
     metadata,
     Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),  # rectification, erasure, access, objection
+    Column("kind", String, nullable=False),  # rectification, erasure, rights
     Column("received_id", String, nullable=False, index=True),
     Column("inbox_id", String, ForeignKey("inboxes.id"), nullable=False),
     Column("opened_at", Instant, nullable=False),

@@ -82,7 +82,8 @@ class Desk:
         async with self.house.database.read() as tx:
             [sealed] = await sms_received.bodies(tx, [one.id])
         purpose = next(kek.purpose for kek in self.keks.made.values() if kek.id == one.kek_id)
-        return sealing.open_received(self.keks.secrets[one.kek_id], one.id, purpose, one.kek_id, sealed.body_sealed)
+        secret = self.keks.secrets[one.kek_id]
+        return sealing.said(sealing.open_received(secret, one.id, purpose, one.kek_id, sealed.body_sealed))
 
     async def box_of(self, one: Received) -> str:
         async with self.house.database.read() as tx:

@@ -1,0 +1,161 @@
+"""A reading room: a process that lives for one opening of an inbox, then forgets by ending.
+
+Started by `sms.reading_client`: standard input is the control socket, standard output the person's terminal, as of the
+rooms in which recordings are heard (`recording.room`). It asks for passphrase and code, and opens what the daemon hands
+over. What it would show it names first; the daemon writes that down, and only then is a word of it given out.
+
+    control   daemon {job}; room {"event": "opened", "totp_step"}, daemon {"proceed"}
+              daemon {"texts": [...]}, room {"event": "found", "ids": [...]}, daemon {"proceed"}; again, until none
+              room {"event": "closed", "moved": {...}} or, at any point, {"event": "refused", "why", "totp_step"}
+    terminal  room {"ask"}, terminal {"answer"}; room {"text": {...}} for each; {"end": count} or {"refused": why}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import unicodedata
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidTag
+
+from recording import keys as key_tools
+from recording.credentials import BadCredentials, check
+from recording.format import FormatError
+from recording.hardening import harden
+from recording.keys import KeysError
+from recording.room_messages import HungUp, Lines
+from sms import sealing
+
+ANSWER_S: Final = 120.0  # how long somebody may think about a passphrase
+CONTROL_S: Final = 60.0
+
+
+class Refused(Exception):
+    """It stays closed."""
+
+    def __init__(self, why: str, totp_step: int | None = None) -> None:
+        super().__init__(why)
+        self.why: Final = why
+        self.totp_step: Final = totp_step
+
+
+def serve(control: Lines, terminal: Lines) -> None:
+    """One opening, whatever its end."""
+    job = control.receive()
+    try:
+        _open(job, control, terminal)
+    except Refused as refusal:
+        told = "credentials" if refusal.why in ("replay", "bundle") else refusal.why
+        with contextlib.suppress(HungUp):
+            terminal.send({"refused": told})
+        control.send({"event": "refused", "why": refusal.why, "totp_step": refusal.totp_step})
+
+
+def _open(job: dict[str, Any], control: Lines, terminal: Lines) -> None:
+    try:
+        passphrase, code = _ask(terminal, "passphrase"), _ask(terminal, "totp")
+    except HungUp:
+        raise Refused("hung-up") from None
+    try:
+        reader, step = check(
+            b64decode(job["reader_bundle"]), passphrase, code, last_step=job["last_totp_step"], now=datetime.now(UTC)
+        )
+    except BadCredentials as bad:
+        raise Refused(bad.why) from None
+    if reader.reader_id != job["reader_id"]:
+        raise Refused("keys", step)
+    control.send({"event": "opened", "totp_step": step})
+    if control.receive().get("proceed") is not True:
+        raise Refused("denied", step)
+    ring = _Ring(job, reader.secret)
+    shown, moved = 0, dict[str, str]()
+    while texts := control.receive().get("texts"):
+        opened = [(one, plain) for one in texts if (plain := ring.open(one)) is not None]
+        wanted = [(one, plain) for one, plain in opened if _matches(job["search"], sealing.said(plain))]
+        control.send({"event": "found", "ids": [one["id"] for one, _ in wanted]})
+        if control.receive().get("proceed") is not True:
+            raise Refused("denied", step)
+        for one, plain in wanted:
+            shown += 1
+            if job["seal_to"] is not None:
+                moved[one["id"]] = _again(job["seal_to"], one["id"], plain)
+            else:
+                terminal.send({"text": one["about"] | {"words": sealing.said(plain)}})
+    terminal.send({"end": shown, "closed": ring.closed})
+    control.send({"event": "closed", "moved": moved})
+
+
+class _Ring:
+    """The KEKs that this reader was given, opened as they are needed."""
+
+    def __init__(self, job: dict[str, Any], secret: bytes) -> None:
+        self._reader_id = job["reader_id"]
+        self._secret = secret
+        self._wraps: dict[str, str] = job["kek_wraps"]
+        self._open: dict[str, bytes] = {}
+        self.closed = 0  # texts whose key was never given to this reader
+
+    def open(self, one: dict[str, Any]) -> bytes | None:
+        """None: this reader cannot."""
+        try:
+            kek, sealed = self._kek(one["kek_id"]), b64decode(one["sealed"])
+            if one["key_id"] is None:
+                return sealing.open_received(kek, one["id"], one["purpose"], one["kek_id"], sealed)
+            wrap = b64decode(one["key_wrap"])
+            return sealing.open_sent(kek, one["key_id"], one["purpose"], one["kek_id"], wrap, one["id"], sealed)
+        except (KeyError, ValueError, KeysError, FormatError, InvalidTag):
+            self.closed += 1
+            return None
+
+    def _kek(self, kek_id: str) -> bytes:
+        if kek_id not in self._open:
+            wrap = b64decode(self._wraps[kek_id])
+            self._open[kek_id] = key_tools.unwrap_kek(wrap, self._secret, kek_id=kek_id, reader_id=self._reader_id)
+        return self._open[kek_id]
+
+
+def _again(target: dict[str, str], text_id: str, plain: bytes) -> str:
+    """For the readers of another inbox."""
+    sealed = key_tools.seal_text(
+        plain,
+        b64decode(target["public"]),
+        text_id=text_id,
+        purpose=target["purpose"],
+        kek_id=target["kek_id"],
+    )
+    return b64encode(sealed).decode()
+
+
+def _matches(search: str | None, words: str) -> bool:
+    return not search or folded(search) in folded(words)
+
+
+def folded(text: str) -> str:
+    """Without case and accents: as people search."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+def _ask(terminal: Lines, what: str) -> str:
+    terminal.send({"ask": what})
+    return str(terminal.receive().get("answer", ""))
+
+
+def main() -> int:
+    """Entry of `python -I -m sms.reading_room`."""
+    harden(dies_with_parent=True)
+    with socket.socket(fileno=os.dup(0)) as control, socket.socket(fileno=os.dup(1)) as terminal:
+        try:
+            serve(Lines(control, CONTROL_S), Lines(terminal, ANSWER_S))
+        except HungUp:
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

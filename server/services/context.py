@@ -27,10 +27,10 @@ from storage.field_crypto import FieldKeys
 if TYPE_CHECKING:
     from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
+    from server.messaging import Messaging
     from server.reconciler import Reconciler
     from server.reindexer import Reindexer
     from server.sweeper import Sweeper
-    from server.text_desk import TextDesk
     from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
     from sip.edge.control import EdgeControl
@@ -96,7 +96,7 @@ class Services:
     alerts: AlertDesk | None = None  # None: the daemon is not running; what is written is told when it does
     rooms_of: dict[str, set[asyncio.Timeout]] = dataclasses.field(default_factory=dict)  # person -> ends a room each
     reindexer: Reindexer | None = None  # None: the daemon is not running
-    texts: TextDesk | None = None  # None: the daemon is not running
+    texts: Messaging | None = None  # None: the daemon is not running
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

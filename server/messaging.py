@@ -50,7 +50,7 @@ class Notices(Protocol):
     async def arrived(self, inbox: Inbox, state: str) -> None: ...
 
 
-class TextDesk:
+class Messaging:
     """One for the daemon. Fills `sms.carriers.carrier.Receiver`."""
 
     def __init__(
@@ -166,10 +166,10 @@ class TextDesk:
             if copy.account_id in absent or (accounts is not None and copy.account_id not in accounts):
                 continue  # in order: one that waits holds back those behind it
             said = json.loads(copy.text)
-            if copy.expires_at > self._services.clock():
-                if not await phones.deliver(copy.account_id, said["from"], said["text"]):
-                    absent.add(copy.account_id)
-                    continue
+            good = copy.expires_at > self._services.clock()
+            if good and not await phones.deliver(copy.account_id, said["from"], said["text"]):
+                absent.add(copy.account_id)
+                continue
             async with self._services.db.transaction() as tx:
                 await sms_received.taken(tx, copy.id)
 

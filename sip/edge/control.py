@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,6 +25,7 @@ from sip.edge.protocol import (
     TrunkClosed,
     Welcome,
 )
+from sip.edge.messages import Answered, MessageSender, NotSent, Sent
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState, RelayedCall
 from sip.edge.trunks import Trunk, TrunkState, TrunkTable
@@ -39,7 +39,6 @@ _DEAD_AFTER_S = 15.0  # no pong for so long: the connection is given up
 _PROBE_S = 20.0  # between two questions to each provider
 _CLOSED_PAUSE_S = 1.0  # a provider that closes each connection at once is not asked without end
 _PROBES_A_REFRESH = 15  # then their names are looked up again
-_MESSAGE_S = 8.0  # for a phone's answer to a short message
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 2.0
 
@@ -82,8 +81,7 @@ class EdgeControl:
         self._rpc = RpcClient(rpc_socket)
         self._state = EdgeState(self._rpc)
         self._trunks = TrunkTable(self._rpc, control_secret, public_address, local_networks)
-        self._messages: dict[int, asyncio.Future[int]] = {}  # by number, until it is answered
-        self._message_numbers = itertools.count(1)
+        self._messages = MessageSender(self._send_if_attached)
         self._probe_s = probe_s
         self._probe_now = asyncio.Event()
         self._probes_soon = False
@@ -182,9 +180,8 @@ class EdgeControl:
                 if not self._probes_soon:
                     self._probes_soon = True
                     tasks.create_task(self._probe_soon(), name="edge trunk closed")
-            case MessageAnswered(number, code):
-                if (waiting := self._messages.get(number)) is not None and not waiting.done():
-                    waiting.set_result(code)
+            case MessageAnswered():
+                self._messages.answered(message)
             case Welcome():
                 pass
             case _:
@@ -258,6 +255,12 @@ class EdgeControl:
 
     def _send(self, payload: bytes) -> None:
         self._write(self._window.send(payload))
+
+    def _send_if_attached(self, payload: bytes) -> bool:
+        if self._writer is None:
+            return False
+        self._send(payload)
+        return True
 
     def _write(self, data: bytes) -> None:
         if data and self._writer is not None:
@@ -340,21 +343,21 @@ class EdgeControl:
     async def send_message(self, auth_user: str, text: str) -> bool:
         """A short message to every contact of this device, from sip:beffroi@domain. True when one has taken it.
         Raises ValueError for a text that is too long."""
-        sent = [self._send_message(contact, text) for contact in await self.contacts(auth_user)]
-        return any(await asyncio.gather(*sent))
+        if len(text.encode()) > protocol.MESSAGE_MAX_BYTES:
+            raise ValueError(f"a short message has {protocol.MESSAGE_MAX_BYTES} bytes at most")
+        every = [self.send_text(contact, text) for contact in await self.contacts(auth_user)]
+        return any(isinstance(sent, Answered) and sent.taken for sent in await asyncio.gather(*every))
 
-    async def _send_message(self, contact: Contact, text: str) -> bool:
-        number = next(self._message_numbers)
-        frame = protocol.message(number, contact.uri, contact.received, contact.socket, text)
-        self._messages[number] = asyncio.get_running_loop().create_future()
-        try:
-            self._send(frame)
-            async with asyncio.timeout(_MESSAGE_S):
-                return await self._messages[number] < 300
-        except TimeoutError:
-            return False
-        finally:
-            del self._messages[number]
+    async def send_text(self, contact: Contact, text: str, sender: str = "beffroi") -> Sent:
+        """A text to one contact. `sender`: user part of From, which the phone can answer to. Raises ValueError for what
+        cannot be carried."""
+        return await self._messages.to_contact(contact, text, sender)
+
+    async def send_text_by_trunk(self, trunk_id: str, to: str, sender: str, text: str) -> Sent:
+        """A text to a number outside. `to`, `sender`: as this provider wants them written. Raises ValueError for what
+        cannot be carried."""
+        trunk = self._trunks.get(trunk_id)
+        return await self._messages.by_trunk(trunk, to, sender, text) if trunk is not None else NotSent()
 
     async def dialog_tags(self, call_id: str) -> tuple[str, str] | None:
         """The tags of From and To in the INVITE of this call leg; None when there is none that was answered."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 Kind = Literal["invite", "dial", "message", "refer"]
 Profile = Literal["tls", "plain"]
@@ -20,6 +20,8 @@ Profile = Literal["tls", "plain"]
 _MAX_CERTIFICATE = 3 * 16384  # percent-encoded PEM
 _MAX_TEXT = 1024  # characters of any one field that a peer wrote
 MESSAGE_MAX_BYTES = 1300  # RFC 3428 section 8: no larger over any path that may be UDP
+TEXT_MAX_BYTES = 4000  # of what Kamailio 5.6 can send by itself; over UDP see sip.messages.pieces
+_MAX_USER = 64
 _MAX_CSEQ = 2**32 - 1
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -92,10 +94,12 @@ class TrunkAnswered:
 
 @dataclass(frozen=True, slots=True)
 class MessageAnswered:
-    """What a contact has answered to message() of this number: a SIP status, 408 also where nothing came."""
+    """What has come of the message() or trunk_message() of this number: a SIP status; 0: nothing has left."""
 
     number: int
     code: int
+    own: bool = False  # nothing came: the status is the edge's own (408 after 5 s)
+    challenge: str = ""  # of a 401 or 407: the value of its header
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,8 @@ def parse(frame: bytes) -> Told:
         case "trunk":
             return TrunkAnswered(_text(message, "id"), _number(message, "code"))
         case "sent":
-            return MessageAnswered(_number(message, "n"), _number(message, "code"))
+            challenge = _text(message, "challenge", "")
+            return MessageAnswered(_number(message, "n"), _number(message, "code"), message.get("own") == 1, challenge)
         case "welcome":
             return Welcome()
         case "pong":
@@ -230,14 +235,39 @@ def probe(trunk: str) -> bytes:
     return _dump({"op": "probe", "trunk": trunk})
 
 
-def message(number: int, uri: str, to: str, socket: str, text: str) -> bytes:
-    """Sends a short message to one contact; answered by MessageAnswered. `to`: where that contact really is, "" if
-    it is where it says. Raises ValueError for a text that is too long."""
+def message(number: int, uri: str, to: str, socket: str, text: str, sender: str = "beffroi") -> bytes:
+    """Sends a text to one contact; answered by MessageAnswered. `to`: where that contact really is, "" if it is where it
+    says. `sender`: user part of From, at our domain. Raises ValueError for a text that is too long."""
+    place = {"uri": uri, "to": to, "socket": socket}
+    return _dump({"op": "send", "n": number, **place, "from": _escaped(sender), "text": _content(text)})
+
+
+def trunk_message(number: int, trunk: str, to: str, sender: str, text: str, proof: str = "") -> bytes:
+    """Sends a text by a trunk; answered by MessageAnswered. `to`, `sender`: user parts, at the trunk's domain. `proof`:
+    a whole header with credentials. Raises ValueError for what cannot be carried."""
+    if not _TOKEN.fullmatch(trunk) or "\r" in proof or "\n" in proof:
+        raise ValueError("a trunk is named by its id, and credentials are one header")
+    place = {"trunk": trunk, "uri": _escaped(to), "proof": proof}
+    return _dump({"op": "send", "n": number, **place, "from": _escaped(sender), "text": _content(text)})
+
+
+def trunk_uri(to: str, domain: str) -> str:
+    """The request URI of a trunk_message()."""
+    return f"sip:{_escaped(to)}@{domain}"
+
+
+def _content(text: str) -> str:
     body = text.encode()
-    if len(body) > MESSAGE_MAX_BYTES:
-        raise ValueError(f"a short message has {MESSAGE_MAX_BYTES} bytes at most")
-    content = base64.b64encode(body).decode()
-    return _dump({"op": "send", "n": number, "uri": uri, "to": to, "socket": socket, "text": content})
+    if not 0 < len(body) <= TEXT_MAX_BYTES:
+        raise ValueError(f"a text has 1 to {TEXT_MAX_BYTES} bytes")
+    return base64.b64encode(body).decode()
+
+
+def _escaped(user: str) -> str:
+    """A user part as it stands in a URI (RFC 3261 section 19.1.2). Raises ValueError for what can be none."""
+    if not 0 < len(user) <= _MAX_USER:
+        raise ValueError(f"a user part has 1 to {_MAX_USER} characters")
+    return quote(user, safe="+*-_.!~'()&=,")
 
 
 def pending(call_id: str, cseq: int, code: int, reason: str) -> bytes:

@@ -22,7 +22,15 @@ _EMERGENCY_PER_SOURCE_PER_S = 20
 _REMEMBERED_S = 86400  # emergency calls that were relayed without the daemon
 _REMEMBERED_ENTRIES = 600  # three a call: what one answer over RPC holds with room to spare
 _REMEMBERED_OF_DEVICE = 16
-_PARTS = ("kamailio.cfg.in", "asking.cfg.in", "trunks.cfg.in", "emergency.cfg.in", "network.cfg.in", "events.cfg.in")
+_PARTS = (
+    "kamailio.cfg.in",
+    "asking.cfg.in",
+    "trunks.cfg.in",
+    "messages.cfg.in",
+    "emergency.cfg.in",
+    "network.cfg.in",
+    "events.cfg.in",
+)
 _WITH_TLS, _WITHOUT_TLS = "certificates.cfg.in", "plain.cfg.in"
 _SYSTEM_CAS = "/etc/ssl/certs"  # of the package ca-certificates; looked into as needed: each process would read a list
 
@@ -55,6 +63,9 @@ class EdgeLimits:
     requests_per_connection_per_s: int = 50
     requests_per_source_per_s: int = 100  # requests without credentials
     connections_max: int = 2000
+    texts_per_user_per_min: int = 60  # MESSAGE from one device, in the minute that its first one began
+    text_max_bytes: int = 8000  # of a MESSAGE, without its headers
+    text_max_bytes_udp: int = 1300  # from a phone over UDP (RFC 3428 section 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +200,9 @@ def _tokens(plan: EdgePlan) -> dict[str, str]:
         "FAILURES": str(limits.auth_failures_per_source),
         "FAILURE_WINDOW_S": str(limits.auth_failure_window_s),
         "REQUESTS_PER_USER": str(limits.requests_per_user_per_s),
+        "TEXTS_PER_USER": str(limits.texts_per_user_per_min),
+        "TEXT_BYTES": str(limits.text_max_bytes),
+        "TEXT_BYTES_UDP": str(limits.text_max_bytes_udp),
         "REQUESTS_PER_CONNECTION": str(limits.requests_per_connection_per_s),
         "REQUESTS_PER_SOURCE": str(limits.requests_per_source_per_s),
         "CONNECTION_FLOOD": str(5 * limits.requests_per_connection_per_s),

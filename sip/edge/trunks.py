@@ -147,6 +147,9 @@ class TrunkTable:
     def ids(self) -> tuple[str, ...]:
         return tuple(self._known)
 
+    def get(self, trunk_id: str) -> Trunk | None:
+        return self._known.get(trunk_id)
+
     async def push(self, trunk: Trunk) -> None:
         """Adds or changes one. Raises ValueError."""
         check(trunk)

@@ -185,7 +185,7 @@ modparam("tls", "require_certificate", 0)"""
             self._set("do", method, what)
 
     def behave_well(self) -> None:
-        self.behave(**{method: "ok" for method in ("INVITE", "OPTIONS", "REGISTER", "BYE", "ACK", "CANCEL")})
+        self.behave(**{method: "ok" for method in ("INVITE", "MESSAGE", "OPTIONS", "REGISTER", "BYE", "ACK", "CANCEL")})
 
     def calls_by_address(self, server: str, transport: Transport = "udp") -> None:
         """Calls to the customer go to `server` ("ip:port"), whoever has registered. The request URI is the number."""

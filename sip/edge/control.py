@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from sip.edge import netstring, protocol
+from sip.edge.messages import Answered, MessageSender, NotSent, Sent
 from sip.edge.protocol import (
     Answer,
     CertificateShown,
@@ -25,7 +26,6 @@ from sip.edge.protocol import (
     TrunkClosed,
     Welcome,
 )
-from sip.edge.messages import Answered, MessageSender, NotSent, Sent
 from sip.edge.rpc import RpcClient, RpcError
 from sip.edge.state import Ban, Contact, Device, Dialog, EdgeState, RelayedCall
 from sip.edge.trunks import Trunk, TrunkState, TrunkTable

@@ -60,8 +60,8 @@ class MessageSender:
         return _told(await self._ask(number, frame))
 
     async def by_trunk(self, trunk: Trunk, to: str, sender: str, text: str) -> Sent:
-        """To a number, as this provider wants it written. A challenge for the trunk's realm is met once; a second one is
-        the provider's answer. Raises ValueError for what cannot be carried."""
+        """To a number, as this provider wants it written. A challenge for the trunk's realm is met once; a second
+        one is the provider's answer. Raises ValueError for what cannot be carried."""
         number = next(self._numbers)
         told = await self._ask(number, protocol.trunk_message(number, trunk.id, to, sender, text))
         proof = self._proof(trunk, to, told) if isinstance(told, MessageAnswered) else ""

@@ -65,7 +65,7 @@ class EdgeRequest:
     understood: bool = True  # the offer holds a codec that we speak, or there is no offer
     ipv6: bool = False  # the offer's audio is IPv6
     from_tag: str = ""
-    to_tag: str = ""  # refer only: of the dialog it came in
+    to_tag: str = ""  # refer and message: of the dialog it came in
     emergency: bool = False  # one of the numbers that push_emergency has named
 
 
@@ -236,8 +236,8 @@ def probe(trunk: str) -> bytes:
 
 
 def message(number: int, uri: str, to: str, socket: str, text: str, sender: str = "beffroi") -> bytes:
-    """Sends a text to one contact; answered by MessageAnswered. `to`: where that contact really is, "" if it is where it
-    says. `sender`: user part of From, at our domain. Raises ValueError for a text that is too long."""
+    """Sends a text to one contact; answered by MessageAnswered. `to`: where that contact really is, "" if it is where
+    it says. `sender`: user part of From, at our domain. Raises ValueError for a text that is too long."""
     place = {"uri": uri, "to": to, "socket": socket}
     return _dump({"op": "send", "n": number, **place, "from": _escaped(sender), "text": _content(text)})
 

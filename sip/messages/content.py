@@ -78,8 +78,8 @@ def _words(charset: str, body: bytes) -> Content:
 
 
 def _unwrapped(body: bytes) -> Content:
-    """CPIM: its own headers, an empty line, the headers of what is inside, an empty line, and that. Who sends and who is
-    meant stands in the SIP request, which was proven; what the wrapper says of it is not read."""
+    """CPIM: its own headers, an empty line, the headers of what is inside, an empty line, and that. Who sends and who
+    is meant stands in the SIP request, which was proven; what the wrapper says of it is not read."""
     _, first, rest = _split(body)
     inner, second, content = _split(rest)
     if not first or not second:

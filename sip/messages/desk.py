@@ -8,6 +8,8 @@ from typing import Protocol
 from sip.edge.protocol import Reply
 from storage.accounts import Account
 from storage.devices import Device
+from storage.numbers_owned import OwnedNumber
+from storage.trunks import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,11 @@ class TextFromPhone:
 
 @dataclass(frozen=True, slots=True)
 class TextFromTrunk:
-    """A text that a provider brings. `sender` is what the provider vouches for, as it writes it."""
+    """A text that a provider brings."""
 
-    trunk: str  # id
-    sender: str = field(repr=False)  # user part of P-Asserted-Identity, else of From, unescaped
-    to: str = field(repr=False)
-    to_header: str = field(repr=False)  # user part of To: some providers put the number called there
+    trunk: Trunk
+    number: OwnedNumber  # of ours, which it is for
+    sender: str = field(repr=False)  # E.164 where it is a number, else as the provider writes it: a short code, a name
     body: str = field(repr=False)
     call_id: str
     cseq: int
@@ -43,13 +44,13 @@ class TextFromTrunk:
 
     @property
     def key(self) -> str:
-        return f"{self.trunk}:{self.cseq}:{self.call_id}"
+        return f"{self.trunk.id}:{self.cseq}:{self.call_id}"
 
 
 Text = TextFromPhone | TextFromTrunk
 
-# Once the text is committed, and not before: from then on it is ours (RFC 3428 section 7).
-ACCEPTED = Reply(202, "Accepted")
+ACCEPTED = Reply(202, "Accepted")  # once the text is committed: from then on it is ours (RFC 3428 section 7)
+DELIVERED = Reply(200, "OK")  # a phone has it
 LATER = Reply(503, "Try Again Later")  # with Retry-After, which the edge adds
 
 

@@ -1,8 +1,8 @@
 """A long text in pieces that a phone on UDP can be sent. Pure.
 
-A request over UDP has 1300 bytes at most (RFC 3428 section 8), headers included. A phone behind a router is reached over
-the way that it came by and no other, so a longer text goes there as several, numbered so that it reads in order: "(1/3) ".
-Over TCP and TLS it goes whole.
+A request over UDP has 1300 bytes at most (RFC 3428 section 8), headers included. A phone behind a router is reached
+over the way that it came by and no other, so a longer text goes there as several, numbered so that it reads in order:
+"(1/3) ". Over TCP and TLS it goes whole.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SKIN_COLOURS = frozenset(map(chr, range(0x1F3FB, 0x1F400)))
 
 
 def split(text: str, max_bytes: int) -> tuple[str, ...]:
-    """The text in pieces of at most `max_bytes` bytes of UTF-8, cut between words where there are any. Raises ValueError
-    if that would be more than PIECES_MAX."""
+    """The text in pieces of at most `max_bytes` bytes of UTF-8, cut between words where there are any. Raises
+    ValueError if that would be more than PIECES_MAX."""
     if len(text.encode()) <= max_bytes:
         return (text,)
     bare: list[str] = []

@@ -38,6 +38,7 @@ from server.services.actor import SYSTEM, Actor
 from server.services.context import Services, open_services
 from server.spoken import Spoken
 from server.sweeper import Sweeper
+from server.text_desk import TextsDesk
 from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
@@ -116,6 +117,7 @@ class Daemon:
             house=self.duty,
             policies=self.policies,
         )
+        self.texts = TextsDesk(services.db, self.edge, lambda: self._settings)
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
         self.sweeper = Sweeper(services)
@@ -174,7 +176,7 @@ class Daemon:
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 group.create_task(self._kept("policy", self.policies.run), name="policy")
                 group.create_task(self._kept("index", self.reindexer.run), name="index")
-                for name, part in {**self.duty.parts(), **self.alerts.parts(), **self.senses.tasks()}.items():
+                for name, part in {**self._attending(), **self.alerts.parts(), **self.senses.tasks()}.items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
                 log.info("stopping")
@@ -186,6 +188,9 @@ class Daemon:
                 raise _Stop
         except* _Stop:
             log.info("stopped")
+
+    def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {**self.duty.parts(), **self.texts.parts()}
 
     async def _recover(self) -> None:
         """What a crash left: recordings to be judged, erasures to be finished."""
@@ -238,6 +243,8 @@ class Daemon:
     # --- the edge ---------------------------------------------------------------------------------
 
     async def _on_request(self, request: EdgeRequest) -> Answer:
+        if request.kind == "message":
+            return await self.texts.on_request(request)
         return await self.calls.on_request(request)
 
     def _on_event(self, event: EdgeEvent) -> None:
@@ -407,6 +414,7 @@ class Daemon:
             **self.sweeper.counters(),
             **self.alerts.counters(),
             **self.duty.counters(),
+            **self.texts.counters(),
         }
 
     def gauges(self) -> dict[str, float]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -284,6 +285,19 @@ class Phone:
     def dial(self, user: str) -> None:
         """A user part (completed with the account's domain) or a whole sip: URI."""
         self.command("dial", user)
+
+    def befriend(self, uri: str) -> None:
+        """Whom `text` writes to. Before `start`."""
+        (self.directory / "contacts").write_text(f'"friend" <{uri}>\n')
+        (self.directory / "current_contact").write_text(uri)
+
+    def text(self, words: str) -> None:
+        """A text to the friend. baresip says nothing of what becomes of it."""
+        self.command("message", words)
+
+    def texts(self) -> list[tuple[str, str]]:
+        """(sender, words) of those that have come, oldest first."""
+        return re.findall(r'^\r?(sips?:[^\s"]+): "(.*?)"$', self.log.read_text(errors="replace"), re.M | re.S)
 
     def press(self, digits: str) -> None:
         """RFC 4733 digits, with the spacing of a quick human, who hears something before the first key. (A key that is

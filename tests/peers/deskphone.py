@@ -148,6 +148,16 @@ class DeskPhone:
         """A user part or a whole sip: URI; gives the number of the call. `headers` as P_Asserted_Identity="..."."""
         return int(self.ask("dial", uri=number, headers={k.replace("_", "-"): v for k, v in headers.items()}))
 
+    def text(self, number: str, words: str, *, kind: str = "text/plain") -> str:
+        """Sends a text and gives what is said to it, such as "200 OK"."""
+        since = len(self.events)
+        self.ask("text", uri=number, words=words, kind=kind)
+        return str(self.wait("TEXT_STATUS", since=since)["param"])
+
+    def texted(self, *, since: int = 0, timeout: float = 15) -> Event:
+        """The next text that has come: `param` has the words, `peer` the sender."""
+        return self.wait("TEXT", since=since, timeout=timeout)
+
     def answer(self, call: int, code: int = 200) -> float:
         """When it did, on the clock of the events."""
         return float(self.ask("answer", call=call, code=code))

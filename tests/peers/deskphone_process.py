@@ -92,6 +92,12 @@ class Account(pj.Account):  # type: ignore[misc]
     def onRegState(self, prm: Any) -> None:  # noqa: N802
         say(event="REGISTER_OK" if prm.code == 200 and prm.expiration else "REGISTER", param=str(prm.code))
 
+    def onInstantMessage(self, prm: Any) -> None:  # noqa: N802
+        say(event="TEXT", peer=prm.fromUri, kind=prm.contentType, param=prm.msgBody)
+
+    def onInstantMessageStatus(self, prm: Any) -> None:  # noqa: N802
+        say(event="TEXT_STATUS", peer=prm.toUri, param=f"{prm.code} {prm.reason}")
+
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
         call = Call(self.desk, prm.callId)
         info = call.getInfo()
@@ -111,6 +117,7 @@ class Desk:
         self.calls: dict[int, Call] = {}
         self.gone: list[Call] = []
         self.numbers = 0
+        self.buddies: dict[str, Any] = {}
         self.endpoint = endpoint = pj.Endpoint()
         endpoint.libCreate()
         config = pj.EpConfig()
@@ -176,6 +183,17 @@ class Desk:
             prm.txOption.headers.append(header)
         call.makeCall(uri if uri.startswith("sip:") else f"sip:{uri}@{self.options['domain']}", prm)
         return call.number
+
+    def do_text(self, uri: str, words: str, kind: str) -> None:
+        config = pj.BuddyConfig()
+        config.uri = uri if uri.startswith("sip:") else f"sip:{uri}@{self.options['domain']}"
+        config.subscribe = False
+        buddy = self.buddies.setdefault(config.uri, pj.Buddy())
+        if not buddy.isValid():
+            buddy.create(self.account, config)
+        prm = pj.SendInstantMessageParam()
+        prm.content, prm.contentType = words, kind
+        buddy.sendInstantMessage(prm)
 
     def do_answer(self, call: int, code: int) -> float:
         prm = pj.CallOpParam()

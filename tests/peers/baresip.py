@@ -159,6 +159,10 @@ class Phone:
         self._changed = threading.Condition()
         self._token = 0
         self._host = host
+        self._ports = ports
+        self._screen_port = 0
+        self._screen: socket.socket | None = None  # what baresip's console shows, where anybody looks
+        self._shown = b""
         self._control_port = ports.take()
         sip_port = ports.take(2)  # and the next one for TLS, in baresip's own way
         rtp_first = ports.take(2 * max_calls + 2, even=True)
@@ -206,7 +210,11 @@ class Phone:
             with self._there():
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
-            self._control = self._connect()
+            self._control = self._connect(self._control_port)
+            if self._screen_port:
+                self._screen = self._connect(self._screen_port)
+                self._screen.sendall(b"h")  # help: the console speaks to whoever has spoken to it
+                self._screen.setblocking(False)
         except BaseException:
             self.stop()
             raise
@@ -217,12 +225,12 @@ class Phone:
     def _there(self) -> AbstractContextManager[None]:
         return self._host.inside() if self._host else contextlib.nullcontext()
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, port: int) -> socket.socket:
         until = time.monotonic() + 10
         while True:
             try:
                 with self._there():
-                    return socket.create_connection(("127.0.0.1", self._control_port), 1)
+                    return socket.create_connection(("127.0.0.1", port), 1)
             except OSError:
                 if self._ended() or time.monotonic() > until:
                     raise PhoneError(f"{self.name} did not start: {self.log.read_text()[-800:]}") from None
@@ -244,6 +252,8 @@ class Phone:
         self._short.unlink(missing_ok=True)
         if hasattr(self, "_control"):
             self._control.close()
+            if self._screen is not None:
+                self._screen.close()
             self._reader.join(2)
 
     def kill(self) -> None:
@@ -287,9 +297,12 @@ class Phone:
         self.command("dial", user)
 
     def befriend(self, uri: str) -> None:
-        """Whom `text` writes to. Before `start`."""
+        """Whom `text` writes to; what comes is shown as well (`texts`). Before `start`."""
         (self.directory / "contacts").write_text(f'"friend" <{uri}>\n')
         (self.directory / "current_contact").write_text(uri)
+        self._screen_port = self._ports.take()
+        with (self.directory / "config").open("a") as config:
+            config.write(f"module_app cons.so\ncons_listen 127.0.0.1:{self._screen_port}\n")
 
     def text(self, words: str) -> None:
         """A text to the friend. baresip says nothing of what becomes of it."""
@@ -297,7 +310,10 @@ class Phone:
 
     def texts(self) -> list[tuple[str, str]]:
         """(sender, words) of those that have come, oldest first."""
-        return re.findall(r'^\r?(sips?:[^\s"]+): "(.*?)"$', self.log.read_text(errors="replace"), re.M | re.S)
+        with contextlib.suppress(BlockingIOError):
+            while self._screen is not None and (data := self._screen.recv(65536)):
+                self._shown += data
+        return re.findall(r'^\r?(sips?:[^\s"]+): "(.*?)"$', self._shown.decode(errors="replace"), re.M | re.S)
 
     def press(self, digits: str) -> None:
         """RFC 4733 digits, with the spacing of a quick human, who hears something before the first key. (A key that is

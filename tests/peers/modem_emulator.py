@@ -36,18 +36,8 @@ _FIXED = {
     "AT+CGATT?": "+CGATT: 1",
     "AT+CGREG?": "+CGREG: 0,1",
 }
-_JUST_OK = (
-    "ATZ",
-    "ATE",
-    "AT+CMEE=",
-    "AT+CMGF=",
-    "AT+CSCS=",
-    "AT+CNMI=",
-    "AT+CREG=",
-    "AT+CGREG=",
-    "AT+COPS=",
-    "AT+CSMS=",
-)
+_SETTINGS = ("CMEE", "CMGF", "CSCS", "CNMI", "CREG", "CGREG", "COPS", "CSMS")
+_JUST_OK = ("ATZ", "ATE", *(f"AT+{name}=" for name in _SETTINGS))
 
 
 @dataclass

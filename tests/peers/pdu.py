@@ -1,4 +1,4 @@
-"""PDUs of a GSM modem (3GPP 23.040 §9.2), written without libgammu: what it sends is read here, what it reads is made."""
+"""PDUs of a GSM modem (3GPP 23.040 §9.2), written without libgammu: made and read."""
 
 from __future__ import annotations
 

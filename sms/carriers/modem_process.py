@@ -148,7 +148,7 @@ class Modem:
     def _sweep(self) -> None:
         """All that lies on the SIM, oldest slot first; what is committed is deleted."""
         for words in self._all():
-            if words["Type"] == "Submit":  # what somebody wrote with this SIM in a telephone: not ours
+            if words["Type"] == "Submit" and not words["InboxFolder"]:  # written with this SIM in a telephone
                 continue
             slot = f"{words['Memory']}{words['Folder']}.{words['Location']}"
             mark = f"{slot}@{words['DateTime']}"

@@ -36,7 +36,7 @@ _FIXED = {
     "AT+CGATT?": "+CGATT: 1",
     "AT+CGREG?": "+CGREG: 0,1",
 }
-_SETTINGS = ("CMEE", "CMGF", "CSCS", "CNMI", "CREG", "CGREG", "COPS", "CSMS")
+_SETTINGS = ("CFUN", "CMEE", "CMGF", "CSCS", "CNMI", "CREG", "CGREG", "COPS", "CSMS")
 _JUST_OK = ("ATZ", "ATE", *(f"AT+{name}=" for name in _SETTINGS))
 
 

@@ -143,10 +143,14 @@ class SmppCarrier:
 
     async def run(self) -> None:
         """Until cancelled; then what is on its way has `goodbye_s` to be answered."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._inbound.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._inbound.run())
+                for session in self._sessions:
+                    group.create_task(self._keep(session))
+        finally:
             for session in self._sessions:
-                group.create_task(self._keep(session))
+                session.becomes(Health.OFF, "", self._now())
 
     async def _keep(self, session: _Session) -> None:
         clock = asyncio.get_running_loop().time
@@ -177,7 +181,6 @@ class SmppCarrier:
         except asyncio.CancelledError:
             session.link = None
             await link.goodbye(self._settings.goodbye_s)
-            session.becomes(Health.OFF, "", self._now())
             raise
         session.link = None
         self._is_down(session, Health.CONNECTING, why)

@@ -34,7 +34,7 @@ _REASONS = (
     dict.fromkeys((0x0B, 0x50, 0x51), (Because.ADDRESS, True))
     | dict.fromkeys((0x0A, 0x48, 0x49), (Because.SENDER, False))  # a sender is agreed with each carrier
     | dict.fromkeys((0x01,), (Because.CONTENT, True))
-    | dict.fromkeys((0x66, 0x65, 0xFE), (Because.OTHER, True))
+    | dict.fromkeys((0x65, 0x66), (Because.OTHER, True))
     | dict.fromkeys((0x04, 0x08, 0x45, 0x64), (Because.TEMPORARY, False))
 )
 

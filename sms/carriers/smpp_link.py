@@ -74,6 +74,8 @@ class Link(asyncio.Protocol):
         self._response_timer: asyncio.TimerHandle | None = None
         self._enquire_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
+        self._out: list[bytes] = []  # what goes with the next write: one for all of a turn of the loop
+        self._unwritten: list[int] = []  # sequence numbers of the requests in it
         self._why = ""
         self._leaving = False
         self._complained = False
@@ -112,9 +114,7 @@ class Link(asyncio.Protocol):
         self._admit()
 
     def send(self, command: int, body: Body) -> asyncio.Future[Pdu]:
-        """A message, after `turn`: written at once. Its future raises LinkLostError and NoAnswerError; PduError: here,
-        and nothing was written.
-        """
+        """A message, after `turn`. Its future raises LinkLostError and NoAnswerError; PduError is raised here."""
         if not self.alive:
             self._in_window -= 1
             raise LinkLostError(self._why or "not connected", left=False)
@@ -134,7 +134,7 @@ class Link(asyncio.Protocol):
         """Nothing happens where the link is gone: the other side will bring it again."""
         command = request.command | RESPONSE
         body = smpp_pdu.Taken() if request.command in (smpp_pdu.DELIVER_SM, smpp_pdu.DATA_SM) else smpp_pdu.EMPTY
-        self._write(Pdu(command, request.sequence, body, status))
+        self._say(Pdu(command, request.sequence, body, status))
 
     async def goodbye(self, patience_s: float) -> None:
         """Nothing more is sent; what is on its way has `patience_s` for its answers, then the session is unbound."""
@@ -156,6 +156,7 @@ class Link(asyncio.Protocol):
         """What was written goes out first, if the other side takes it within 5 s."""
         if self._why or self._transport is None:
             return
+        self._flush()
         self._why = why
         self._transport.close()
         self._close_timer = self._loop.call_later(_FLUSH_S, self._transport.abort)
@@ -165,8 +166,8 @@ class Link(asyncio.Protocol):
         packet = smpp_pdu.encode(Pdu(command, sequence, body))
         answer: asyncio.Future[Pdu] = self._loop.create_future()
         self._keep(sequence, _Pending(answer, command, self._loop.time() + self._timers.response_s, counts))
-        assert self._transport is not None
-        self._transport.write(packet)
+        self._unwritten.append(sequence)
+        self._write(packet)
         return answer
 
     def _keep(self, sequence: int, pending: _Pending) -> None:
@@ -190,9 +191,20 @@ class Link(asyncio.Protocol):
                 self._in_window += 1
                 place.set_result(None)
 
-    def _write(self, pdu: Pdu) -> None:
+    def _say(self, pdu: Pdu) -> None:
         if self._transport is not None and not self._why:
-            self._transport.write(smpp_pdu.encode(pdu))
+            self._write(smpp_pdu.encode(pdu))
+
+    def _write(self, packet: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(packet)
+
+    def _flush(self) -> None:
+        if self._out and self._transport is not None and not self._why:
+            self._transport.write(b"".join(self._out))
+            self._out.clear()
+            self._unwritten.clear()
 
     # --- being answered ---
 
@@ -209,7 +221,7 @@ class Link(asyncio.Protocol):
         if packets:
             self._heard_at = self._loop.time()
         if broken is not None:
-            self._write(Pdu(smpp_pdu.GENERIC_NACK, 0, status=broken.status))
+            self._say(Pdu(smpp_pdu.GENERIC_NACK, 0, status=broken.status))
             self.close(f"the other side sent {broken}")
 
     def _packet(self, packet: bytes) -> None:
@@ -231,7 +243,7 @@ class Link(asyncio.Protocol):
             self.answer(pdu)
             self.close("the other side said goodbye")
         elif pdu.command != smpp_pdu.ALERT_NOTIFICATION:
-            self._write(Pdu(smpp_pdu.GENERIC_NACK, pdu.sequence, status=smpp_pdu.INVALID_COMMAND))
+            self._say(Pdu(smpp_pdu.GENERIC_NACK, pdu.sequence, status=smpp_pdu.INVALID_COMMAND))
 
     def _answered(self, pdu: Pdu) -> None:
         pending = self._pending.get(pdu.sequence)
@@ -256,7 +268,7 @@ class Link(asyncio.Protocol):
         elif error.command in (smpp_pdu.DELIVER_SM, smpp_pdu.DATA_SM):
             self.answer(Pdu(error.command, error.sequence), error.status)
         else:
-            self._write(Pdu(smpp_pdu.GENERIC_NACK, error.sequence, status=error.status))
+            self._say(Pdu(smpp_pdu.GENERIC_NACK, error.sequence, status=error.status))
 
     def _settle(self, sequence: int, pending: _Pending) -> None:
         del self._pending[sequence]
@@ -287,7 +299,7 @@ class Link(asyncio.Protocol):
             quiet_until = now + self._timers.enquire_s
             sequence = self._next_sequence()
             self._keep(sequence, _Pending(None, smpp_pdu.ENQUIRE_LINK, now + self._timers.response_s, False))
-            self._write(Pdu(smpp_pdu.ENQUIRE_LINK, sequence))
+            self._say(Pdu(smpp_pdu.ENQUIRE_LINK, sequence))
         self._enquire_timer = self._loop.call_at(quiet_until, self._look_for_silence)
 
     # --- the connection itself ---
@@ -321,9 +333,9 @@ class Link(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         pending, self._pending = self._pending, {}
-        for one in pending.values():
+        for sequence, one in pending.items():
             if one.answer is not None and not one.answer.done():
-                one.answer.set_exception(LinkLostError(self._why, left=True))
+                one.answer.set_exception(LinkLostError(self._why, left=sequence not in self._unwritten))
         self._refuse_waiting(self._why)
         if not self.lost.done():
             self.lost.set_result(self._why)

@@ -30,6 +30,11 @@ class LongTexts(enum.StrEnum):
     SAR = "sar"
     PAYLOAD = "payload"
 
+    @property
+    def wide_reference(self) -> bool:
+        """Whether the header takes an octet more, so that texts have to be cut shorter (sms.text.segments.plan)."""
+        return self is LongTexts.UDH16
+
 
 class DefaultAlphabet(enum.StrEnum):
     """What data_coding 0 means to a centre; each decides for itself (§5.2.19)."""
@@ -107,9 +112,10 @@ def _encoded(part: OutboundPart, default: DefaultAlphabet) -> tuple[bytes, int]:
 def _header(part: OutboundPart, long_texts: LongTexts) -> bytes:
     if part.total > 255:
         raise NotCarriedError("more than 255 parts")
-    if long_texts is LongTexts.UDH8:
-        return bytes((5, _CONCATENATION_8, 3, part.reference & 0xFF, part.total, part.number))
-    return bytes((6, _CONCATENATION_16, 4, part.reference >> 8 & 0xFF, part.reference & 0xFF, part.total, part.number))
+    reference = divmod(part.reference & 0xFFFF, 256)
+    if long_texts.wide_reference:
+        return bytes((6, _CONCATENATION_16, 4, *reference, part.total, part.number))
+    return bytes((5, _CONCATENATION_8, 3, reference[1], part.total, part.number))
 
 
 def _sar(part: OutboundPart) -> Tlvs:

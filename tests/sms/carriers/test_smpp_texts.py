@@ -43,7 +43,7 @@ def test_a_part_comes_back_as_it_went(text: str, total: int, reference: int, way
     if total == 1:
         assert (back.number, back.total, back.reference) == (1, 1, None)
     else:
-        kept = reference & 0xFF if way is LongTexts.UDH8 else reference
+        kept = reference & 0xFF if way in (LongTexts.UDH8, LongTexts.PAYLOAD) else reference
         assert (back.number, back.total, back.reference) == (number, total, kept)
 
 
@@ -64,6 +64,9 @@ def test_full_segments_fit_and_no_more():
         pack(part(text, coding, total=total), LongTexts.UDH8)
         with pytest.raises(NotCarriedError):
             pack(part(text + text[0], coding, total=total), LongTexts.UDH8)
+    pack(part("a" * 152, total=2), LongTexts.UDH16)
+    with pytest.raises(NotCarriedError):
+        pack(part("a" * 153, total=2), LongTexts.UDH16)
     assert pack(part("a" * 1000), LongTexts.PAYLOAD).tlvs == ((0x0424, b"a" * 1000),)
 
 

@@ -1,0 +1,29 @@
+"""Whom a mail address means: what stands before the "@" of the domain that is for texts. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from sms.mail.answers import Rejection
+
+_NUMBER = re.compile(r"\+?[0-9]{3,15}")
+_SPACERS = str.maketrans("", "", " .-()")
+
+
+def number_of(address: str, domain: str) -> str | Rejection:
+    """ "+33612345678" of `+33612345678@domain`, as it was written but for blanks, dots, hyphens and brackets.
+
+    National forms and short codes are left as they are: whoever knows the country reads them.
+    """
+    local, at, where = address.rpartition("@")
+    if not at or where.rstrip(".").lower() != domain.lower():
+        return Rejection(550, "5.7.1", "this server takes mail for texts alone")
+    bare = local.strip('"').translate(_SPACERS)
+    if not _NUMBER.fullmatch(bare):
+        return Rejection(550, "5.1.3", "write the number before the @, such as +33612345678")
+    return bare
+
+
+def domain_of(address: str) -> str:
+    """In lower case; "" where there is none."""
+    return address.rpartition("@")[2].rstrip(".").lower()

@@ -119,7 +119,7 @@ class Connection(SMTP):
         if transport is None:
             return
         if transport.is_closing():
-            transport.abort()
+            self.abort()
             return
         transport.write(line.encode() + b"\r\n")
         transport.close()
@@ -132,9 +132,12 @@ class Connection(SMTP):
             self.farewell("421 4.3.2 this server ends: try again later")
 
     def abort(self) -> None:
-        transport: Any = self.transport
+        """The socket itself: a TLS transport that is closing answers to nothing any more, and one whose handshake has
+        not ended tells nobody that it is lost."""
+        transport: Any = self._original_transport or self.transport
         if transport is not None:
             transport.abort()
+            self.loop.call_soon(self.connection_lost, None)
 
     def _timeout_cb(self) -> None:
         self.farewell("421 4.4.2 too slow")

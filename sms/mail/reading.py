@@ -97,7 +97,7 @@ def by_a_machine(message: Message, envelope: HandedIn) -> str:
     """Why nobody typed it (RFC 3834 section 2, RFC 2919, RFC 2369), or ""."""
     if envelope.mail_from in NULL_SENDERS:
         return "a mail without a sender"
-    automatic = str(message.get("Auto-Submitted", "no")).partition(";")[0].strip().lower()
+    automatic = re.split(r"[;(\s]", str(message.get("Auto-Submitted", "no")).strip().lower())[0]
     if automatic == "auto-generated" and envelope.automatic:
         automatic = "no"
     if automatic != "no":
@@ -111,7 +111,9 @@ def by_a_machine(message: Message, envelope: HandedIn) -> str:
 
 def _said_from(message: Message) -> str | None:
     """The address in From; "" where there is none, None where there are several."""
-    found = [address for _, address in getaddresses([str(one) for one in message.get_all("From", [])])]
+    raw = [str(value) for name, value in message.raw_items() if name.lower() == "from"]
+    lines = [value.encode("ascii", "surrogateescape").decode("utf-8", "replace") for value in raw]
+    found = [address for _, address in getaddresses(lines)]
     if len(found) > 1:
         return None
     return found[0] if found else ""

@@ -7,6 +7,8 @@ import re
 from sms.mail.answers import Rejection
 
 _NUMBER = re.compile(r"\+?[0-9]{3,15}")
+_PLAIN = r"""[^\s@<>()",;\\\x00-\x1f\x7f\ud800-\udfff]"""
+_SENDER = re.compile(f"{_PLAIN}{{1,64}}@{_PLAIN}{{1,255}}")
 _SPACERS = str.maketrans("", "", " .-()")
 
 
@@ -24,6 +26,6 @@ def number_of(address: str, domain: str) -> str | Rejection:
     return bare
 
 
-def domain_of(address: str) -> str:
-    """In lower case; "" where there is none."""
-    return address.rpartition("@")[2].rstrip(".").lower()
+def is_sender(address: str) -> bool:
+    """Whether it looks like somebody's mail address: no quotes, no blanks, no bytes that are no letters."""
+    return _SENDER.fullmatch(address) is not None

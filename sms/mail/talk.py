@@ -10,7 +10,7 @@ from sms.mail import reading
 from sms.mail.answers import Ignored, Order, Rejection
 from sms.mail.desk import Relay, Sender
 from sms.mail.reading import HandedIn
-from sms.mail.recipients import number_of
+from sms.mail.recipients import is_sender, number_of
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -52,6 +52,8 @@ class Talk:
     async def _mail(self, session: Session, address: str) -> Rejection | None:
         if address in reading.NULL_SENDERS:
             return NULL
+        if not is_sender(address):
+            return Rejection(553, "5.1.7", "that is no sender's address")
         proven, relay, desk = session.auth_data, self._relay, self._house.desk
         self._sender = None
         try:

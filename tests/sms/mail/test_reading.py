@@ -182,7 +182,8 @@ def test_too_long_says_how_long():
 
 @pytest.mark.parametrize(
     "line",
-    [b"Auto-Submitted: auto-replied", b"Auto-Submitted: auto-generated; x=y", b"List-Id: <a.b>", b"Precedence: Bulk",
+    [b"Auto-Submitted: auto-replied", b"Auto-Submitted: (no) no",
+     b"Auto-Submitted: auto-generated; x=y", b"List-Id: <a.b>", b"Precedence: Bulk",
      b"X-Autoreply: yes", b"List-Unsubscribe: <mailto:x@y>", b"Return-Path: <>", b"X-Loop: a@b"],
 )  # fmt: skip
 def test_what_a_machine_wrote_is_answered_to_nobody(line: bytes):
@@ -197,7 +198,7 @@ def test_a_programs_login_may_say_that_nobody_typed_it():
     program = replace(ENVELOPE, automatic=True)
     assert order(mail(b"disk full", b"Auto-Submitted: auto-generated"), program).text == "disk full"
     assert refusal(mail(b"away", b"Auto-Submitted: auto-replied"), program).status == "5.7.1"
-    assert order(mail(b"x", b"Auto-Submitted: no")).text == "x"
+    assert order(mail(b"x", b"Auto-Submitted: No (typed)")).text == "x"
 
 
 # --- smuggling, and what nobody would write ---------------------------------------------------------------------------

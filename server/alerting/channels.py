@@ -6,14 +6,10 @@ nothing waits longer than TIMEOUT_S, and a certificate that does not hold ends i
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
 import logging
-import smtplib
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from email.message import EmailMessage
@@ -29,6 +25,8 @@ from server.alerting import notices
 from server.alerting.notices import Notice
 from server.failure import Failure
 from server.services import secret_sources
+from sms.mail import relay
+from sms.mail.aside import aside
 
 log = logging.getLogger(__name__)
 
@@ -114,32 +112,9 @@ def _log(one: Notice) -> None:
 
 
 async def _aside(work: Callable[[], None]) -> None:
-    """In a thread of its own, which neither the program's end nor anybody else waits for. Raises NotSent, and what
-    `work` raises."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: Exception | None) -> None:
-        if done.done():
-            return  # nobody waits any more
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        error: Exception | None = None
-        try:
-            work()
-        except Exception as failed:  # carried to whoever waits
-            error = failed
-        with contextlib.suppress(RuntimeError):  # the program has ended
-            loop.call_soon_threadsafe(settle, error)
-
-    threading.Thread(target=run, name="alert", daemon=True).start()
+    """Raises NotSent, and what `work` raises."""
     try:
-        async with asyncio.timeout(PATIENCE * TIMEOUT_S):
-            await done
+        await aside(work, PATIENCE * TIMEOUT_S, "alert")
     except TimeoutError:
         raise NotSent("no answer in time") from None
 
@@ -179,28 +154,11 @@ def _to_unix(path: str, message: bytes) -> None:
 
 def _mail(chosen: Alerts, password: str, message: EmailMessage, recipients: list[str]) -> None:
     """In a thread. Raises NotSent."""
-    host, _, port = chosen.mail_relay.rpartition(":")
-    host = host.strip("[]")
-    try:
-        with _relay(chosen, host, int(port)) as relay:
-            if chosen.mail_user:
-                relay.login(chosen.mail_user, password)
-            refused = relay.send_message(message, from_addr=chosen.mail_from, to_addrs=recipients)
-    except (smtplib.SMTPException, OSError) as error:
-        # Its own text repeats addresses and what the relay said.
-        raise NotSent(f"the mail relay: {type(error).__name__}") from None
-    if refused:  # the others have it; once more would give it to them twice
-        log.warning("the mail relay refused %d of %d recipients of an alert", len(refused), len(recipients))
-
-
-def _relay(chosen: Alerts, host: str, port: int) -> smtplib.SMTP:
-    if chosen.mail_tls == "tls":
-        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=_trust(chosen.ca_file))
-    relay = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
-    if chosen.mail_tls == "starttls":
-        try:
-            relay.starttls(context=_trust(chosen.ca_file))  # raises where the relay has none: nothing goes in clear
-        except BaseException:
-            relay.close()
-            raise
-    return relay
+    access = relay.Access(
+        chosen.mail_relay, chosen.mail_tls, chosen.mail_user, password, chosen.ca_file, timeout_s=TIMEOUT_S
+    )
+    handed = relay.hand_over(access, message, chosen.mail_from, recipients)
+    if handed.outcome is not relay.Outcome.SENT:
+        raise NotSent(f"the mail relay: {handed.why}")
+    if handed.refused:  # the others have it; once more would give it to them twice
+        log.warning("the mail relay refused %d of %d recipients of an alert", len(handed.refused), len(recipients))

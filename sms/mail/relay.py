@@ -99,6 +99,8 @@ def hand_over(
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 relay.docmd("QUIT")
             relay.close()
+    except UnicodeError:
+        return Handed(Outcome.PERMANENT, "an address beyond ASCII")
     except (smtplib.SMTPException, OSError, ValueError) as error:
         # Its own text repeats addresses and what the relay said.
         return Handed(Outcome.UNKNOWN if moment.give_up() else Outcome.TEMPORARY, type(error).__name__)

@@ -25,8 +25,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_mail(text: str) -> bool:
+    """Whether this is one mail address, of letters that every server knows."""
+    return _MAIL.fullmatch(text) is not None
+
+
 def _mail(text: str) -> str:
-    if not _MAIL.fullmatch(text):
+    if not is_mail(text):
         raise wrong("is not a mail address", "write one address, such as alerts@example.org")
     return text
 

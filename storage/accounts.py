@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 
-from storage import call_settings, dialplan, emergency_calls, limits, numbers_owned, tables, usage
+from storage import call_settings, dialplan, emergency_calls, limits, mail_logins, numbers_owned, tables, usage
 from storage.errors import NotFound
 from storage.ids import ACCOUNT_NAME, COUNTRY, DIALLED, LANGUAGE, new_id, require, require_in
 from storage.tx import Tx
@@ -14,7 +14,7 @@ METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
 _T = tables.accounts
 _NAMING = (
     *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
-    *(tables.owned_numbers, tables.emergency_calls),
+    *(tables.owned_numbers, tables.emergency_calls, tables.mail_logins),
 )
 
 
@@ -118,6 +118,7 @@ async def remove(tx: Tx, account_id: str) -> None:
     await usage.remove(tx, limits.of_account(account_id))
     await numbers_owned.release(tx, account_id)
     await emergency_calls.release(tx, account_id)
+    await mail_logins.remove_of(tx, account_id)
     await tx.write(delete(tables.devices).where(tables.devices.c.account_id == account_id))
     await tx.write(delete(tables.line_members).where(tables.line_members.c.account_id == account_id))
     await tx.write(delete(tables.dialled).where(tables.dialled.c.account_id == account_id))

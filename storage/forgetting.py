@@ -25,6 +25,7 @@ KEY_TABLES = tuple(
     for table in (
         *(tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
+        *(tables.mail_logins, tables.mail_addresses),
         *(tables.contact_keys, tables.month_keys, tables.index_keys),
     )
 )

@@ -65,6 +65,14 @@ _DIRECTORY: Sequence[tuple[str, TableKept]] = (
         sealed="label_sealed ha1_sealed", time="created_at revoked_at",
     ),
     _table(
+        _account("mail_logins", "logins of those who order texts by mail"), id="id account_id", name="login",
+        sealed="label_sealed verifier_sealed", fact="automatic", time="created_at revoked_at",
+    ),
+    _table(
+        _account("mail_addresses", "mail addresses that a login may write as sender"), id="id login_id",
+        digest="digest", sealed="address_sealed",
+    ),
+    _table(
         Kept("lines", "lines of the company"), id="id", time="created_at disabled_at",
         fact="name number kind pack consent_mode metadata_class language statute ask_staff strategy member_ring_s"
         " canvassing canvassing_target",

@@ -36,6 +36,7 @@ from storage.tables_governance import (
     policy_preconditions,
     policy_samples,
 )
+from storage.tables_mail import mail_addresses, mail_logins
 from storage.tables_texts import (
     campaign_recipients,
     campaigns,
@@ -97,6 +98,8 @@ __all__ = [
     "limits",
     "line_members",
     "lines",
+    "mail_addresses",
+    "mail_logins",
     "meta",
     "metadata",
     "month_keys",

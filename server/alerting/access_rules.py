@@ -18,8 +18,8 @@ _OPENS = ("open", "export")
 _UNLOCKS, _SEALED = ("unlock", "wrap", *_OPENS), ("recording", "hold")  # a hold is secured by the same passphrase
 _REFUSED = ("denied", "wrong", "replayed", "locked")
 LOOKS = frozenset({"list", "search", "show"})
-NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "number", "person",
-                    "recording", "suppression", "emergency", "trunk"})  # fmt: skip
+NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "mail_login", "number",
+                    "person", "recording", "suppression", "emergency", "trunk"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

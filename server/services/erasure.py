@@ -17,7 +17,7 @@ from server.destruction import gate_of, prove
 from server.orphan_removal import OrphanErasable
 from server.services.actor import SYSTEM, Actor, ledger_id
 from server.services.context import Services
-from storage import accounts, devices, ledger, readers
+from storage import accounts, devices, ledger, mail_logins, readers
 from storage.errors import NotFound
 from storage.ledger_payload import Value
 from storage.tx import Tx
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Account:
-    """Fills `retention.gate.Erasable`: the key of an account are the credentials of its phones."""
+    """Fills `retention.gate.Erasable`: the key of an account are the credentials of its phones and mail programs."""
 
     def __init__(self, services: Services) -> None:
         self._db = services.db
@@ -34,6 +34,7 @@ class _Account:
     async def destroy_key(self, item_id: str) -> None:
         async with self._db.transaction() as tx:
             await devices.remove_of(tx, item_id)
+            await mail_logins.remove_of(tx, item_id)
 
     async def remove_bytes(self, item_id: str) -> tuple[str, ...]:
         async with self._db.transaction() as tx:
@@ -46,7 +47,7 @@ class _Account:
 
     async def remains(self, item_id: str) -> Remains:
         async with self._db.read() as tx:
-            credentials = len(await devices.list_all(tx, item_id))
+            credentials = len(await devices.list_all(tx, item_id)) + len(await mail_logins.list_all(tx, item_id))
             return Remains(wraps=credentials, index_entries=await accounts.remains(tx, item_id) - credentials)
 
 

@@ -21,7 +21,7 @@ from server.services.edge import drop_devices
 from server.services.forgetting import forget
 from server.services.leaving_plan import Act, Kept, Leaver, acts_for, kept_of, warnings_for
 from server.services.leaving_plan import read as read_leaver
-from storage import accounts, call_settings, devices, lines, numbers_owned, people, person_locks, readers
+from storage import accounts, call_settings, devices, lines, mail_logins, numbers_owned, people, person_locks, readers
 from storage.accounts import Account
 from storage.call_settings import FORWARDS, CallSettings
 from storage.errors import Unavailable
@@ -132,6 +132,9 @@ async def _do(services: Services, actor: Actor, leaver: Leaver, act: Act) -> Non
             case "device":
                 await devices.revoke(tx, act.id, now)
                 await note(services, tx, actor, "revoke", "device", device_id=act.id)
+            case "mail login":
+                await mail_logins.revoke(tx, act.id, now)
+                await note(services, tx, actor, "revoke", "mail_login", login_id=act.id)
             case "right":
                 await readers.revoke(tx, person.id, act.id)
                 await note(services, tx, actor, "revoke", "right", person_id=person.id, purpose=act.id)

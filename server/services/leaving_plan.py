@@ -15,6 +15,7 @@ from storage import (
     holds,
     keys,
     lines,
+    mail_logins,
     numbers_owned,
     people,
     person_locks,
@@ -26,19 +27,20 @@ from storage.call_settings import FORWARDS, CallSettings
 from storage.devices import Device
 from storage.errors import NotFound
 from storage.lines import Line
+from storage.mail_logins import MailLogin
 from storage.numbers_owned import OwnedNumber
 from storage.people import Person
 from storage.readers import ESCROW
 from storage.tx import Tx
 
-FIRST = frozenset({"person", "device", "roles"})  # what lets somebody in
+FIRST = frozenset({"person", "device", "mail login", "roles"})  # what lets somebody in
 NEEDED = ("admin", "dpo")  # without the one nobody is told of trouble, without the other no policy is approved
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing to be done. `what`: person, device, roles, right, reader key, line, forward to them, number, own
-    settings, account handed over, account kept. `named`: an internal name. `id`: opaque, or a purpose."""
+    """One thing to be done. `what`: person, device, mail login, roles, right, reader key, line, forward to them,
+    number, own settings, account handed over, account kept. `named`: an internal name. `id`: opaque, or a purpose."""
 
     what: str
     named: str
@@ -67,6 +69,7 @@ class Leaver:
     to: Account | None
     accounts: tuple[Account, ...]
     devices: tuple[Device, ...]
+    mail_logins: tuple[MailLogin, ...]
     settings: tuple[CallSettings, ...]  # of every account
     lines: tuple[Line, ...]
     numbers: tuple[OwnedNumber, ...]
@@ -107,6 +110,7 @@ async def read(tx: Tx, person: Person, to: Account | None) -> Leaver:
         to=to,
         accounts=mine,
         devices=tuple(one for one in await devices.list_all(tx) if one.account_id in ids),
+        mail_logins=tuple(one for one in await mail_logins.list_all(tx) if one.account_id in ids),
         settings=await call_settings.list_all(tx),
         lines=tuple(one for one in await lines.list_all(tx) if ids & set(one.members)),
         numbers=tuple(one for one in await numbers_owned.list_all(tx) if one.account_id in ids),
@@ -131,6 +135,9 @@ def _acts(leaver: Leaver) -> Iterator[Act]:
     for device in leaver.devices:
         if device.revoked_at is None:
             yield Act("device", device.auth_user, device.id)
+    for login in leaver.mail_logins:
+        if login.revoked_at is None:
+            yield Act("mail login", login.login, login.id)
     if person.roles:
         yield Act("roles", ",".join(sorted(person.roles)), person.id)
     for purpose in leaver.purposes:

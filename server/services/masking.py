@@ -18,6 +18,12 @@ def name(text: str) -> str:
     return " ".join(word[:1] + DOT * (len(word) - 1) for word in text.split())
 
 
+def mail(text: str) -> str:
+    """`alice@company.example` as `a••••@company.example`."""
+    local, at, domain = text.rpartition("@")
+    return local[:1] + DOT * (len(local) - 1) + at + domain
+
+
 def address(text: str) -> str:
     """An IPv4 address without its last part, IPv6 without all but its network; anything else entirely."""
     if text.count(".") == 3:

@@ -28,6 +28,7 @@ REMOVERS = {
     ("vault", "remove"): {"server/destruction.py", "server/erasables.py", "server/orphan_removal.py", DESK},
     ("readers", "drop_key"): {"server/services/erasure.py"},
     ("devices", "remove_of"): {"server/services/erasure.py"},
+    ("mail_logins", "remove_of"): {"server/services/erasure.py", "storage/accounts.py"},
     ("accounts", "remove"): {"server/services/erasure.py"},
 }
 

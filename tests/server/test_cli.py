@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from server.commands import accounts, ledger, lines, people, recordings, system
+from server.commands import accounts, ledger, lines, mail, people, recordings, system
 from server.commands.base import Field
 from server.manual import markdown
 from tests.peers.product import BEFFROI, run_cli
@@ -106,6 +106,7 @@ DOCUMENTED: list[tuple[tuple[str, ...], tuple[Field, ...]]] = [
     (("device", "list"), accounts.DEVICE_FIELDS),
     (("account", "show", "alice"), accounts.DETAIL_FIELDS),
     (("device", "add", "alice"), accounts.NEW_DEVICE_FIELDS),
+    (("mail", "login", "add", "alice", "--from", "alice@example.org"), mail.NEW_FIELDS),
     (("line", "list"), lines.FIELDS),
     (("person", "list"), people.FIELDS),
     (("ledger", "show"), ledger.ENTRY_FIELDS),

@@ -31,6 +31,7 @@ from storage import (
     keys,
     ledger,
     lines,
+    mail_logins,
     numbers_owned,
     people,
     person_locks,
@@ -107,6 +108,7 @@ class House:
             self.carl = (await accounts.add(tx, "carl-1", "103", "Carl", NOW)).id
             for name, account in (("alice-a", self.alice), ("alice-b", self.alice), ("bob-a", self.bob)):
                 await devices.add(tx, account, "phone", name, "0" * 32, NOW)
+            await mail_logins.add(tx, self.alice, "laptop", "alice-mail", b"v", ["alice@example.org"], NOW)
             for name, number, members in (
                 ("sales", "200", (self.alice, self.carl)),
                 ("both", "201", (self.alice, self.bob)),
@@ -263,8 +265,8 @@ async def test_a_trunk_is_cut_with_its_calls_but_for_the_call_for_help(house: Ho
 async def test_a_dry_run_says_all_and_does_nothing(house: House):
     view = await leaving.leave(house.services, ME, login="alice", hand_over="bob-1", dry_run=True)
     assert Counter(act.what for act in view.acts) == {
-        "person": 1, "device": 2, "roles": 1, "right": 1, "reader key": 1, "line": 2, "forward to them": 2,
-        "number": 1, "own settings": 1, "account handed over": 1,
+        "person": 1, "device": 2, "mail login": 1, "roles": 1, "right": 1, "reader key": 1, "line": 2,
+        "forward to them": 2, "number": 1, "own settings": 1, "account handed over": 1,
     }  # fmt: skip
     assert {one.what: (one.count, one.until) for one in view.kept} == {
         "recording": (2, NOW + timedelta(days=18)), "ledger": (1, None),

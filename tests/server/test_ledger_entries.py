@@ -23,7 +23,19 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
 from sip.calls.control import LiveCall
 from sip.edge.state import Ban
-from storage import alerts, call_records, consents, contact_references, holds, ledger, lines, people, receipts
+from storage import (
+    accounts,
+    alerts,
+    call_records,
+    consents,
+    contact_references,
+    holds,
+    ledger,
+    lines,
+    mail_logins,
+    people,
+    receipts,
+)
 from storage.call_records import CallRecord
 from storage.holds import About
 from tests.server.duty_house import Edge
@@ -142,6 +154,9 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         await people.add(tx, "dora", "Dora", now, roles=("dpo",))
         await people.add(tx, "clara", "Clara", now, roles=("circle",))
         await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
+        owner = await accounts.by_dialled(tx, "alice")
+        assert owner is not None
+        mailing = (await mail_logins.add(tx, owner.id, "m", "alice-m", b"v", ["a.l@example.org"], now)).login
         about = About("A-1", "court", "DPO", "claim", "101")
         await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
     public, secret = generate_reader()
@@ -213,6 +228,9 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "trunk.remove": {"trunk": "north"},
         "number.add": {"number": "+33142000000", "account": "alice"},
         "number.list": {},
+        "mail.login.add": {"account": "alice", "senders": ["alice@example.org"]},
+        "mail.login.list": {},
+        "mail.login.revoke": {"login": mailing},
         "account.forward": {"name": "alice", "busy": "bob"},
         "account.dnd": {"name": "alice", "on": True},
         "account.call-waiting": {"name": "alice", "on": False},

@@ -51,7 +51,7 @@ def test_a_password_proves_itself_and_no_other_does():
         credentials.proves("x", b"plain$x")
 
 
-@pytest.mark.promise("P21", "1.17", "1.21")
+@pytest.mark.promise("P21", "1.21")
 async def test_a_login_sends_with_its_own_password_as_its_own_senders(services: Services, tmp_path: Path):
     new, desk = await made(services), ByServices(services)
     user = ("--auth", "PLAIN", "--auth-user", new.login.login, "--auth-password")

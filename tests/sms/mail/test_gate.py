@@ -40,7 +40,7 @@ async def test_a_login_over_starttls_orders_a_text(desk: Desk, tls: Trust):
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-@pytest.mark.promise("1.17")
+@pytest.mark.promise("P21")
 async def test_a_wrong_password_is_refused_and_counted(desk: Desk, tls: Trust, mechanism: str):
     async with listening(desk, tls) as opened:
         wrong = ("--auth", mechanism, "--auth-user", "alice", "--auth-password", "wrong")
@@ -51,7 +51,7 @@ async def test_a_wrong_password_is_refused_and_counted(desk: Desk, tls: Trust, m
     assert (desk.wrong, len(desk.orders)) == (["127.0.0.1"], 1)
 
 
-@pytest.mark.promise("1.17", "0.1")
+@pytest.mark.promise("0.1")
 async def test_without_tls_there_is_no_login_and_no_mail(desk: Desk, tls: Trust):
     async with listening(desk, tls) as opened:
         bare = await swaks(opened, tls=False)
@@ -63,7 +63,7 @@ async def test_without_tls_there_is_no_login_and_no_mail(desk: Desk, tls: Trust)
     assert desk.orders == [] and desk.wrong == []
 
 
-@pytest.mark.promise("1.5", "1.21")
+@pytest.mark.promise("1.21")
 @pytest.mark.parametrize("options", [("--from", "bob@company.example"), ("--header", "From: bob@company.example")])
 async def test_a_forged_sender_is_refused_and_reported(desk: Desk, tls: Trust, options: tuple[str, ...]):
     async with listening(desk, tls) as opened:
@@ -227,7 +227,7 @@ async def test_eight_bits_arrive(desk: Desk, tls: Trust):
 # --- what is left of it -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("0.1", "1.22")
+@pytest.mark.promise("0.1")
 async def test_no_address_no_number_and_no_word_is_in_any_log(desk: Desk, tls: Trust, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     async with listening(desk, tls, relays=(relay(),), max_bytes=4096) as opened:

@@ -41,7 +41,7 @@ class Bans:
             self._wrong = {one: at for one, at in self._wrong.items() if at[-1] > begin}
         if len(self._until) > _FORGET_ABOVE:
             self._until = {one: until for one, until in self._until.items() if until > now}
-        return place in self._until
+        return self.is_banned(peer, now)
 
     def right(self, peer: str) -> None:
         """Somebody there has signed in: what was mistyped before counts no more."""

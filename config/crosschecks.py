@@ -37,6 +37,7 @@ def cross_problems(settings: Settings) -> _Found:
     yield from _secrets(settings)
     yield from _access_log(settings)
     yield from _alerts(settings)
+    yield from _texts(settings)
 
 
 def _one(key: str, value: object, message: str, remedy: str, *others: str) -> tuple[frozenset[str], Problem]:
@@ -264,3 +265,35 @@ def _alerts(s: Settings) -> _Found:
         yield _one(
             "alerts.thresholds", f'"{name}"', "is no threshold of an alert", "see them: beffroi alert rules"
         )  # fmt: skip
+
+
+_NEEDED = {"smpp": ("host", "system_id"), "modem": ("device", "number"), "trunk": ("trunk",)}
+
+
+def _texts(s: Settings) -> _Found:
+    for name, carrier in s.sms.carriers.items():
+        for key in _NEEDED[carrier.kind]:
+            if not getattr(carrier, key):
+                yield _one(
+                    "sms.carriers", f"{name}.{key}", f"is needed for a carrier of kind {carrier.kind}", "fill it in"
+                )
+        if carrier.kind == "smpp" and not carrier.tls and not _is_near(carrier.host):
+            yield _one(
+                "sms.carriers", f"{name}.tls = false", "sends texts and the password in clear over the network",
+                "let the centre talk TLS, or reach it by a tunnel, under a private address",
+            )  # fmt: skip
+        if bool(carrier.certificate_file) != bool(carrier.key_file):
+            yield _one("sms.carriers", name, "has a certificate or a key, but not both", "name both files, or none")
+    if s.mail.listen and not s.mail.domain:
+        yield _one(
+            "mail.domain", '""', "is needed with mail.listen", "write the domain of addresses that mean a telephone",
+            "mail.listen",
+        )  # fmt: skip
+
+
+def _is_near(host: str) -> bool:
+    """This machine, or a private address: the end of a tunnel, a gateway in the house."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_private
+    except ValueError:
+        return is_loopback(host)

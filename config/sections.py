@@ -44,6 +44,11 @@ def _domain(text: str) -> str:
     return text.lower().removesuffix(".")
 
 
+def is_domain_or_empty(text: str) -> str:
+    """For a key that may name a domain."""
+    return _domain(text) if text else text
+
+
 def _address(text: str) -> str:
     try:
         parsed = ipaddress.ip_address(text)
@@ -67,7 +72,8 @@ def _public_address(text: str) -> str:
     return _address(text) if text else text
 
 
-def _network(text: str) -> str:
+def network(text: str) -> str:
+    """For a key that names a network."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
@@ -337,7 +343,7 @@ class Media(Section):
             "media.local_networks are told instead of media.address. Empty: nothing stands between."
         ),
     )
-    local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+    local_networks: tuple[Annotated[str, AfterValidator(network)], ...] = Field(
         default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "127.0.0.0/8", "::1/128"),
         strict=False,
         json_schema_extra=RESTART,

@@ -48,7 +48,7 @@ from config.sections import (
     Sip,
     Storage,
 )
-from config.sms_section import Sms
+from config.sms_section import Mail, Sms
 
 __all__ = [
     "Alerts",
@@ -60,6 +60,7 @@ __all__ = [
     "Http",
     "Limits",
     "Log",
+    "Mail",
     "Media",
     "Numbering",
     "Policy",
@@ -92,6 +93,7 @@ class Settings(Section):
     retention: Retention = Retention()
     policy: Policy = Policy()
     sms: Sms = Sms()
+    mail: Mail = Mail()
     storage: Storage = Storage()
     http: Http = Http()
     alerts: Alerts = Alerts()

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from config.addresses import Endpoint
 from config.alert_section import Address
 from config.iso import country_problem
-from config.sections import RESTART, Section, wrong
+from config.sections import RESTART, Section, is_domain_or_empty, network, wrong
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{0,9}$")]
@@ -176,6 +177,9 @@ class Sms(Section):
         max_length=300,
         description="What HELP is answered with; empty: the company's name and its data protection contact.",
     )
+    console: str = Field(
+        default="", max_length=200, description="Where notices send people to look. Empty: they are told what to type."
+    )
     notices: dict[Name, Annotated[tuple[Address, ...], Field(strict=False)]] = Field(
         default={},
         strict=False,
@@ -183,4 +187,41 @@ class Sms(Section):
             "Who is told by mail that something came in, by inbox, without a word or a number of it. "
             'Such as { support = ["team@example.org"] }. Sent through alerts.mail_relay.'
         ),
+    )
+
+
+def _listen(text: str) -> str:
+    if not text:
+        return text
+    try:
+        return str(Endpoint.parse(text))
+    except ValueError as error:
+        raise wrong(str(error), "write ip:port, such as 192.0.2.1:587, or leave it empty") from None
+
+
+class Mail(Section):
+    """Texts by mail: a mail to +33612345678@DOMAIN becomes a text (docs/mail.md)."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        default="",
+        description="Where mails are taken, ip:port. Empty: nowhere. STARTTLS with the certificate that phones see.",
+        json_schema_extra=RESTART,
+    )
+    domain: Annotated[str, AfterValidator(is_domain_or_empty)] = Field(
+        default="", description="Of the addresses that mean a telephone.", json_schema_extra=RESTART
+    )
+    hostname: Annotated[str, AfterValidator(is_domain_or_empty)] = Field(
+        default="", description="What the listener calls itself; empty: the domain.", json_schema_extra=RESTART
+    )
+    relays: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], Field(strict=False)] = Field(
+        default=(),
+        description="Mail servers of the company that may hand mails in without a password: networks, such as"
+        ' ["192.0.2.25/32"].',
+        json_schema_extra=RESTART,
+    )
+    burst: int = Field(
+        default=20, ge=1, le=100000, description="Texts that a login may order at once.", json_schema_extra=RESTART
+    )
+    every_s: float = Field(
+        default=3, ge=0.001, le=86400, description="Then one in so many seconds.", json_schema_extra=RESTART
     )

@@ -15,6 +15,7 @@ from server.commands import (
     contacts,
     emergency,
     holds,
+    inboxes,
     keys,
     ledger,
     limits,
@@ -26,6 +27,7 @@ from server.commands import (
     recordings,
     retention,
     system,
+    texts,
     trunks,
 )
 from server.commands.base import common, tell
@@ -54,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
         people,
         accounts,
         mail,
+        texts,
+        inboxes,
         lines,
         trunks,
         numbers,

@@ -4,8 +4,8 @@
     <- {"ok": ...}    or    {"error": {"code": "...", "message": "...", "remedy": "..."}}
 
 Who asks is what the kernel says of the connection (SO_PEERCRED): the daemon's own user or root. Only workstation,
-reason and case are taken from the asker. After `unlock` or `secure` is answered with
-{"ok": {"go": true}} the connection belongs to a listening room: what is typed there never passes through the daemon.
+reason and case are taken from the asker. After `unlock`, `secure` or `read` is answered with {"ok": {"go": true}} the
+connection belongs to a listening or reading room: what is typed there never passes through the daemon.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.failure import Failure
-from server.services import listening, operations, securing
+from server.services import listening, operations, securing, text_rooms
 from server.services.actor import Actor
 from server.services.context import Services
 from server.services.failures import told
@@ -106,6 +106,9 @@ class _Conversation:
                 if (op := request.get("op")) in ("unlock", "secure"):
                     await self._unlock(actor, str(op), _arguments(request))
                     return
+                if op == "read":
+                    await self._read(actor, _arguments(request))
+                    return
                 answer = await operations.call(str(request.get("op")), self._services, actor, _arguments(request))
             except Failure as failure:
                 await self._send(_error(failure))
@@ -124,6 +127,15 @@ class _Conversation:
             raise _Ended
         await self._send({"ok": {"go": True, "rec_id": granted.rec_id}})
         await listening.serve(self._services, actor, granted, self._connection.fileno())
+
+    async def _read(self, actor: Actor, arguments: Mapping[str, object]) -> None:
+        checked = operations.check_arguments(text_rooms.permit, "read", arguments)
+        with told():
+            granted = await text_rooms.permit(self._services, actor, **checked)
+        if self._buffer:
+            raise _Ended
+        await self._send({"ok": {"go": True, "inbox_id": granted.inbox.id}})
+        await text_rooms.serve(self._services, actor, granted, self._connection.fileno())
 
     async def _receive(self) -> dict[str, object]:
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from config.addresses import Endpoint
@@ -19,7 +19,7 @@ from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording import hold_music
 from recording.prompts import PromptStore
-from server import control_socket, http
+from server import control_socket, http, text_carriers
 from server.alerting.desk import AlertDesk
 from server.alerting.senses import Parts, Senses
 from server.call_book import DatabaseCallBook
@@ -29,6 +29,8 @@ from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
+from server.mail_desk import MailDesk
+from server.messaging import Messaging
 from server.policy_desk import PolicyDesk
 from server.reconciler import Reconciler
 from server.recording_desk import DeskKeys, RecordingDesk
@@ -39,6 +41,9 @@ from server.services.context import Services, open_services
 from server.spoken import Spoken
 from server.sweeper import Sweeper
 from server.text_desk import TextsDesk
+from server.text_notices import MailNotices
+from server.text_phones import Absent, Copies, Outside
+from server.trunks_desk import TrunkView
 from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
@@ -47,14 +52,17 @@ from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest, EmergencyR
 from sip.edge.rpc import RpcError
 from sip.edge.state import Device
 from sip.worker.pool import PoolConfig, WorkerPool
-from storage import devices
+from sms.standing import Standing
+from storage import devices, trunks
 from storage.errors import StorageError
+from storage.trunks import Trunk
 
 log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0005  # how long a thread that simulates or verifies keeps the event loop, which has calls, from running
 
 DRAIN_S = 5.0
+NOTICES_S = 10.0  # between two tries to hand notices to the mail relay
 EMERGENCY_DRAIN_S = 600.0  # an emergency call is not ended for a restart, unless we are told to stop once more
 FLUSH_S = 2.0  # for what is kept of how the last calls went
 RECOVERY_S = 3.0  # for what a crash left, before phones are served
@@ -70,7 +78,8 @@ class _Stop(Exception):
 class Daemon:
     """All running parts. Fills ``server.services.context.Live``."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, trunks: Sequence[Trunk] = ()) -> None:
+        """`trunks`: as they are now; carriers of texts are made for some of them. Raises Failure for a carrier."""
         settings, paths = services.settings, services.paths
         self._services = services
         self._settings = settings
@@ -117,7 +126,16 @@ class Daemon:
             house=self.duty,
             policies=self.policies,
         )
-        self.texts = TextsDesk(services.db, self.edge, lambda: self._settings)
+        self.texts = TextsDesk(services.db, self.edge, lambda: self._settings, Outside(services), Absent(services))
+        self.notices = MailNotices(services)
+        self.messaging = Messaging(
+            services,
+            lambda receiver: text_carriers.build(services, receiver, self.edge, trunks, self._trunk_views),
+            Standing(),
+            phones=Copies(self.texts.delivery),
+            notices=self.notices,
+        )
+        self.mail = MailDesk(services)
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
         self.sweeper = Sweeper(services)
@@ -190,11 +208,21 @@ class Daemon:
             log.info("stopped")
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        return {**self.duty.parts(), **self.texts.parts()}
+        mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
+        return {**self.duty.parts(), **self.texts.parts(), **self.messaging.parts(), **mail, "notices": self._notices}
+
+    async def _notices(self) -> None:
+        while True:
+            await asyncio.sleep(NOTICES_S)
+            await self.notices.flush()
+
+    def _trunk_views(self) -> Mapping[str, TrunkView]:
+        return self.duty.trunks.views()
 
     async def _recover(self) -> None:
         """What a crash left: recordings to be judged, erasures to be finished."""
         await self.desk.recover()
+        await self.messaging.recover()
         async with self._services.erasing:
             await erasure.resume(self._services)
 
@@ -349,6 +377,7 @@ class Daemon:
             },
             "capacity": min(self.calls.max_concurrent, self.pool.capacity),
             **self.duty.status(),
+            "texts": await self.messaging.status(),
             **self.counters(),
         }
 
@@ -379,7 +408,8 @@ class Daemon:
         self._prompts_stale.set()
 
     async def readers_changed(self) -> None:
-        """Nothing to do: the set of readers is compared with the week's key at each recording."""
+        """Of recordings nothing to do: the set of readers is compared with the week's key at each of them."""
+        self.messaging.changed()
 
     async def trunks_changed(self) -> None:
         """The edge is told at once; one that is away when it is back."""
@@ -415,6 +445,8 @@ class Daemon:
             **self.alerts.counters(),
             **self.duty.counters(),
             **self.texts.counters(),
+            **self.messaging.counters(),
+            **self.mail.counters(),
         }
 
     def gauges(self) -> dict[str, float]:
@@ -455,7 +487,9 @@ async def serve(data: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_services(data) as services:
-        daemon = Daemon(services)
+        async with services.db.read() as tx:
+            known = await trunks.list_all(tx)
+        daemon = Daemon(services, known)
 
         def end() -> None:
             if stop.is_set():
@@ -470,6 +504,7 @@ async def serve(data: Path) -> None:
         services.observatory, services.sweeper = daemon.observatory, daemon.sweeper
         services.reconciler = daemon.reconciler
         services.alerts = daemon.alerts
+        services.texts = daemon.messaging
         services.reindexer = daemon.reindexer
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):

@@ -1,7 +1,6 @@
 """The texts of the running daemon, by SIP: from phones and trunks, and to them.
 
-``HouseDesk`` carries what is written within the house. A text for outside is not carried yet: whoever carries it is
-given to it as ``outside``, and stands in front of it for whoever is not there (``sip.messages.house``).
+``HouseDesk`` carries what is written within the house; what is for outside goes to whoever is given as ``outside``.
 """
 
 from __future__ import annotations
@@ -12,17 +11,26 @@ from config.settings import Settings
 from server.company import site_numbering
 from sip.edge.protocol import EdgeRequest, Reply
 from sip.messages.delivery import Delivery, TextEdge
+from sip.messages.desk import TextDesk
 from sip.messages.gate import TextGate
-from sip.messages.house import HouseDesk
+from sip.messages.house import Absent, HouseDesk
 from storage.database import Database
 
 
 class TextsDesk:
     """All that the daemon has to know of texts by SIP."""
 
-    def __init__(self, database: Database, edge: TextEdge, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        edge: TextEdge,
+        settings: Callable[[], Settings],
+        outside: TextDesk | None = None,
+        absent: Absent | None = None,
+    ) -> None:
+        """`outside`: who carries what is not of the house; `absent`: who keeps a text for somebody who is not there."""
         self.delivery = Delivery(database, edge)
-        self.house = HouseDesk(database, self.delivery, lambda: site_numbering(settings()))
+        self.house = HouseDesk(database, self.delivery, lambda: site_numbering(settings()), outside, absent)
         self.gate = TextGate(database, self.house, lambda: site_numbering(settings()))
 
     async def on_request(self, request: EdgeRequest) -> Reply:

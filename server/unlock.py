@@ -27,9 +27,9 @@ _REFUSALS = {
 
 
 @contextmanager
-def room(asking: Asking, op: Literal["unlock", "secure"] = "unlock", **wanted: str) -> Iterator[socket.socket]:
-    """The terminal's end of a room that is about to ask: to listen, or to secure what is held. Raises Failure, also for
-    what the room refuses."""
+def room(asking: Asking, op: Literal["unlock", "secure", "read"] = "unlock", **wanted: Any) -> Iterator[socket.socket]:
+    """The terminal's end of a room that is about to ask: to listen, to secure what is held, to read. Raises Failure,
+    also for what the room refuses."""
     try:
         with connected(asking.data) as connection:
             if connection is not None:
@@ -46,7 +46,7 @@ def room(asking: Asking, op: Literal["unlock", "secure"] = "unlock", **wanted: s
 
 
 @contextmanager
-def _own_room(asking: Asking, op: str, wanted: dict[str, str]) -> Iterator[socket.socket]:
+def _own_room(asking: Asking, op: str, wanted: dict[str, Any]) -> Iterator[socket.socket]:
     """Without the daemon: this process holds the data directory while the room is open."""
     ours, theirs = socket.socketpair()
     permitted = threading.Event()
@@ -79,15 +79,20 @@ def _own_room(asking: Asking, op: str, wanted: dict[str, str]) -> Iterator[socke
 async def _serve(
     asking: Asking, op: str, wanted: dict[str, Any], terminal: socket.socket, permitted: threading.Event
 ) -> None:
-    from server.services import listening, operations, securing
+    from server.services import listening, operations, securing, text_rooms
     from server.services.context import open_services
     from server.services.failures import told
 
-    permit = securing.permit if op == "secure" else listening.permit
-    checked = operations.check_arguments(permit, op, wanted)
     with told():
         async with open_services(asking.data, wait_s=5.0) as services:
             actor = actor_here(asking)
-            granted = await permit(services, actor, **checked)
+            if op == "read":
+                to_read = operations.check_arguments(text_rooms.permit, op, wanted)
+                reading = await text_rooms.permit(services, actor, **to_read)
+                permitted.set()
+                await text_rooms.serve(services, actor, reading, terminal.fileno())
+                return
+            permit = securing.permit if op == "secure" else listening.permit
+            granted = await permit(services, actor, **operations.check_arguments(permit, op, wanted))
             permitted.set()
             await listening.serve(services, actor, granted, terminal.fileno())

@@ -125,6 +125,7 @@ class Outbox:
         self._one_time: dict[str, tuple[str, ...]] = {}  # words that stand nowhere else
         self._tried: dict[str, frozenset[str]] = {}  # carriers that did not take a text, until it has left
         self._tries: Counter[str] = Counter()
+        self._only: dict[str, str] = {}  # texts that try one carrier out
         self._early: set[tuple[str, str]] = set()  # receipts that nobody has claimed yet
         self.counted: Counter[str] = Counter()  # for the metrics: by outcome
 
@@ -140,6 +141,10 @@ class Outbox:
     def remember(self, message_id: str, texts: tuple[str, ...]) -> None:
         """The words of a text that are written nowhere. Before it is added."""
         self._one_time[message_id] = texts
+
+    def only_by(self, message_id: str, carrier: str) -> None:
+        """To try that carrier out: no other is to have it. Before it is added."""
+        self._only[message_id] = carrier
 
     async def receipt(self, carrier: str, receipt: Receipt) -> None:
         """Committed when it returns. Raises StorageError."""
@@ -281,7 +286,7 @@ class Outbox:
             message_class=one.sent.message_class,
             sender=address,
             recipient=recipient,
-            only=sender.carriers,
+            only=(self._only[one.sent.id],) if one.sent.id in self._only else sender.carriers,
         )
         if not known or sender.disabled_at is not None:
             why = "no carrier takes such a text" if not known else "its sender is disabled"
@@ -441,6 +446,7 @@ class Outbox:
             self._one_time.pop(message_id, None)
             self._tried.pop(message_id, None)
             self._tries.pop(message_id, None)
+            self._only.pop(message_id, None)
 
     async def _claim(self, tx: Tx, carrier: str, ids: Sequence[str], now: datetime) -> None:
         """Receipts that overtook the answer."""

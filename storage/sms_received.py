@@ -291,9 +291,11 @@ class Waiting:
     expires_at: datetime
 
 
-async def wait(tx: Tx, account_id: str, text: str, now: datetime, until: datetime) -> str:
-    """A copy for the phones of an account; its id. Raises `Conflict` for an account that is not there."""
-    waiting_id = new_id()
+async def wait(
+    tx: Tx, account_id: str, text: str, now: datetime, until: datetime, *, waiting_id: str | None = None
+) -> str:
+    """A copy for the phones of an account; its id. Raises `Conflict` for an account that is not there, `Duplicate`."""
+    waiting_id = waiting_id or new_id()
     sealed = tx.keys.seal_text("sms_waiting", "text", waiting_id, text)
     row = {"id": waiting_id, "account_id": account_id, "text_sealed": sealed, "created_at": now, "expires_at": until}
     await tx.write(insert(_WAITING).values(**row))

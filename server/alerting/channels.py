@@ -74,20 +74,15 @@ class Channels:
                 await self._webhook(chosen, one, now)
 
     def _secret(self, name: str) -> bytes:
-        """Raises NotSent."""
-        try:
-            with secret_sources.source(self._settings(), self._paths) as get:
-                return get(name).rstrip(b"\n")
-        except Failure as failure:
-            raise NotSent(f"secret {name}: {failure.what}") from None
+        return _secret(self._settings(), self._paths, name)
 
     async def _mail(self, chosen: Alerts, one: Notice) -> None:
         recipients = sorted({address for role in one.tell for address in chosen.mail_to.get(role, ())})  # type: ignore[call-overload]
         if not recipients:
             return  # nobody of these roles is to be written to
-        password = self._secret(MAIL_SECRET).decode() if chosen.mail_user else ""
+        access = mail_access(self._settings(), self._paths)
         message = notices.mail(one, chosen.mail_from, recipients)
-        await _aside(functools.partial(_mail, chosen, password, message, recipients))
+        await _aside(functools.partial(_mail, access, chosen.mail_from, message, recipients))
 
     async def _webhook(self, chosen: Alerts, one: Notice, now: datetime) -> None:
         body = notices.webhook(one)
@@ -152,12 +147,27 @@ def _to_unix(path: str, message: bytes) -> None:
         sender.sendto(message, path)
 
 
-def _mail(chosen: Alerts, password: str, message: EmailMessage, recipients: list[str]) -> None:
-    """In a thread. Raises NotSent."""
-    access = relay.Access(
+def mail_access(settings: Settings, paths: Paths) -> relay.Access:
+    """The company's relay, with its password where it wants one. Raises NotSent."""
+    chosen = settings.alerts
+    password = _secret(settings, paths, MAIL_SECRET).decode() if chosen.mail_user else ""
+    return relay.Access(
         chosen.mail_relay, chosen.mail_tls, chosen.mail_user, password, chosen.ca_file, timeout_s=TIMEOUT_S
     )
-    handed = relay.hand_over(access, message, chosen.mail_from, recipients)
+
+
+def _secret(settings: Settings, paths: Paths, name: str) -> bytes:
+    """Raises NotSent."""
+    try:
+        with secret_sources.source(settings, paths) as get:
+            return get(name).rstrip(b"\n")
+    except Failure as failure:
+        raise NotSent(f"secret {name}: {failure.what}") from None
+
+
+def _mail(access: relay.Access, mail_from: str, message: EmailMessage, recipients: list[str]) -> None:
+    """In a thread. Raises NotSent."""
+    handed = relay.hand_over(access, message, mail_from, recipients)
     if handed.outcome is not relay.Outcome.SENT:
         raise NotSent(f"the mail relay: {handed.why}")
     if handed.refused:  # the others have it; once more would give it to them twice

@@ -46,11 +46,6 @@ class TextPermit:
     texts: tuple[SealedText, ...] = field(repr=False)
     move_to: Inbox | None = None
 
-    @property
-    def rec_id(self) -> str:
-        """What the connection is told that it belongs to."""
-        return self.inbox.id
-
 
 async def permit(
     services: Services,

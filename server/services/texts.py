@@ -111,8 +111,10 @@ async def send(
     transliterated: bool | None = None,
     one_time: bool = False,
     dry_run: bool = False,
+    carrier: str | None = None,
 ) -> QuoteView:
-    """Written by `login` for an inbox. `dry_run`: what it would take. Raises Failure."""
+    """Written by `login` for an inbox. `dry_run`: what it would take. `carrier`: by that one alone. Raises
+    Failure."""
     recipient, now, settings = recipient_of(services, to), services.clock(), services.settings.sms
     drafted = draft(
         words,
@@ -138,11 +140,15 @@ async def send(
             text = new_text(
                 drafted, inbox=box, sender=chosen, recipient=addresses.as_text(recipient), author_id=person.id, now=now,
                 due_at=due_at, one_time=secret,
-                conversation_id=await _conversation(tx, box, chosen, recipient, message_class, now, dry_run=dry_run),
+                conversation_id=None if dry_run
+                else await conversation_with(tx, box, chosen, recipient, message_class, now),
             )  # fmt: skip
             if not dry_run:
-                if secret and services.texts is not None:
-                    services.texts.outbox.remember(text.id, text.texts)
+                if services.texts is not None:
+                    if secret:
+                        services.texts.outbox.remember(text.id, text.texts)
+                    if carrier is not None:
+                        services.texts.outbox.only_by(text.id, carrier)
                 await sms_sent.add_all(tx, [await writer.sealed(tx, kek, text, now)], now)
             await note(services, tx, actor, "test" if dry_run else "send", "text", person_id=person.id,
                        inbox_id=box.id, text_id=None if dry_run else text.id)  # fmt: skip
@@ -265,10 +271,11 @@ async def visible(tx: Tx, person: Person) -> list[Inbox]:
     return [box for box in await inboxes.list_all(tx) if box.id in theirs]
 
 
-async def _conversation(
-    tx: Tx, box: Inbox, sender: Sender, recipient: Address, message_class: str, now: datetime, *, dry_run: bool
+async def conversation_with(
+    tx: Tx, box: Inbox, sender: Sender, recipient: Address, message_class: str, now: datetime
 ) -> str | None:
-    if message_class != "conversation" or dry_run or not addresses.can_be_answered(recipient):
+    """The one that goes on with them, or a new one; None where there is none to be had."""
+    if message_class != "conversation" or not addresses.can_be_answered(recipient):
         return None
     pack = packs.load()["SMS_CONVERSATION"]
     assert pack.retention is not None

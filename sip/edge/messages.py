@@ -46,7 +46,7 @@ class MessageSender:
     def __init__(self, write: Callable[[bytes], bool]) -> None:
         """``write``: one frame to the edge; whether there is an edge to write to."""
         self._write = write
-        self._waiting: dict[int, asyncio.Future[MessageAnswered]] = {}
+        self._waiting: dict[int, asyncio.Future[MessageAnswered | Sent]] = {}
         self._numbers = itertools.count(1)
 
     def answered(self, message: MessageAnswered) -> None:
@@ -88,7 +88,7 @@ class MessageSender:
         return f"{'Proxy-Authorization' if told.code == 407 else 'Authorization'}: {value}"
 
     async def _ask(self, number: int, frame: bytes) -> MessageAnswered | Sent:
-        waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[MessageAnswered | Sent] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
         try:
             if not self._write(frame):

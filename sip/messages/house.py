@@ -1,7 +1,8 @@
 """Texts within the house: from one employee to another, or to everybody on a line, relayed at once.
 
-Nothing is kept. Who is not there is not written to: the sender is told (480). Where the store takes over, it stands in
-front of this desk: it commits, answers 202, and delivers when a phone signs on (``sip.messages.arrivals``).
+Nothing of it is kept where a phone takes it. For a person who is not there it waits (202), if the house keeps texts
+waiting, and is delivered when a phone signs on (``sip.messages.arrivals``); else the sender is told (480), as of a line
+where nobody is.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from sip.calls import emergency, numbers
 from sip.calls.numbers import SiteNumbering
@@ -45,6 +47,13 @@ NOT_ARRIVED = {
 }
 
 
+class Absent(Protocol):
+    """Keeps texts for whoever is not there."""
+
+    async def keep(self, account: Account, sender: str, words: str, key: str) -> bool:
+        """Whether it waits now: committed. The same `key` again: the same text. Raises StorageError."""
+
+
 class HouseDesk:
     """Takes texts for names and numbers of the house; `outside` takes the rest."""
 
@@ -54,11 +63,13 @@ class HouseDesk:
         delivery: Delivery,
         site: Callable[[], SiteNumbering],
         outside: TextDesk | None = None,
+        absent: Absent | None = None,
     ) -> None:
         self._database = database
         self._delivery = delivery
         self._site = site
         self._outside = outside
+        self._absent = absent
         self._group: asyncio.TaskGroup | None = None
         self.relayed = 0  # for the metrics
         self.lost = 0
@@ -99,7 +110,7 @@ class HouseDesk:
         found = await asyncio.gather(*(self._delivery.contacts(account.id) for account in to))
         contacts = [each for one in found for each in one]
         if not contacts:
-            return NOT_THERE
+            return ACCEPTED if await self._waits(text, to) else NOT_THERE
         if self._group is None:
             return LATER
         sending = self._group.create_task(self._send(contacts, text), name="text")
@@ -108,6 +119,11 @@ class HouseDesk:
             sending.add_done_callback(lambda task: self._told_later(task, text))
             return ACCEPTED
         return DELIVERED if sending.result() else NOT_TAKEN
+
+    async def _waits(self, text: TextFromPhone, to: list[Account]) -> bool:
+        if self._absent is None or len(to) != 1:
+            return False
+        return await self._absent.keep(to[0], text.account.extension, text.body, text.key)
 
     async def _send(self, contacts: Sequence[tuple[str, Contact]], text: TextFromPhone) -> bool:
         """Whether a phone has taken it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recording import vault
 from retention.gate import Remains
-from storage import expiry, holds, keys, log_days, recordings, spent_keys
+from storage import expiry, holds, keys, log_days, recordings, spent_keys, text_expiry
 from storage.database import Database
 
 ROWS_AT_ONCE = 250  # in one transaction: some milliseconds in which no call can write
@@ -27,6 +27,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "contact_attempt": ("contact_attempts",),
     "hold": ("hold_targets", "holds"),
     "alert": ("alerts",),
+    **text_expiry.TABLES,
 }
 
 

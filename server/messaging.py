@@ -126,6 +126,8 @@ class Messaging:
         while True:
             await asyncio.sleep(MAINTAIN_S)
             try:
+                async with self._services.db.transaction() as tx:
+                    await sms_sent.forget_receipts(tx, self._services.clock())
                 if gone := await self.intake.give_up_waiting():
                     log.warning("%d long texts are kept without all of their parts", gone)
             except StorageError as error:

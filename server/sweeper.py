@@ -40,7 +40,7 @@ from server.destruction import Proof, gate_of, prove_all
 from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
 from server.shortening import shorten
-from storage import expiry, holds, log_days, sweeps
+from storage import expiry, holds, log_days, sweeps, text_expiry
 from storage.errors import StorageError
 from storage.expiry import Expiring
 from storage.sweeps import Sweep
@@ -81,6 +81,14 @@ OBJECTS: Mapping[str, str] = {
     ageing.FIELD: "call",
     ageing.MONTH_KEY: "key",
     index_keys.KIND: "key",
+    "text_words": "text",
+    "text_sent": "text",
+    "text_received": "text",
+    "text_copy": "text",
+    "text_request": "request",
+    "conversation": "conversation",
+    "campaign": "campaign",
+    "text_key": "key",
 }
 # What the table does not say the expiry of, and the pack that does.
 PACKS: Mapping[str, str] = {
@@ -372,6 +380,9 @@ def item_of(row: Expiring, access_log: Period | None = None) -> Item:
     """With the pack that it is kept under, and when it goes."""
     if row.expires_at is not None and row.kind in CONTACT_PACKS:
         about = pack_data.load()[CONTACT_PACKS[row.kind]]
+        return Item(row.item_id, row.kind, f"{about.id}@{about.version}", row.created_at, row.expires_at)
+    if row.expires_at is not None and row.kind in text_expiry.KINDS:
+        about = pack_data.load()[row.label]
         return Item(row.item_id, row.kind, f"{about.id}@{about.version}", row.created_at, row.expires_at)
     if row.expires_at is not None:
         pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES, "kek": WEEK_KEYS}[row.kind]

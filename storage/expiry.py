@@ -1,8 +1,8 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
 Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
-to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), and alert. The id of a usage
-sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from
+to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, and of texts those of
+`storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from
 the moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
 What ages within a record, and keys of months, are in `storage.ageing` and `storage.month_keys`.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select
 
-from storage import log_days, spent_keys, tables
+from storage import log_days, spent_keys, tables, text_expiry
 from storage.errors import Invalid
 from storage.tx import Tx
 
@@ -27,7 +27,18 @@ _CONTACTS = {
     "alert": (tables.alerts, tables.alerts.c.last_at),
 }
 # Keys last: what was under them is gone by then.
-KINDS = ("recording", "call_record", "diagnosis", "usage", "emergency_call", *_CONTACTS, *log_days.KINDS, "hold", "kek")
+KINDS = (
+    "recording",
+    "call_record",
+    "diagnosis",
+    "usage",
+    "emergency_call",
+    *_CONTACTS,
+    *text_expiry.KINDS,
+    *log_days.KINDS,
+    "hold",
+    "kek",
+)
 _HOLDS, _HOLD_TARGETS = tables.holds, tables.hold_targets
 _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
 _HASHES = tables.call_month_peers
@@ -92,6 +103,8 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
             case _ if kind in _CONTACTS:
                 table, _ = _CONTACTS[kind]
                 await tx.write(delete(table).where(table.c.id.in_(some)))
+            case _ if kind in text_expiry.KINDS:
+                await text_expiry.remove(tx, kind, some)
             case _:
                 raise Invalid("kind", "is not removed by rows")
 
@@ -128,6 +141,8 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
         case _ if kind in _CONTACTS:
             table, _ = _CONTACTS[kind]
             rows = [*await tx.rows(select(table.c.id.label("key")).where(table.c.id.in_(some)))]
+        case _ if kind in text_expiry.KINDS:
+            return await text_expiry.still(tx, kind, some)
         case _:
             raise Invalid("kind", "is not removed by rows")
     return [row["key"] for row in rows]
@@ -160,6 +175,8 @@ def _found(kind: str, before: datetime) -> Select[Any]:
             table, began = _CONTACTS[kind]
             rows = select(table.c.id, began.label("at"), table.c.kept_until.label("expires_at"))
             return rows.where(table.c.kept_until <= before).order_by(table.c.kept_until, table.c.id)
+    if kind in text_expiry.KINDS:
+        return text_expiry.found(kind, before)
     raise Invalid("kind", f"is not one of {', '.join(KINDS)}")
 
 
@@ -178,6 +195,8 @@ def _expiring(kind: str, row: Any) -> Expiring:
             return Expiring(row["id"], kind, "", row["lifted_at"], None)
         case _ if kind in _CONTACTS:
             return Expiring(row["id"], kind, "", row["at"], row["expires_at"])
+        case _ if kind in text_expiry.KINDS:
+            return Expiring(row["id"], kind, row["label"] or text_expiry.pack_of(kind), row["at"], row["expires_at"])
         case _:
             return Expiring(f"{row['owner']}|{row['day']}", kind, "", _day(row["day"]), None)
 

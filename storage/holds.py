@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import log_days, month_keys, tables
+from storage import log_days, month_keys, tables, text_expiry
 from storage.errors import Conflict, Invalid, NotFound
 from storage.ids import require_in
 from storage.numbers import digests
@@ -308,6 +308,8 @@ async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[
         case "contact_consent" | "contact_reference" | "contact_attempt":
             table = _CONTACTS[kind]
             found += await _pairs(tx, table.c.id, table.c.digest, item_ids)
+        case _ if kind in text_expiry.HELD_BY:
+            found += await _pairs(tx, *text_expiry.HELD_BY[kind], item_ids)
         case "alert":
             found += await _pairs(tx, tables.alerts.c.id, tables.alerts.c.subject, item_ids)
         case "usage":

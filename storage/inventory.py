@@ -308,6 +308,110 @@ _CONTACTS: Sequence[tuple[str, TableKept]] = (
     ),
 )  # fmt: skip
 
+_TEXTERS = "whoever is texted, or texts"
+_DIRECTORY_OF_TEXTS = "until the inbox has no use"
+
+
+def _text(where: str, what: str, expiry: str, *kinds: str, purpose: str = "") -> Kept:
+    return Kept(where, what, _TEXTERS, purpose or f"{where}.purpose", "" if not purpose else "GDPR 6(1)(b); 6(1)(f)",
+                expiry, kinds)  # fmt: skip
+
+
+_TEXTS: Sequence[tuple[str, TableKept]] = (
+    _table(
+        Kept("inboxes", "inboxes, and what they answer by themselves", _STAFF, "texts of the house", _EMPLOYMENT,
+             _DIRECTORY_OF_TEXTS,
+             unless="an inbox is closed, not removed: what came to it names it; inbox away takes its answer back"),
+        id="id account_id", name="name", fact="kind language", sealed="away_sealed", time="created_at disabled_at",
+    ),
+    _table(
+        Kept("inbox_members", "who writes from which inbox", _STAFF, "texts of the house", _EMPLOYMENT,
+             "until the right is taken",
+             unless="a right that is taken goes at once, with an entry of the access log"),
+        id="inbox_id person_id", fact="sends sees_sent", time="granted_at",
+    ),
+    _table(
+        Kept("sms_senders", "addresses of the company that texts are sent from", _STAFF, "texts of the house",
+             _EMPLOYMENT, "as long as texts were sent from it",
+             unless="an address of the company: it is disabled, and texts name it"),
+        id="id inbox_id approved_by", sealed="address_sealed", digest="digest",
+        fact="kind classes stop_code carriers", time="created_at disabled_at",
+    ),
+    _table(
+        _text("sms_sent", "texts that were sent; their words go first", "sms_sent.content_until; sms_sent.expires_at",
+              "text_words", "text_sent"),
+        id="id inbox_id sender_id author_id campaign_id conversation_id evidence key_id", digest="digest",
+        sealed="recipient_sealed queued_sealed body_sealed",
+        fact="message_class purpose legal_basis state why coding parts reference cost_microeuros one_time",
+        time="created_at due_at valid_until updated_at content_until expires_at",
+    ),
+    _table(
+        _text("sms_parts", "what became of each part", "sms_sent.expires_at", "text_sent", purpose="the text's pack"),
+        id="message_id network_id", fact="number state carrier code", time="handed_at accepted_at done_at",
+    ),
+    _table(
+        _text("sms_events", "what happened to texts besides", "with the text, conversation or campaign", "text_sent",
+              "text_received", "conversation", "campaign", purpose="the text's pack"),
+        id="id about actor_id", fact="what part detail", time="at",
+    ),
+    _table(
+        _text("sms_keys", "keys of the words of texts that were sent, wrapped", "when no text is under it",
+              "text_key", purpose="the text's pack"),
+        id="id kek_id", fact="purpose", sealed="wrap", time="created_at",
+    ),
+    _table(Kept("sms_receipts", "receipts whose text is not known: ids of networks"), id="id network_id",
+           fact="carrier delivery code", time="at expires_at"),
+    _table(
+        _text("sms_received", "texts that came in, sealed to the readers of their inbox", "sms_received.expires_at",
+              "text_received"),
+        id="id inbox_id sender_id conversation_id campaign_id in_reply_to kek_id handled_by", digest="digest",
+        sealed="addresses_sealed body_sealed",
+        fact="carrier purpose legal_basis stop sorting rule state parts missing",
+        time="received_at sent_at handled_at expires_at",
+    ),
+    _table(
+        Kept("sms_deliveries", "by what a repeated delivery is known", _TEXTERS, "taking each text once",
+             "GDPR 6(1)(f)", "a day, from the delivery",
+             unless="a keyed digest of a whole delivery, by which nobody is found; gone after a day"),
+        digest="fingerprint", id="delivery link", time="at",
+    ),
+    _table(
+        Kept("sms_fragments", "parts of long texts that wait for the others", _TEXTERS, "SMS_REPLIES",
+             "GDPR 6(1)(b); 6(1)(f)", "a day: then what is there becomes a text",
+             unless="its words become those of a text, which is kept and goes like any other"),
+        digest="whole", fact="number", sealed="part_sealed", time="at",
+    ),
+    _table(
+        _text("sms_waiting", "copies that wait for a person's phones", "sms_waiting.expires_at", "text_copy",
+              purpose="SMS_REPLIES"),
+        id="id account_id", sealed="text_sealed", time="created_at expires_at",
+    ),
+    _table(
+        _text("sms_requests", "what texts ask for by law", "sms_requests.expires_at", "text_request",
+              purpose="GDPR 12(3), 5(2)"),
+        id="id received_id inbox_id closed_by", fact="kind", time="opened_at due_at closed_at expires_at",
+    ),
+    _table(
+        _text("conversations", "with whom an inbox writes", "conversations.expires_at", "conversation",
+              purpose="SMS_CONVERSATION"),
+        id="id inbox_id sender_id assigned_to", sealed="remote_sealed", digest="digest",
+        time="opened_at last_at closed_at expires_at",
+    ),
+    _table(
+        _text("campaigns", "campaigns: what is sent to a list, and who approved it", "campaigns.expires_at", "campaign",
+              purpose="SMS_MARKETING"),
+        id="id inbox_id sender_id created_by approved_by", sealed="template_sealed",
+        fact="name message_class sector target language state why per_minute approved_sha256",
+        time="starts_at ends_at created_at updated_at expires_at",
+    ),
+    _table(
+        _text("campaign_recipients", "who is on the list of a campaign", "campaigns.expires_at", "campaign",
+              purpose="SMS_MARKETING"),
+        id="campaign_id message_id", sealed="number_sealed fields_sealed", digest="digest", fact="line state why",
+        time="due_at",
+    ),
+)  # fmt: skip
+
 _LEDGER: Sequence[tuple[str, TableKept]] = (
     _table(Kept("ledger_logs", "where each log stands"), id="log", fact="state"),
     _table(
@@ -323,5 +427,5 @@ _LEDGER: Sequence[tuple[str, TableKept]] = (
 )  # fmt: skip
 
 TABLES: Mapping[str, TableKept] = dict(
-    (*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_ALERTS, *_CONTACTS, *_LEDGER)
+    (*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_ALERTS, *_CONTACTS, *_TEXTS, *_LEDGER)
 )

@@ -264,7 +264,7 @@ def _rec_key(row: RowMapping) -> RecKey:
 
 
 async def kek_remains(tx: Tx, kek_id: str) -> int:
-    """Wraps of that KEK, and keys under it, that are still there."""
+    """Wraps of that KEK, and keys of recordings under it, that are still there."""
     found = 0
     for table in (_WRAPS, _RECS, _HELD):
         row = await tx.row(select(func.count().label("n")).where(table.c.kek_id == kek_id))

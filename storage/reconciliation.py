@@ -118,12 +118,18 @@ _DATED: Mapping[Table, str] = {
     tables.contact_references: "kept_until",
     tables.contact_attempts: "kept_until",
     tables.contact_suppressions: "kept_until",
+    tables.sms_sent: "expires_at",
+    tables.sms_received: "expires_at",
+    tables.sms_requests: "expires_at",
+    tables.sms_waiting: "expires_at",
+    tables.conversations: "expires_at",
+    tables.campaigns: "expires_at",
 }
 
 
 def _said(table: Table, wrong: ColumnElement[bool]) -> Select[Any]:
     key = table.c.id if "id" in table.c else table.c.call_id
-    living = table.c.state != "destroyed" if "state" in table.c else literal(1) == literal(1)
+    living = table.c.state != "destroyed" if table is _R else literal(1) == literal(1)
     return select((literal(f"{table.name}:") + key).label("item")).where(wrong, living)
 
 

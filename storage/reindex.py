@@ -117,6 +117,33 @@ def _sealed_beside(table: Table) -> _Find:
     return find
 
 
+def _address_beside(table: Table, column: str, key: str = "id") -> _Find:
+    """Tables of texts: the address, or the sender and the recipient of a text as JSON, sealed under that name."""
+
+    async def find(tx: Tx, _now: datetime, old: ColumnElement[bool], limit: int, skip: int) -> list[_Row]:
+        sealed = table.c[f"{column}_sealed"]
+        wanted = select(table.c[key].label("key"), table.c.digest, sealed.label("sealed")).where(old)
+        found = []
+        for row in await _rows(tx, wanted, limit, skip, table.c.digest, table.c[key]):
+            text = tx.keys.open_text(table.name, column, row["key"], row["sealed"])
+            numbers = json.loads(text) if column == "addresses" else [text]
+            found.append(_Row((table.c[key] == row["key"],), bytes(row["digest"]), numbers))
+        return found
+
+    return find
+
+
+async def _campaign_recipients(tx: Tx, _now: datetime, old: ColumnElement[bool], limit: int, skip: int) -> list[_Row]:
+    table = tables.campaign_recipients
+    found = []
+    for row in await _rows(tx, select(table).where(old), limit, skip, table.c.digest, table.c.campaign_id):
+        keys = (table.c.campaign_id == row["campaign_id"], table.c.line == row["line"])
+        name = f"{row['campaign_id']}.{row['line']}"
+        number = tx.keys.open_text("campaign_recipients", "number", name, row["number_sealed"])
+        found.append(_Row(keys, bytes(row["digest"]), [number]))
+    return found
+
+
 async def _emergency_calls(tx: Tx, now: datetime, old: ColumnElement[bool], limit: int, skip: int) -> list[_Row]:
     wanted = select(_EMERGENCY.c.id, _EMERGENCY.c.at, _EMERGENCY.c.presented_digest).where(old)
     rows = await _rows(tx, wanted, limit, skip, _EMERGENCY.c.presented_digest, _EMERGENCY.c.id)
@@ -141,5 +168,10 @@ PLACES: Mapping[str, tuple[Column[Any], _Find | None]] = {
     "contact_references": (_REFERENCES.c.digest, _sealed_beside(_REFERENCES)),
     "emergency_calls": (_EMERGENCY.c.presented_digest, _emergency_calls),
     "contact_attempts": (_ATTEMPTS.c.digest, None),
+    "sms_sent": (tables.sms_sent.c.digest, _address_beside(tables.sms_sent, "recipient")),
+    "sms_received": (tables.sms_received.c.digest, _address_beside(tables.sms_received, "addresses")),
+    "sms_senders": (tables.sms_senders.c.digest, _address_beside(tables.sms_senders, "address")),
+    "conversations": (tables.conversations.c.digest, _address_beside(tables.conversations, "remote")),
+    "campaign_recipients": (tables.campaign_recipients.c.digest, _campaign_recipients),
 }
 MOVED = tuple(place for place, (_, find) in PLACES.items() if find is not None)

@@ -398,6 +398,11 @@ async def claimed(tx: Tx, receipt_ids: Sequence[str]) -> None:
         await tx.write(delete(_RECEIPTS).where(_RECEIPTS.c.id.in_(some)))
 
 
+async def forget_receipts(tx: Tx, now: datetime) -> int:
+    """Those whose message has not come to be known. How many."""
+    return await tx.write(delete(_RECEIPTS).where(_RECEIPTS.c.expires_at <= now))
+
+
 async def early_ids(tx: Tx) -> frozenset[tuple[str, str]]:
     """(carrier, network id) of every receipt that nobody has claimed."""
     rows = await tx.tuples(select(_RECEIPTS.c.carrier, _RECEIPTS.c.network_id))

@@ -1,8 +1,8 @@
 """Week keys and keys of holds that nothing needs any more.
 
-A week's KEK has had its time when its week is over and each recording under it is gone, or has expired and is kept by
-the key of a legal hold. The KEK of a hold has had its time when the hold is lifted and each recording under it has
-another key. So no recording that is kept ever loses its last key here.
+A week's KEK has had its time when its week is over, no text is under it, and each recording under it is gone, or has
+expired and is kept by the key of a legal hold. The KEK of a hold has had its time when the hold is lifted and each
+recording under it has another key. So nothing that is kept ever loses its last key here.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, exists, func, not_, or_, select
 
-from storage import tables
+from storage import tables, text_expiry
 from storage.keys import HOLD_PERIOD
 from storage.tx import Tx
 
@@ -38,7 +38,8 @@ async def is_spent(tx: Tx, kek_id: str, now: datetime) -> bool:
 
 def _spent(before: datetime) -> Select[Any]:
     of_hold = _K.c.period.startswith(HOLD_PERIOD, autoescape=True)
-    week = and_(not_(of_hold), _K.c.not_after <= before - GRACE, not_(_needed_under_week(before)))
+    texts = text_expiry.under(_K.c.id)
+    week = and_(not_(of_hold), _K.c.not_after <= before - GRACE, not_(_needed_under_week(before)), not_(texts))
     hold = and_(of_hold, _is_lifted(), not_(_needed_under_hold()))
     living = _K.c.destroyed_at.is_(None)
     return select(_K.c.id, _K.c.purpose, _K.c.period, _K.c.created_at, _K.c.not_after).where(living, or_(week, hold))

@@ -130,7 +130,8 @@ def _administration(inbox: Subparsers) -> None:
     senders = group(inbox, "sender", "addresses that texts are sent from")
     new = leaf(senders, "add", "approve an address for an inbox",
                operation("inbox.sender.add", "inbox", "address", "classes", "stop_code", "carriers", "approved_by"),
-               fields=SENDER_FIELDS, details="A number, a short code, or a name of 3 to 11 letters and digits.")  # fmt: skip
+               fields=SENDER_FIELDS,
+               details="A number, a short code, or a name of 3 to 11 letters and digits.")  # fmt: skip
     _name(new)
     new.add_argument("address", metavar="ADDRESS")
     new.add_argument("--classes", type=many, metavar="LIST",

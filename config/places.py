@@ -62,7 +62,8 @@ TRUNK_COPIES = Kept(
 PLACES: Sequence[Place] = (
     _of_nobody(r"beffroi\.toml", "configuration; no secret"),
     _of_nobody(r"keys/[\w.-]+\.(key|p11)", "secrets of the server itself; none opens a recording"),
-    _of_nobody(r"keys/[\w.-]+\.password", "password of a service that the configuration names"),
+    _of_nobody(r"keys/[\w.-]+\.(password|pin)", "password of a service, or PIN of a SIM, that the configuration names"),
+    _of_nobody(r"run/modem-[a-z0-9-]+/[\w.-]+\.pin-tried", "that a SIM has refused its PIN: it is not tried again"),
     _of_nobody(r"tls/[\w.-]+\.(pem|key)", "certificates and keys of the private authority and of providers"),
     _of_nobody(r"rates\.toml", "what calls cost"),
     Place(DATABASE),

@@ -2,9 +2,10 @@
 
 Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
 to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, and of texts those of
-`storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from
-the moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
-What ages within a record, and keys of months, are in `storage.ageing` and `storage.month_keys`.
+`storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables
+hold no expiry: the caller reckons it from the moment. Of two sorts other modules know: the days of the ledger
+(`storage.log_days`) and kek (`storage.spent_keys`). What ages within a record, and keys of months, are in
+`storage.ageing` and `storage.month_keys`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ import pytest
 
 from storage import conversations, expiry, holds, inboxes, keys, sms_keys, sms_received, sms_sent, spent_keys
 from storage.conversations import Event
+from storage.database import Database
 from storage.holds import About
 from storage.keys import Kek
 from storage.sms_keys import SentKey
@@ -45,7 +46,12 @@ async def due(tx: Tx, kind: str, at: datetime) -> list[str]:
 
 
 @pytest.mark.promise("L10", "2.5")
-async def test_words_go_before_the_text_and_keys_after_them(tx: Tx, now: datetime) -> None:
+async def test_words_go_before_the_text_and_keys_after_them(database: Database, now: datetime) -> None:
+    async with database.transaction() as tx:
+        await _words_first(tx, now)
+
+
+async def _words_first(tx: Tx, now: datetime) -> None:
     box, sender, kek = await house(tx, now)
     key = SentKey("e" * 32, "inbox.sales.sent", kek, b"wrap", now)
     await sms_keys.add(tx, key)
@@ -73,7 +79,12 @@ async def test_words_go_before_the_text_and_keys_after_them(tx: Tx, now: datetim
 
 
 @pytest.mark.promise("L10")
-async def test_what_came_in_keeps_its_key_until_it_goes(tx: Tx, now: datetime) -> None:
+async def test_what_came_in_keeps_its_key_until_it_goes(database: Database, now: datetime) -> None:
+    async with database.transaction() as tx:
+        await _key_stays(tx, now)
+
+
+async def _key_stays(tx: Tx, now: datetime) -> None:
     box, sender, kek = await house(tx, now)
     await sms_received.add(
         tx,
@@ -90,7 +101,12 @@ async def test_what_came_in_keeps_its_key_until_it_goes(tx: Tx, now: datetime) -
 
 
 @pytest.mark.promise("3.9")
-async def test_a_hold_on_a_number_keeps_its_texts(tx: Tx, now: datetime) -> None:
+async def test_a_hold_on_a_number_keeps_its_texts(database: Database, now: datetime) -> None:
+    async with database.transaction() as tx:
+        await _held(tx, now)
+
+
+async def _held(tx: Tx, now: datetime) -> None:
     box, sender, _ = await house(tx, now)
     his, other = sent(box, sender, now), sent(box, sender, now, recipient="+33698765432")
     await sms_sent.add_all(tx, [his, other], now)

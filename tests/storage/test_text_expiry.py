@@ -46,8 +46,8 @@ async def due(tx: Tx, kind: str, at: datetime) -> list[str]:
 
 
 @pytest.mark.promise("L10", "2.5")
-async def test_words_go_before_the_text_and_keys_after_them(database: Database, now: datetime) -> None:
-    async with database.transaction() as tx:
+async def test_words_go_before_the_text_and_keys_after_them(db: Database, now: datetime) -> None:
+    async with db.transaction() as tx:
         await _words_first(tx, now)
 
 
@@ -79,8 +79,8 @@ async def _words_first(tx: Tx, now: datetime) -> None:
 
 
 @pytest.mark.promise("L10")
-async def test_what_came_in_keeps_its_key_until_it_goes(database: Database, now: datetime) -> None:
-    async with database.transaction() as tx:
+async def test_what_came_in_keeps_its_key_until_it_goes(db: Database, now: datetime) -> None:
+    async with db.transaction() as tx:
         await _key_stays(tx, now)
 
 
@@ -101,8 +101,8 @@ async def _key_stays(tx: Tx, now: datetime) -> None:
 
 
 @pytest.mark.promise("3.9")
-async def test_a_hold_on_a_number_keeps_its_texts(database: Database, now: datetime) -> None:
-    async with database.transaction() as tx:
+async def test_a_hold_on_a_number_keeps_its_texts(db: Database, now: datetime) -> None:
+    async with db.transaction() as tx:
         await _held(tx, now)
 
 

@@ -202,6 +202,9 @@ class SmppCarrier:
                 await self._connect(link)
                 bind = smpp_pdu.Bind(settings.system_id, settings.password, settings.system_type)
                 answer = await link.ask(session.command, bind)
+        except ValueError as error:  # a name that is none, found where it is looked up
+            link.abort()
+            raise _RefusedError(f"host or server_name cannot be used ({type(error).__name__})") from None
         except BaseException:
             link.abort()
             raise

@@ -17,6 +17,7 @@ from sms.carriers.smpp_pdu import RESPONSE, Body, Pdu, PduError
 
 _log = logging.getLogger(__name__)
 _WRITTEN_MOST = 65_536  # octets that the kernel has not taken yet; with more nobody else writes
+_ANSWERS_MOST = 262_144  # octets that are said to a peer that goes on asking and reads no answer
 _FLUSH_S = 5.0  # for the last words of a link that is closed
 _INVALID_BIND_STATUS = 0x04
 
@@ -70,6 +71,7 @@ class Link(asyncio.Protocol):
         self._in_window = 0  # sent and not answered, or about to be sent
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._full = False  # the other side does not read
+        self._said_in_vain = 0
         self._heard_at = self._loop.time()
         self._response_timer: asyncio.TimerHandle | None = None
         self._enquire_timer: asyncio.TimerHandle | None = None
@@ -192,8 +194,15 @@ class Link(asyncio.Protocol):
                 place.set_result(None)
 
     def _say(self, pdu: Pdu) -> None:
-        if self._transport is not None and not self._why:
-            self._write(smpp_pdu.encode(pdu))
+        if self._transport is None or self._why:
+            return
+        packet = smpp_pdu.encode(pdu)
+        if self._full:
+            self._said_in_vain += len(packet)
+            if self._said_in_vain > _ANSWERS_MOST:
+                self._abort("the other side does not read")
+                return
+        self._write(packet)
 
     def _write(self, packet: bytes) -> None:
         if not self._out:
@@ -316,6 +325,7 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
+        self._said_in_vain = 0
         self._admit()
 
     def _abort(self, why: str) -> None:

@@ -75,7 +75,7 @@ class SmppSettings:
     refused_retry_s: float = 300.0
     goodbye_s: float = 3.0
     inbound_most: int = 1000
-    inbound_at_a_time: int = 8
+    inbound_at_a_time: int = 50
 
     def __post_init__(self) -> None:
         for what, room in (("system_id", 15), ("password", 64), ("system_type", 12), ("service_type", 5)):
@@ -106,5 +106,5 @@ _BOUNDS = (
     ("refused_retry_s", 0.1, 86_400),
     ("goodbye_s", 0.1, 60),
     ("inbound_most", 1, 100_000),
-    ("inbound_at_a_time", 1, 100),
+    ("inbound_at_a_time", 1, 1000),
 )

@@ -7,6 +7,8 @@ import socket
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sms.carriers import smpp_pdu
 from sms.carriers.carrier import Health, NotSent, Unknown
@@ -21,13 +23,15 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.aborted = False
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        self.aborted = True
 
     def close(self) -> None: ...
 
@@ -84,6 +88,48 @@ async def test_sequence_numbers_begin_again_and_pass_over_those_that_wait():
     packets = [smpp_pdu.decode(packet) for packet in smpp_pdu.Framer().feed(wire.written)]
     assert [packet.sequence for packet in packets] == [1, smpp_pdu.SEQUENCE_LAST, 2]
     link.connection_lost(None)
+
+
+async def test_a_peer_that_asks_for_ever_and_reads_no_answer_is_left():
+    wire = Wire()
+    link = link_on(wire)
+    link.pause_writing()
+    asked = smpp_pdu.encode(smpp_pdu.Pdu(smpp_pdu.ENQUIRE_LINK, 1)) * 1000
+    for _ in range(100):
+        link.data_received(asked)
+        await asyncio.sleep(0)
+        if wire.aborted:
+            break
+    assert wire.aborted
+    assert len(wire.written) < 1024 * 1024
+    link.connection_lost(None)
+
+
+PACKETS = st.builds(
+    lambda command, status, sequence, body: smpp_pdu.HEADER.pack(16 + len(body), command, status, sequence) + body,
+    st.sampled_from([1, 2, 4, 5, 6, 9, 0x15, 0x102, 0x103, 0x80000000, 0x80000004, 0x80000015, 0x80000009, 0xFFFFFFFF]),
+    st.integers(0, 0x100),
+    st.integers(0, 5),
+    st.binary(max_size=60),
+)
+
+
+@given(st.lists(PACKETS | st.binary(max_size=20), max_size=20))
+def test_whatever_comes_the_link_lives_or_is_closed_and_everybody_is_told(stream: list[bytes]):
+    async def play() -> None:
+        link = link_on(Wire())
+        link.bound = True
+        await link.turn()
+        answer = link.send(smpp_pdu.SUBMIT_SM, MESSAGE)
+        for data in stream:
+            link.data_received(data)
+            await asyncio.sleep(0)
+        link.connection_lost(None)
+        assert answer.done()
+        assert answer.exception() is not None or answer.result().sequence == 1
+        assert link.lost.done()
+
+    asyncio.run(play())
 
 
 async def test_a_peer_that_does_not_read_gets_no_more_and_what_waited_is_not_sent():

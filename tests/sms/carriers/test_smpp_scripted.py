@@ -335,6 +335,13 @@ async def test_a_password_that_becomes_right_is_taken():
         await becomes(carrier, Health.UP)
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+async def test_a_host_that_is_no_name_is_said(host: str):
+    async with running(settings(9, host=host)) as carrier:
+        await becomes(carrier, Health.REFUSED)
+        assert carrier.state().why == "host or server_name cannot be used (UnicodeError)"
+
+
 async def test_whoever_is_bound_already_tries_again_soon():
     binds = iter([5, 0x14])
 

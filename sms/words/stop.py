@@ -101,10 +101,10 @@ def _whole(folded: str, known: StopWords) -> Verdict | None:
     spaceless = folding.words(folded).replace(" ", "")
     if len(spaceless) <= 12 and (spaceless in known.alone or spaceless in ("stopsvp", "stopmerci", "unsubscribeme")):
         return Verdict(Kind.STOP, "alone:spaced", Scope.TEXTS)
-    asked = [word for word in bare if word not in known.with_ or word in known.help_]
+    asked = [word for word in bare if word not in known.with_]
     if asked and set(asked) <= known.start:
         return Verdict(Kind.START, "start")
-    if asked and set(asked) <= known.help_ and len(bare) <= 3:
+    if bare and set(bare) <= known.help_:
         return Verdict(Kind.HELP, "help")
     return None
 
@@ -127,7 +127,8 @@ def _within(folded: str, known: StopWords) -> Verdict | None:
             return _widest(rule, (flat, *parts), known)
     cleared = [" ".join(known.elsewhere.sub(" ~ ", part).split()) for part in parts]
     whole = " ".join(known.elsewhere.sub(" ~ ", flat).split())
-    looked_at = tuple(dict.fromkeys(form for each in (whole, *cleared) for form in (each, _begun(each, known))))
+    begun = [rest for part in cleared if (rest := _begun(part, known))]
+    looked_at = (*begun, _begun(whole, known)) if len(begun) > 1 else tuple(begun)
     business = known.matters & set(flat.split())
     for rule in known.patterns:
         if any(map(rule.pattern.search, looked_at)):
@@ -162,8 +163,13 @@ def _clause(folded: str, clauses: list[str], known: StopWords) -> Verdict | None
 
 def _only_stop(bare: list[str], known: StopWords, rule: str) -> Verdict | None:
     """Nothing but words of stop and those that go with them."""
-    stops = [word for word in bare if word in known.alone or _slip(word, known)]
-    if not stops or any(word not in known.with_ and word not in stops for word in bare):
+    stops = []
+    for word in bare:
+        if word in known.alone or (word not in known.with_ and _slip(word, known)):
+            stops.append(word)
+        elif word not in known.with_:
+            return None
+    if not stops:
         return None
     found = set(bare)
     scope = Scope.TEXTS
@@ -197,6 +203,6 @@ def _widest(rule: sms_words.Pattern, looked_at: tuple[str, ...], known: StopWord
     matching = [each for each in known.patterns if any(map(each.pattern.search, looked_at))]
     scopes = list(Scope)
     scope = max((Scope(each.scope) for each in (rule, *matching)), key=scopes.index)
-    if scope is Scope.EVERYTHING and _BY_TEXT.search(looked_at[0]):
+    if scope is Scope.EVERYTHING and any(map(_BY_TEXT.search, looked_at)):
         scope = Scope.TEXTS
     return Verdict(Kind.STOP, rule.id, scope, any(each.erase for each in matching))

@@ -1,7 +1,8 @@
 """Replies that are set apart, and the ones that are not: vectors, check digits, explanations.
 
 `replies.tsv` is what the rules were written with; `replies_held_out.tsv`, every third line of the same list, was put
-aside before. `replies_afterwards.tsv` was written when the rules stood, on purpose around their words. `FIRST_LOOK` has
+aside before. `replies_afterwards.tsv` was written when the rules stood, on purpose around their words,
+`replies_fresh.tsv` after it, as people mostly write. `FIRST_LOOK` has
 what each showed then; the words were mended with it.
 """
 
@@ -19,7 +20,11 @@ from sms.words.replies import Category, Found
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "texts"
 # To be set apart, of them found; others, of them set apart without need.
-FIRST_LOOK = {"replies_held_out.tsv": (54, 54, 15, 1), "replies_afterwards.tsv": (60, 10, 21, 3)}
+FIRST_LOOK = {
+    "replies_held_out.tsv": (54, 54, 15, 1),
+    "replies_afterwards.tsv": (60, 10, 21, 3),
+    "replies_fresh.tsv": (37, 27, 14, 0),
+}
 
 
 def vectors(name: str) -> list[tuple[str, str]]:

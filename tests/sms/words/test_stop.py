@@ -2,8 +2,9 @@
 
 Five lists in `tests/vectors/texts`. `stop.tsv` is what the rules were written with; `stop_held_out.tsv`, every third
 phrasing of the same list, was put aside before there was a rule. `stop_afterwards.tsv` and `stop_last.tsv` were
-written when the rules stood, on purpose harder, `stop_fresh.tsv` after them, as people mostly write. What each showed at the first look stands in `FIRST_LOOK`; the rules
-were mended with it, so that today all of them have to be right. A verdict "not" stands for none or ambiguous.
+written when the rules stood, on purpose harder, and `stop_fresh.tsv` after them, as people mostly write. What each
+showed at the first look stands in `FIRST_LOOK`; the rules were mended with it, so that today all of them have to be
+right. A verdict "not" stands for none or ambiguous.
 """
 
 from __future__ import annotations

@@ -24,10 +24,11 @@ class Category(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`rule`: its id in the data, or what was found by its check digits."""
+    """`rule`: its id in the data, or what was found by its check digits. `request`: which right of the GDPR, or ""."""
 
     category: Category
     rule: str
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def sort(text: str) -> Sorting:
     found = [Found(Category.SENSITIVE, kind) for kind in secrets.found(text[: folding.MOST])]
     for rule in known.rules:
         if rule.pattern.search(flat) and not (rule.unless and rule.unless.search(flat)):
-            found.append(Found(Category(rule.category), rule.id))
+            found.append(Found(Category(rule.category), rule.id, rule.request))
     if any(not _harmless(match, known.harmless_hosts) for match in _LINK.finditer(text[: folding.MOST])):
         found.append(Found(Category.UNWANTED, "link"))
     return Sorting(tuple(found))

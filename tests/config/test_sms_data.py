@@ -45,6 +45,9 @@ def test_a_mistake_in_the_words_is_found(change: Any, message: str):
     ("change", "message"),
     [
         (lambda d: d["rule"][0].update(category="rude"), "not one of"),
+        (lambda d: d["rule"][0].update(request="access"), "nothing else does"),
+        (lambda d: d["rule"][-1].update(category="rights"), "name a request"),
+        (lambda d: d["rule"][-1].update(request="money"), "not one of"),
         (lambda d: d["rule"][0].update(pattern="("), "unterminated"),
         (lambda d: d["rule"][0].update(unless="["), "unterminated"),
         (lambda d: d["rule"][0].update(id=d["rule"][1]["id"]), "twice"),

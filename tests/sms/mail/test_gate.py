@@ -162,7 +162,7 @@ async def test_what_could_not_be_committed_is_not_taken(
 
 async def test_a_database_that_never_answers_is_not_waited_for(desk: Desk, tls: Trust):
     desk.waits = asyncio.Event()
-    async with listening(desk, tls, asking_s=0.2) as opened:
+    async with listening(desk, tls, asking_s=2.0) as opened:
         sent = await swaks(opened, *LOGIN)
         assert (sent.status, sent.answered("451 4.3.0")) == (26, True), sent.said
     assert desk.orders == []

@@ -143,7 +143,7 @@ async def test_a_line_that_is_too_long_is_refused(desk: Desk, tls: Trust):
 
 
 async def test_who_is_silent_or_slow_is_told_so_and_closed(desk: Desk, tls: Trust):
-    async with listening(desk, tls, relays=(relay(),), timeout_s=0.3) as opened:
+    async with listening(desk, tls, relays=(relay(),), timeout_s=2.0) as opened:
         async with wire(opened) as silent:
             assert (await silent.heard()).startswith("220")
             assert (await silent.rest()).startswith("421 4.4.2")
@@ -156,7 +156,7 @@ async def test_who_is_silent_or_slow_is_told_so_and_closed(desk: Desk, tls: Trus
 
 
 async def test_a_life_has_an_end_however_busy(desk: Desk, tls: Trust):
-    async with listening(desk, tls, relays=(relay(),), lifetime_s=0.3) as opened, wire(opened) as client:
+    async with listening(desk, tls, relays=(relay(),), lifetime_s=2.0) as opened, wire(opened) as client:
         await greeted(client)
         answers = set()
         while answer := await client.ask("RSET"):
@@ -168,7 +168,7 @@ async def test_a_life_has_an_end_however_busy(desk: Desk, tls: Trust):
 
 
 async def test_a_tls_that_never_comes_does_not_keep_its_place(desk: Desk, tls: Trust):
-    async with listening(desk, tls, timeout_s=0.3) as opened, wire(opened) as client:
+    async with listening(desk, tls, timeout_s=2.0) as opened, wire(opened) as client:
         await greeted(client)
         assert (await client.ask("STARTTLS")).startswith("220")
         await client.rest()

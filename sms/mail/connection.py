@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ logging.getLogger("mail.log").addFilter(lambda _: False)
 CLOSING_S = 2.0  # for the last words to go out
 WRONG_MAX = 3  # passwords in one connection
 _LOGIN_CHARS, _PASSWORD_CHARS = 64, 256
+_AUTH = re.compile(r"(?i)[ \t]+AUTH=\S+")
 _CALLS = {"*": 20, "NOOP": 50, "RSET": 200, "MAIL": 200, "DATA": 200, "RCPT": 1000}
 TOO_BUSY = "421 4.7.0 too many connections: try again later"
 BANNED = "554 5.7.1 not from there, for a while"
@@ -144,6 +146,9 @@ class Connection(SMTP):
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 - aiosmtpd's name
         self._bytes = 0
+        if arg is not None:  # RFC 4954 section 5: AUTH= has to be taken, and says nothing that we would trust
+            address, end, rest = arg.partition(">")
+            arg = address + end + _AUTH.sub("", rest)
         await super().smtp_MAIL(arg)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802

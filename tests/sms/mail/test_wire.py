@@ -96,6 +96,19 @@ async def test_utf8_in_addresses_and_headers(desk: Desk, tls: Trust):
     assert (desk.orders[0].mail_from, desk.orders[0].text) == ("hélène@company.example", "À 8 h")
 
 
+@pytest.mark.parametrize("more", [" AUTH=<>", " SIZE=100 AUTH=<> BODY=8BITMIME", " auth=boss@company.example SIZE=1"])
+async def test_who_a_relay_says_has_signed_in_is_heard_and_not_believed(desk: Desk, tls: Trust, more: str):
+    """RFC 4954 section 5: Exchange sends it."""
+    async with listening(desk, tls, relays=(relay(),)) as opened, wire(opened) as client:
+        await greeted(client)
+        assert (await client.ask(ENVELOPE[0] + more)).startswith("250")
+        assert (await client.ask(ENVELOPE[1])).startswith("250")
+        assert (await client.ask("DATA")).startswith("354")
+        await client.say(HEAD + b"Hello\r\n.\r\n")
+        assert (await client.heard()).startswith("250 2.6.0")
+    assert desk.orders[0].mail_from == ALICE
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -101,13 +101,20 @@ class MailDesk:
         return None
 
     async def accept(self, order: Order) -> Rejection | None:
-        account = await self._account(Sender(order.sender_id))
+        account, taken = await self._account(Sender(order.sender_id)), 0
         try:
             with told():
                 for number in order.recipients:
+                    await may_go(self._services, account, number)
+                for number in order.recipients:
                     await hand_in(self._services, account, number, order.text, order.key(number))
+                    taken += 1
         except Failure as failure:
-            return _rejection(failure)
+            refused = _rejection(failure)
+            if taken and refused.permanent:  # somebody said STOP just now: who sends it to all again sends it twice
+                words = f"{taken} of {len(order.recipients)} have it and are not to get it again: {refused.words}"
+                return Rejection(refused.code, refused.status, words)
+            return refused
         return None
 
     async def _account(self, sender: Sender) -> Account:

@@ -22,7 +22,9 @@ class Rejection:
         return self.code >= 500
 
     def line(self) -> str:
-        return f"{self.code} {self.status} {self.words}"
+        """What goes over the wire: one line of ASCII, whatever the words are, or they would be answers of their own."""
+        words = " ".join(self.words.split()).encode("ascii", "replace").decode()
+        return f"{self.code} {self.status} {words}"[:500]
 
 
 @dataclass(frozen=True, slots=True)

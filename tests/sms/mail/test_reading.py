@@ -272,6 +272,12 @@ def test_what_is_no_number_and_what_is_for_others(address: str, status: str):
     assert isinstance(made, Rejection) and made.status == status and "336" not in made.words.replace("+33612345678", "")
 
 
+def test_an_answer_is_one_line_whatever_its_words_are():
+    line = Rejection(550, "5.7.1", "no consent\r\n250 taken\u2028for Hélène").line()
+    assert line == "550 5.7.1 no consent 250 taken for H?l?ne"
+    assert len(Rejection(550, "5.7.1", "x" * 5000).line()) == 500
+
+
 def test_the_bounds_of_a_text():
     with pytest.raises(ValueError, match="1 to 255"):
         Bounds(0, len)

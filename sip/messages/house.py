@@ -38,8 +38,13 @@ NO_OUTSIDE = Reply(403, "Texts To Outside Are Not Set Up")
 
 # What a person who writes to an emergency number is told: nobody would read it.
 CALL_THEM = {
-    "fr": "Votre message au {number} n'est PAS parti. Appelez le {number}. (Le 114 par SMS : avec un mobile.)",
+    "fr": "Votre message au {number} n'est PAS parti. Appelez le {number}.",
     "en": "Your text to {number} was NOT sent. Call {number}.",
+}
+# Where a service takes texts (114 in France, for whoever cannot hear or speak), it has them from mobile networks.
+TEXT_BY_MOBILE = {
+    "fr": "Votre message au {number} n'est PAS parti. Envoyez-le par SMS, d'un téléphone mobile.",
+    "en": "Your text to {number} was NOT sent. Send it by SMS, from a mobile telephone.",
 }
 NOT_ARRIVED = {
     "fr": "Votre message au {number} n'est peut-être pas arrivé.",
@@ -89,8 +94,9 @@ class HouseDesk:
             return await self._outside.on_text(text) if self._outside is not None else LATER
         help_number = emergency.recognise(text.to, self._site())
         if help_number is not None:
-            self._tell(text.account, CALL_THEM, help_number.number)
-            return Reply(403, f"Texts To {help_number.number} Are Not Carried, Call")
+            said = TEXT_BY_MOBILE if help_number.service == "text" else CALL_THEM
+            self._tell(text.account, said, help_number.number)
+            return Reply(403, f"Texts To {help_number.number} Are Not Carried")
         async with self._database.read() as tx:
             place = await find(tx, text.to)
             members = list(place.members) if isinstance(place, Line) else []

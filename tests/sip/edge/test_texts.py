@@ -120,6 +120,9 @@ async def test_one_device_that_floods_is_told_to_wait_and_nobody_else(plan: Edge
         assert (await good.authenticated("MESSAGE", uri, headers=PLAIN, body="x")).code == 202
         edge.daemon.decide = lambda asked: Reply(486, "Busy Here")
         assert (await flood.authenticated("INVITE", uri)).code == 486  # calls are not held back
+        await edge.daemon.control.push_emergency(["112"], [])
+        assert (await flood.authenticated("INVITE", f"sip:112@{DOMAIN}")).code == 486
+        assert edge.daemon.asked[-1].emergency
         assert await edge.daemon.control.bans() == []
 
 

@@ -288,11 +288,12 @@ async def test_a_text_to_an_emergency_number_is_refused_and_the_person_is_told_t
     mine = place.edge.sign_on("alice-1")
     reply = await place.house.on_request(request(request_user=number))
     plain = number[-3:]
-    assert reply == Reply(403, f"Texts To {plain} Are Not Carried, Call")
+    assert reply == Reply(403, f"Texts To {plain} Are Not Carried")
     await until(lambda: bool(place.edge.shown))
     [(uri, sender, said)] = place.edge.shown
     assert (uri, sender) == (mine, plain)
-    assert f"Appelez le {plain}" in said and place.desk.taken == []
+    assert ("d'un téléphone mobile" if plain == "114" else f"Appelez le {plain}") in said
+    assert "PAS parti" in said and place.desk.taken == []
 
 
 async def test_an_edge_that_is_away(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.sip.edge.calling import request
 from tests.sip.edge.conftest import DOMAIN, Edge
 from tests.sip.edge.test_bans import limited
 from tests.sip.edge.test_calls import alice, bob
+from tests.sip.edge.test_certificates import by_tls, edge_of
 from tests.sip.edge.test_trunks import NUMBER, subscriber, trunk
 
 PLAIN = ("Content-Type: text/plain;charset=UTF-8",)
@@ -263,3 +265,18 @@ async def test_over_tls_nothing_leaves_to_a_provider_whose_certificate_is_not_it
     assert await by_trunk(edge) == NotSent()
     assert len(provider.seen("MESSAGE", number=NUMBER)) == before
     await edge.daemon.control.replace_trunks([])
+
+
+async def test_over_tls_a_text_leaves_over_a_connection_that_was_found_good(
+    plan: EdgePlan, tmp_path: Path, ports: Ports
+) -> None:
+    with Provider(tmp_path / "p", ports) as provider:
+        async with edge_of(plan, provider.ca) as edge:
+            await edge.daemon.control.replace_trunks([by_tls(provider)])
+            far = await doris(edge, provider)
+            await asyncio.to_thread(provider.wait_registered)
+            task = asyncio.ensure_future(by_trunk(edge))  # noqa: TID251
+            far.send(answer(await request(far, "MESSAGE"), 202, "Accepted"))
+            assert await task == Answered(202)
+            [_, proven] = await asyncio.to_thread(provider.wait_seen, "MESSAGE", 2, number=NUMBER)
+            assert proven["Via"].startswith("SIP/2.0/TLS") and proven["Proxy-Authorization"]

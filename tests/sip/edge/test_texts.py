@@ -280,3 +280,17 @@ async def test_over_tls_a_text_leaves_over_a_connection_that_was_found_good(
             assert await task == Answered(202)
             [_, proven] = await asyncio.to_thread(provider.wait_seen, "MESSAGE", 2, number=NUMBER)
             assert proven["Via"].startswith("SIP/2.0/TLS") and proven["Proxy-Authorization"]
+
+
+async def test_phones_that_say_nothing_hold_nobody_up(edge: Edge) -> None:
+    """While forty texts wait for an answer that does not come, another phone is served."""
+    await bob(edge, "udp")
+    [contact] = await edge.daemon.control.contacts("bob-1")
+    phone = await alice(edge)
+    edge.daemon.decide = lambda asked: Reply(486, "Busy Here")
+    waiting = [asyncio.ensure_future(edge.daemon.control.send_text(contact, TEXT, "101")) for _ in range(40)]  # noqa: TID251
+    await asyncio.sleep(0)
+    assert (await phone.authenticated("INVITE", f"sip:bob@{DOMAIN}")).code == 486
+    assert await edge.daemon.control.contacts("bob-1") == [contact]
+    assert not any(one.done() for one in waiting)
+    assert set(await asyncio.gather(*waiting)) == {Silent()}

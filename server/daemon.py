@@ -48,9 +48,10 @@ from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
 from sip.edge.control import EdgeControl
-from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest, EmergencyRelayed
+from sip.edge.protocol import Answer, Banned, EdgeEvent, EdgeRequest, EmergencyRelayed, RegistrationChanged
 from sip.edge.rpc import RpcError
 from sip.edge.state import Device
+from sip.messages.arrivals import Arrivals
 from sip.worker.pool import PoolConfig, WorkerPool
 from sms.standing import Standing
 from storage import devices, trunks
@@ -135,6 +136,7 @@ class Daemon:
             phones=Copies(self.texts.delivery),
             notices=self.notices,
         )
+        self.arrivals = Arrivals(services.db, self.edge, self._registered)
         self.mail = MailDesk(services)
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
@@ -209,7 +211,8 @@ class Daemon:
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
-        return {**self.duty.parts(), **self.texts.parts(), **self.messaging.parts(), **mail, "notices": self._notices}
+        texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
+        return {**self.duty.parts(), **texts, **mail, "notices": self._notices}
 
     async def _notices(self) -> None:
         while True:
@@ -281,6 +284,11 @@ class Daemon:
             log.warning("a source was banned: %s (see: beffroi ban list)", event.why)
         elif isinstance(event, EmergencyRelayed):
             self.duty.relayed.look_soon()
+        elif isinstance(event, RegistrationChanged):
+            self.arrivals.changed(event.auth_user)
+
+    async def _registered(self, account_id: str) -> None:
+        self.messaging.registered(account_id)
 
     async def _on_attach(self) -> None:
         """The edge may be new (it knows nobody) or old (it holds dialogs of workers that died with the last daemon).
@@ -309,6 +317,7 @@ class Daemon:
             if dialog.worker_port not in ours:
                 log.info("a dialog without a worker is ended at the edge")
                 await self.edge.clear(dialog)
+        self.arrivals.look_at_all()
 
     async def _compare(self) -> None:
         """End calls of which the edge has known nothing at two looks in a row: their phones have hung up long ago, and

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -299,6 +300,12 @@ def answer(transaction: tuple[int, int], what: Answer) -> bytes:
             if not _TOKEN.fullmatch(trunk) or not _NUMBER.fullmatch(number):
                 raise ValueError("a trunk is named by its id, a number by digits with a leading + at most")
             return _dump(head | {"act": "trunk", "trunk": trunk, "number": number, "ring_ms": ring_timeout_s * 1000})
+
+
+def plain_reason(text: str) -> str:
+    """As much of these words as a status line carries: no sign that another program might take for something else."""
+    bare = re.sub(r"[^A-Za-z0-9 ,.'/()-]+", " ", unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode())
+    return " ".join(bare.split())[:80].strip() or "Refused"
 
 
 def check_user(user: str) -> None:

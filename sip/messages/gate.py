@@ -12,7 +12,7 @@ from sip.calls.numbers import SiteNumbering
 from sip.calls.plan import Refusal
 from sip.calls.planning_directory import caller_of
 from sip.calls.planning_phone import check_identity
-from sip.edge.protocol import EdgeRequest, Reply
+from sip.edge.protocol import EdgeRequest, Reply, plain_reason
 from sip.edge.rpc import RpcError
 from sip.messages import content
 from sip.messages.content import Garbled, Notice, Unsupported, Words
@@ -48,6 +48,7 @@ class TextGate:
         except (StorageError, RpcError, TimeoutError) as error:
             log.error("a text was not taken: %s", type(error).__name__)
             reply = LATER
+        reply = Reply(reply.code, plain_reason(reply.reason))  # desks explain in words of their own
         if reply.code < 300:
             self.taken += 1
         else:

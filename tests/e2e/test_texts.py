@@ -27,7 +27,7 @@ SECRET = "Xylophonquartett"
 
 @dataclass
 class People:
-    """Anna has a desk phone (UDP), Ben baresip over TLS with SRTP, Carl nothing at all."""
+    """Anna has a desk phone (UDP), Ben baresip over TLS with SRTP, Carl and Dora nothing."""
 
     product: Product
     anna: DeskPhone
@@ -46,7 +46,7 @@ def people(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
     limits = {"limits__requests_per_user_per_s": 1000, "limits__requests_per_connection_per_s": 10000}
     product.configure(company__country="FR", **limits)
     with product:
-        for name, number in (("anna", "701"), ("ben", "702"), ("carl", "703")):
+        for name, number in (("anna", "701"), ("ben", "702"), ("carl", "703"), ("dora", "704")):
             product.add_account(name, number, language="fr", display_name=name.title())
         product.add_line("sales", "800", members=["anna", "ben"])
         anna = product.desk("anna", "anna", says=office.voice(400))
@@ -88,8 +88,7 @@ def test_linphone_wraps_its_words(people: People) -> None:
 def test_what_is_no_text_and_who_is_nobody(people: People) -> None:
     assert people.anna.text("702", f"<b>{SECRET}</b>", kind="text/html").startswith("415")
     assert people.anna.text("799", SECRET).startswith("404")
-    assert people.anna.text("703", SECRET).startswith("480")
-    assert people.anna.text("0612345678", SECRET) == "403 Texts To Outside Are Not Set Up"
+    assert people.anna.text("0612345678", SECRET).startswith("403")  # she has no inbox
 
 
 def test_a_text_to_an_emergency_number_is_refused_and_the_person_told_to_call(people: People) -> None:
@@ -129,6 +128,23 @@ def test_a_long_text_comes_whole_by_tls_and_in_pieces_by_udp(people: People, tra
     assert all(len(piece.text().encode()) <= 1300 for piece in found)
     assert [piece.body.decode()[:6] for piece in found] == [f"({n}/{pieces}) " for n in range(1, pieces + 1)]
     assert " ".join(piece.body.decode()[6:] for piece in found) == words
+
+
+def test_a_colleague_who_is_not_there_has_it_when_a_phone_signs_on(people: People) -> None:
+    words = f"à ton retour {SECRET}"
+    login = people.product.login("dora")
+    assert people.anna.text("704", words) == "202 Accepted"
+
+    async def signs_on() -> Message:
+        async with raw_phone(people.product, login, "tls") as dora:
+            await dora.register()
+            came = await dora.request("MESSAGE", 20)  # sooner than by looking once a minute
+            dora.endpoint.send(answer(came, 200, "OK"))
+            await dora.register(0)
+            return came
+
+    came = asyncio.run(signs_on())
+    assert came.body.decode() == words and came["From"].startswith("<sip:701@")
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------------

@@ -176,3 +176,12 @@ def test_beats_keep_the_window_open() -> None:
         assert json.loads(Decoder().feed(window.ping())[0]) == {"op": "ping", "n": number}
         assert window.pong(number) == b""
     assert window.send(b"{}") == b"2:{},"
+
+
+@given(st.text())
+def test_whatever_the_reason_is_it_can_be_said(text: str) -> None:
+    protocol.answer((1, 2), Reply(480, protocol.plain_reason(text)))
+
+
+def test_a_reason_stays_readable() -> None:
+    assert protocol.plain_reason('Cet été : "non" \r\n(1/2)') == "Cet ete non (1/2)"

@@ -222,6 +222,12 @@ async def test_the_same_again_is_the_same_text_while_and_after_it_is_taken(place
     assert len(place.desk.taken) == 4
 
 
+async def test_a_desk_explains_in_its_own_words(place: Place) -> None:
+    place.desk.answer = Reply(403, 'Émetteur "inconnu" : ' + "x" * 100)
+    reply = await place.gate.on_request(request())
+    assert reply.code == 403 and reply.reason.startswith("Emetteur inconnu xxx") and len(reply.reason) == 80
+
+
 async def test_what_was_not_taken_is_asked_again(place: Place) -> None:
     place.desk.answer = RpcError("x", 0, "away")
     assert await place.gate.on_request(request()) == LATER

@@ -20,8 +20,8 @@ from server.week_keys import WeekKeys
 from sms.carriers.carrier import Carrier, InboundPart, Receipt, Receiver
 from sms.inbound import HELP, STOP_ACK, Arrived, Intake, Periods
 from sms.outbound import Outbox, Permission
-from sms.reading import read
 from sms.routing import Route
+from sms.words.reader import read
 from storage import inboxes, sms_received, sms_sent
 from storage.errors import StorageError
 from storage.inboxes import Inbox, Sender

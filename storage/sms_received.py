@@ -18,7 +18,7 @@ from storage.tx import Tx
 
 STATES = frozenset({"new", "read", "handled", "aside", "held"})
 STOPS = frozenset({"stop", "start", "help", "ambiguous", "none"})
-REQUESTS = frozenset({"rectification", "erasure", "rights"})
+REQUESTS = frozenset({"rectification", "erasure", "access", "objection"})
 _T, _DELIVERIES, _FRAGMENTS = tables.sms_received, tables.sms_deliveries, tables.sms_fragments
 _WAITING, _REQUESTS = tables.sms_waiting, tables.sms_requests
 _IN_ONE = 400

@@ -212,7 +212,7 @@ sms_requests = Table(
     "sms_requests",
     metadata,
     Column("id", String, primary_key=True),
-    Column("kind", String, nullable=False),  # rectification, erasure, rights
+    Column("kind", String, nullable=False),  # rectification, erasure, access, objection
     Column("received_id", String, nullable=False, index=True),
     Column("inbox_id", String, ForeignKey("inboxes.id"), nullable=False),
     Column("opened_at", Instant, nullable=False),

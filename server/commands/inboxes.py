@@ -74,7 +74,7 @@ RECEIVED_FIELDS = (
 )
 REQUEST_FIELDS = (
     Field("id", "opaque id", "ID", short),
-    Field("kind", "rectification, erasure or rights", "KIND"),
+    Field("kind", "rectification, erasure, access or objection (GDPR 16, 17, 15, 21)", "KIND"),
     Field("inbox", "inbox that the text came to", "INBOX"),
     Field("received_id", "the text", "TEXT", short),
     Field("opened_at", "when it came", "CAME", minutes),

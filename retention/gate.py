@@ -32,13 +32,15 @@ class Trigger(Enum):
     RETENTION_EXPIRY = "retention_expiry"
     NO_CONTRACT = "no_contract"  # the contract that was to be proved was not concluded
     ADMIN_ORDER = "admin_order"
+    ART17_REQUEST = "art17_request"  # GDPR Art. 17(1), by the person concerned
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """Something that may be destroyed. `kind`: recording, call_record... `pack`: id@version it is kept under.
 
-    `expires_at`: when its period ends. `destroy_on_objection`: what the pack says of objections.
+    `expires_at`: when its period ends. `destroy_on_objection`: what the pack says of objections. `event_at`: when the
+    event happened from which the pack's period runs (a contract signed); None: it has not, or there is no such event.
     """
 
     item_id: str
@@ -47,6 +49,7 @@ class Item:
     created_at: datetime
     expires_at: datetime
     destroy_on_objection: bool = True
+    event_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,8 @@ class Gate:
         *,
         method: tuple[str, ...],
         apart: bool = False,
+        request_ref: str = "",
+        exceptions_kept: tuple[str, ...] = (),
     ) -> Together:
         """Destroy the items of all plans. A receipt for those of one kind, pack and trigger, or (`apart`) for each.
 
@@ -227,7 +232,7 @@ class Gate:
                 raise DestructionRefused(plan)
         by_id = {plan.item.item_id: plan for plan in plans}
         gone = await erasable.destroy_keys(list(by_id))
-        kept = await erasable.remove_bytes(gone)
+        kept = (*exceptions_kept, *await erasable.remove_bytes(gone))
         remains = await erasable.remains(gone)
         left = {item_id: each for item_id, each in remains.items() if not each.nothing}
         groups: dict[tuple[str, ...], list[Plan]] = {}
@@ -241,7 +246,8 @@ class Gate:
             if number % _SIGNED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # calls have their turn
             ids = tuple(plan.item.item_id for plan in group_plans)
-            receipts.append((self._receipt(group_plans[0], ids, now, method=method, kept=kept), ids))
+            receipt = self._receipt(group_plans[0], ids, now, request_ref, method=method, kept=kept)
+            receipts.append((receipt, ids))
         return Together(tuple(receipts), left, tuple(item_id for item_id in by_id if item_id not in set(gone)))
 
     def _receipt(

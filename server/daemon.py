@@ -19,7 +19,7 @@ from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording import hold_music
 from recording.prompts import PromptStore
-from server import control_socket, http, text_carriers
+from server import control_socket, http, ordered, text_carriers
 from server.alerting.desk import AlertDesk
 from server.alerting.senses import Parts, Senses
 from server.call_book import DatabaseCallBook
@@ -228,6 +228,7 @@ class Daemon:
         await self.messaging.recover()
         async with self._services.erasing:
             await erasure.resume(self._services)
+            await ordered.resume(self._services)
 
     async def _kept(self, name: str, part: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """The boundary of one part: what goes wrong in it does not end the calls that go on in the others."""

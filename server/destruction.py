@@ -135,8 +135,9 @@ async def _unless_held(tx: Tx, rec_id: str, now: datetime) -> None:
 
 
 async def _is_proven(tx: Tx, rec_id: str) -> bool:
-    """Whether the erasure log has its entry."""
-    return any(json.loads(entry.body).get("rec_id") == rec_id for entry in await ledger.entries(tx, "erasure"))
+    """Whether the erasure log has the entry that says it is gone."""
+    said = [json.loads(entry.body) for entry in await ledger.entries(tx, "erasure")]
+    return any(one.get("rec_id") == rec_id and one.get("complete") for one in said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,7 @@ class RecordingDesk:
                 parties=_parties(order),
                 consent_refs=order.ledger_seqs,
                 line_id=order.plan.line_id,
+                kept_for=None if decision.start_event == "recording_end" else str(decision.retention),
             )
             await keys.add_rec_key(tx, RecKey(order.rec_id, kek.id, key_tools.algorithm(wrap), wrap))
 
@@ -344,9 +345,10 @@ class RecordingDesk:
             # A verdict is committed before its file gets its last name: between the two, "cut" still lies under .part.
             left = [r for r in listed if r.id not in self._held() and (r.state == "recording" or r.id in growing)]
             objections = {r.id: await _objection_to(tx, r) for r in left}
-            proven = {json.loads(entry.body).get("rec_id") for entry in await ledger.entries(tx, "erasure")}
+            said = [json.loads(entry.body) for entry in await ledger.entries(tx, "erasure")]
+            proven = {one.get("rec_id") for one in said if one.get("complete")}  # what was ordered only is not
             recent = await recordings.list_all(tx, states=("destroyed",), limit=RECENT)
-            # What a sweep has begun it finishes itself, and says that it had expired: nobody has objected to it.
+            # What a sweep or an order has begun they finish themselves, and say why: nobody has objected to it.
             swept = {item[0] for one in await sweeps.under_way(tx) if one.kind == "recording" for item in one.items}
             halfway = [r.id for r in recent if r.id not in proven | swept]
         for rec_id in halfway:

@@ -35,7 +35,7 @@ from retention.metadata import MetadataClass, pack_of
 from retention.policy_versions import in_force
 from retention.receipt import stamp
 from retention.trusted_clock import Look, doubt
-from server import ageing, index_keys, policy_desk
+from server import ageing, index_keys, ordered, policy_desk
 from server.destruction import Proof, gate_of, prove_all
 from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
@@ -172,6 +172,8 @@ class Sweeper:
                 return said
             self._look = Look(began_at, self._monotonic())
             tally = Tally()
+            async with services.erasing:
+                await ordered.resume(services)
             await self._resume(began_at, tally)
             await self._shorten(began_at)
             await ageing.settle(services.db, began_at)
@@ -296,7 +298,7 @@ class Sweeper:
     async def _resume(self, now: datetime, tally: Tally) -> None:
         """What was begun is finished: some of it may be gone already, and has no receipt yet."""
         async with self._services.db.read() as tx:
-            begun = await sweeps.under_way(tx)
+            begun = [one for one in await sweeps.under_way(tx) if one.order is None]
         for one in begun:
             plans = [
                 plan_destruction(_unpacked(one.kind, packed), Trigger.RETENTION_EXPIRY, (), None, now)
@@ -388,7 +390,7 @@ def item_of(row: Expiring, access_log: Period | None = None) -> Item:
         pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES, "kek": WEEK_KEYS}[row.kind]
         if row.kind == "call_record":
             pack = pack_of(MetadataClass.parse(row.label))
-        return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at)
+        return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at, event_at=row.event_at)
     kept = pack_data.load()[PACKS[row.kind]]
     begins = row.created_at + timedelta(days=1) if row.kind in _BY_DAY else row.created_at
     until = _period(row.kind, access_log).after(begins)

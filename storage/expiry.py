@@ -50,13 +50,15 @@ _IN_ONE = 400  # ids in one statement
 @dataclass(frozen=True, slots=True)
 class Expiring:
     """`label`: the purpose of a recording with its version ("REC_QUALITY@2026-11-21.1"), the class of a call record,
-    else "". `expires_at` None: the table does not say."""
+    else "". `expires_at` None: the table does not say. `event_at`: from when a recording's period runs, where that is a
+    later event and it has happened."""
 
     item_id: str
     kind: str
     label: str
     created_at: datetime
     expires_at: datetime | None
+    event_at: datetime | None = None
 
 
 async def until(tx: Tx, kind: str, before: datetime, *, limit: int, skip: int = 0) -> tuple[Expiring, ...]:
@@ -185,7 +187,7 @@ def _expiring(kind: str, row: Any) -> Expiring:
     match kind:
         case "recording":
             label = f"{row['purpose'] or ''}@{row['pack_version'] or ''}"
-            return Expiring(row["id"], kind, label, row["started_at"], row["expires_at"])
+            return Expiring(row["id"], kind, label, row["started_at"], row["expires_at"], row["event_at"])
         case "call_record":
             return Expiring(row["id"], kind, row["metadata_class"], row["at"], row["expires_at"])
         case "diagnosis":

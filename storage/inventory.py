@@ -189,9 +189,10 @@ _CALLS: Sequence[tuple[str, TableKept]] = (
     _table(
         Kept("recordings", "what the vault holds; of a destroyed one its id and times", _PARTIES, "recordings.purpose",
              "", "recordings.expires_at; the rest with the day of the erasure log", ("recording", "erasure_day")),
-        id="id call_id kek_id line_id", sealed="parties_sealed", time="started_at expires_at ended_at destroyed_at",
+        id="id call_id kek_id line_id", sealed="parties_sealed",
+        time="started_at expires_at ended_at destroyed_at event_at",
         fact="state purpose pack_version policy_version legal_basis codec rate_hz channels duration_ms size_bytes"
-        " sha256 consent_refs gaps",
+        " sha256 consent_refs gaps kept_for",
     ),
     _table(
         Kept("recording_peers", "by which number a recording is found", _PARTIES, "recordings.purpose", "",
@@ -221,7 +222,10 @@ _RETENTION: Sequence[tuple[str, TableKept]] = (
              "pack LEGAL_HOLD, from the lifting", ("hold",)),
         id="hold_id", digest="target",
     ),
-    _table(Kept("destructions", "destructions that are under way"), id="id", fact="kind items", time="begun_at"),
+    _table(
+        Kept("destructions", "destructions that are under way"), id="id ordered_by", time="begun_at",
+        fact="kind items trigger request_ref kept",
+    ),
     _table(
         Kept("sweeps", "what each sweep came to: counts"), id="id", time="began_at ended_at",
         fact="due destroyed held left problem",

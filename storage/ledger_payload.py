@@ -29,7 +29,7 @@ OBJECTS = _words(
     " recording report request retention right role sender session suppression system text totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
-CAUSES = _words("admin crash error expiry objection refusal request restore shutdown withdrawal")
+CAUSES = _words("admin crash error expiry no_contract objection refusal request restore shutdown withdrawal")
 ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statute withdrawn given")
 # How somebody agreed to be contacted, or took that back.
 WAYS = _words("dtmf utterance checkbox sms signature email link agent letter")

@@ -22,6 +22,7 @@ _MAX_GAPS = 1000
 STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
 _T = tables.recordings
 _PEERS = tables.recording_peers
+_CALLS = tables.call_records
 # What a destroyed recording still says: that it was, and when.
 _KEPT = frozenset({"id", "state", "started_at", "expires_at", "ended_at", "destroyed_at"})
 _NEXT = {
@@ -68,6 +69,9 @@ class Recording:
     # Silence instead of what was said: start and end in milliseconds of the recording, and why (of GAP_REASONS).
     gaps: tuple[tuple[int, int, str], ...] = ()
     line_id: str | None = None  # None: of no line, or from before lines were noted
+    # Of a pack whose period runs from a later event: ISO 8601 (None: the pack's own), and when that happened.
+    kept_for: str | None = None
+    event_at: datetime | None = None
 
 
 async def start(
@@ -88,6 +92,7 @@ async def start(
     consent_refs: Iterable[int],
     line_id: str | None = None,
     policy_version: int | None = None,
+    kept_for: str | None = None,
 ) -> Recording:
     """Raises `Duplicate("id")`, `Conflict` for an unknown KEK, `Invalid` without any consent reference."""
     heard, refs = tuple(parties), list(consent_refs)
@@ -111,6 +116,7 @@ async def start(
             parties_sealed=_seal_parties(tx, rec_id, heard),
             consent_refs=refs,
             line_id=line_id,
+            kept_for=kept_for,
         )
     )
     await _index_parties(tx, rec_id, heard)
@@ -182,7 +188,8 @@ async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
 
 
 async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
-    """Key, parties, index and description go; opaque id, state and times stay. Twice is no error.
+    """Key, parties, index, description and the reference of its call's record go; opaque id, state and times stay.
+    Twice is no error.
 
     Once committed, call `Database.empty_log()`; removing the file is the caller's. Raises `NotFound`.
     """
@@ -196,6 +203,7 @@ async def destroy_all(tx: Tx, rec_ids: Sequence[str], now: datetime) -> None:
     await tx.rows(select(_T.c.id).where(wanted).with_for_update())
     await keys.destroy_rec_keys(tx, rec_ids)
     await tx.write(delete(_PEERS).where(_PEERS.c.recording_id.in_(rec_ids)))
+    await tx.write(update(_CALLS).where(_CALLS.c.recording_id.in_(rec_ids)).values(recording_id=None))
     gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
     destroyed_at = func.coalesce(_T.c.destroyed_at, literal(now, _T.c.destroyed_at.type))
     ended_at = func.coalesce(_T.c.ended_at, destroyed_at)
@@ -213,6 +221,16 @@ async def overdue(tx: Tx, rec_id: str, now: datetime) -> None:
     """It is to go as soon as nothing stands against it any more. Raises `NotFound`."""
     present = await _locked(tx, rec_id)
     await _set(tx, rec_id, expires_at=max(min(present.expires_at, now), present.started_at))
+
+
+async def set_event(tx: Tx, rec_id: str, event_at: datetime, expires_at: datetime) -> Recording:
+    """The event from which its period runs has happened. Raises `NotFound`, `Conflict` while it runs or once it is
+    destroyed."""
+    present = await _locked(tx, rec_id)
+    if present.state in ("recording", "destroyed"):
+        raise Conflict(f"recording {rec_id} is {present.state}")
+    await _set(tx, rec_id, event_at=event_at, expires_at=expires_at)
+    return await get(tx, rec_id)
 
 
 async def get(tx: Tx, rec_id: str) -> Recording:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 
 from storage import ledger, tables
 from storage.ids import new_id
@@ -15,14 +15,27 @@ _UNDER_WAY, _T = tables.destructions, tables.sweeps
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Somebody wants it destroyed. `trigger`: why (`retention.gate.Trigger`); `ordered_by`: what the ledger calls them;
+    `request_ref`: the entry of the access log that it rests on; `kept`: kinds of things that stay for reasons of their
+    own, as the receipt says it."""
+
+    trigger: str
+    ordered_by: str
+    request_ref: str
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnderWay:
     """Was to be destroyed; whether anything of it is gone already nobody knows. `items`: (id, pack, created, expires),
-    times in RFC 3339."""
+    times in RFC 3339. `order` None: it had expired."""
 
     id: str
     kind: str
     items: tuple[tuple[str, str, str, str], ...]
     begun_at: datetime
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +51,13 @@ class Sweep:
     problem: str = ""
 
 
-async def begin(tx: Tx, kind: str, items: Sequence[tuple[str, str, str, str]], now: datetime) -> str:
+async def begin(
+    tx: Tx, kind: str, items: Sequence[tuple[str, str, str, str]], now: datetime, order: Order | None = None
+) -> str:
     """Commit it before the first byte goes. The id."""
     under_way_id = new_id()
-    await tx.write(insert(_UNDER_WAY).values(id=under_way_id, kind=kind, items=list(items), begun_at=now))
+    said = {**asdict(order), "kept": list(order.kept)} if order is not None else {}
+    await tx.write(insert(_UNDER_WAY).values(id=under_way_id, kind=kind, items=list(items), begun_at=now, **said))
     return under_way_id
 
 
@@ -58,10 +74,22 @@ async def done(tx: Tx, under_way_id: str) -> None:
 async def under_way(tx: Tx) -> tuple[UnderWay, ...]:
     """Oldest first."""
     rows = await tx.rows(select(_UNDER_WAY).order_by(_UNDER_WAY.c.begun_at, _UNDER_WAY.c.id))
-    return tuple(
-        UnderWay(row["id"], row["kind"], tuple((a, b, c, d) for a, b, c, d in row["items"]), row["begun_at"])
-        for row in rows
-    )
+    return tuple(_under_way(row) for row in rows)
+
+
+async def locked(tx: Tx, under_way_id: str) -> UnderWay | None:
+    """Nobody else narrows it until this transaction ends. None: it is done."""
+    row = await tx.row(select(_UNDER_WAY).where(_UNDER_WAY.c.id == under_way_id).with_for_update())
+    return _under_way(row) if row is not None else None
+
+
+def _under_way(row: RowMapping) -> UnderWay:
+    order = None
+    if row["trigger"] is not None:
+        kept = tuple(row["kept"] or ())
+        order = Order(row["trigger"], row["ordered_by"] or "system", row["request_ref"] or "", kept)
+    items = tuple((a, b, c, d) for a, b, c, d in row["items"])
+    return UnderWay(row["id"], row["kind"], items, row["begun_at"], order)
 
 
 async def add(tx: Tx, sweep: Sweep) -> None:

@@ -502,6 +502,9 @@ recordings = Table(
     Column("consent_refs", Json),
     Column("gaps", Json),
     Column("line_id", String, index=True),
+    # Of a pack whose period runs from a later event: how long from then on (ISO 8601), and when it happened.
+    Column("kept_for", String),
+    Column("event_at", Instant),
 )
 
 recording_peers = Table(
@@ -568,6 +571,12 @@ destructions = Table(
     Column("kind", String, nullable=False),
     Column("items", Json, nullable=False),  # [[id, pack, created, expires]], times in microseconds
     Column("begun_at", Instant, nullable=False),
+    # Of one that somebody has ordered: why (retention.gate.Trigger), who, on which entry of the access log it rests,
+    # and which kinds of things stay, as the receipt says it; null: it had expired.
+    Column("trigger", String),
+    Column("ordered_by", String),
+    Column("request_ref", String),
+    Column("kept", Json),
 )
 
 # What each sweep found due, and what became of it, as counts by kind.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from server.client import ask
+from server.commands import recording_orders
 from server.commands.base import (
     Field,
     Subparsers,
@@ -95,6 +96,7 @@ def register(subparsers: Subparsers) -> None:
         parser.add_argument("--secrets-fd", type=int, metavar="N",
                             help="read passphrase and code, a line each, from descriptor N")  # fmt: skip
     open_.add_argument("--language", choices=("en", "fr"), default="en", help="of the page")
+    recording_orders.register(recordings)
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -123,6 +123,8 @@ OPERATIONS: Mapping[str, str] = {
     "recordings.list": "recordings:list_",
     "recordings.show": "recordings:show",
     "recordings.verify": "recordings:verify",
+    "recordings.destroy": "recording_orders:destroy",
+    "recordings.event": "recording_orders:event",
     "ledger.receipt": "ledger:receipt",
     "ledger.show": "ledger:show",
     "ledger.verify": "ledger:verify",

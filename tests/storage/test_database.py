@@ -97,6 +97,7 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             "DROP TABLE policies",
             "ALTER TABLE recordings DROP COLUMN policy_version",
             *(f"DROP TABLE {table}" for table in ("mail_addresses", "mail_logins")),
+            *(f"ALTER TABLE recordings DROP COLUMN {name}" for name in ("kept_for", "event_at")),
             *(f"DROP TABLE {table}" for table in ("alerts", "alert_cursors", "clear_looks", "person_locks")),
         ):
             await tx.conn.execute(text(statement))

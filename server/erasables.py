@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recording import vault
 from retention.gate import Remains
-from storage import expiry, holds, keys, log_days, recordings, spent_keys, text_expiry
+from storage import call_records, expiry, holds, keys, log_days, recordings, spent_keys, text_expiry
 from storage.database import Database
 
 ROWS_AT_ONCE = 250  # in one transaction: some milliseconds in which no call can write
@@ -62,12 +62,17 @@ class Rows:
 
 
 class Recordings:
-    """Fills ``retention.gate.ErasableTogether`` for recordings."""
+    """Fills ``retention.gate.ErasableTogether`` for recordings.
 
-    def __init__(self, database: Database, vault_dir: Path, now: datetime) -> None:
+    ``references``: what the records of their calls say of them goes, too. Of what has expired it stays: that a call was
+    recorded is a fact for as long as its record is kept.
+    """
+
+    def __init__(self, database: Database, vault_dir: Path, now: datetime, *, references: bool = False) -> None:
         self._database = database
         self._vault_dir = vault_dir
         self._now = now
+        self._references = references
 
     async def destroy_keys(self, item_ids: Sequence[str]) -> Sequence[str]:
         """The only wrap of each DEK, and what describes the recording."""
@@ -79,6 +84,8 @@ class Recordings:
                 states = await recordings.states(tx, some)
                 free = [i for i in some if i in states and (i not in held or states[i] == "destroyed")]
                 await recordings.destroy_all(tx, free, self._now)
+                if self._references:
+                    await call_records.drop_recordings(tx, free)
             gone += free
             await asyncio.sleep(PAUSE_S)
         if gone:
@@ -99,10 +106,11 @@ class Recordings:
         for some in _pieces(item_ids, REMAINS_AT_ONCE):
             async with self._database.read() as tx:
                 keyed, states = await keys.with_key(tx, some), await recordings.states(tx, some)
+                named = await call_records.naming(tx, some) if self._references else frozenset()
             files = await asyncio.to_thread(self._files, some)
             for item_id in some:
-                listed = states.get(item_id, "destroyed") != "destroyed"
-                found[item_id] = Remains(int(item_id in keyed), files[item_id], int(listed))
+                listed = int(states.get(item_id, "destroyed") != "destroyed") + int(item_id in named)
+                found[item_id] = Remains(int(item_id in keyed), files[item_id], listed)
         return found
 
     def _files(self, item_ids: Sequence[str]) -> Mapping[str, int]:

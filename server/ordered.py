@@ -149,7 +149,9 @@ async def _say(
 
 
 def _erasable(services: Services, kind: str, now: datetime) -> ErasableTogether:
-    return Recordings(services.db, services.paths.vault, now) if kind == "recording" else Rows(services.db, kind)
+    if kind == "recording":
+        return Recordings(services.db, services.paths.vault, now, references=True)
+    return Rows(services.db, kind)
 
 
 def _packed(item: Item) -> tuple[str, str, str, str]:

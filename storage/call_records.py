@@ -6,7 +6,7 @@ basis and times is sealed all the same.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,6 +121,17 @@ async def set_recording(tx: Tx, call_id: str, recording_id: str | None) -> None:
     """Raises `NotFound`."""
     if not await tx.write(update(_T).where(_T.c.id == call_id).values(recording_id=recording_id)):
         raise NotFound("call", call_id)
+
+
+async def drop_recordings(tx: Tx, rec_ids: Sequence[str]) -> None:
+    """The records of their calls name these recordings no more."""
+    await tx.write(update(_T).where(_T.c.recording_id.in_(rec_ids)).values(recording_id=None))
+
+
+async def naming(tx: Tx, rec_ids: Sequence[str]) -> frozenset[str]:
+    """Those of these recordings that the record of a call names."""
+    rows = await tx.rows(select(_T.c.recording_id).where(_T.c.recording_id.in_(rec_ids)))
+    return frozenset(row["recording_id"] for row in rows)
 
 
 async def expired(tx: Tx, now: datetime) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ _MAX_GAPS = 1000
 STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
 _T = tables.recordings
 _PEERS = tables.recording_peers
-_CALLS = tables.call_records
 # What a destroyed recording still says: that it was, and when.
 _KEPT = frozenset({"id", "state", "started_at", "expires_at", "ended_at", "destroyed_at"})
 _NEXT = {
@@ -188,8 +187,7 @@ async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
 
 
 async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
-    """Key, parties, index, description and the reference of its call's record go; opaque id, state and times stay.
-    Twice is no error.
+    """Key, parties, index and description go; opaque id, state and times stay. Twice is no error.
 
     Once committed, call `Database.empty_log()`; removing the file is the caller's. Raises `NotFound`.
     """
@@ -203,7 +201,6 @@ async def destroy_all(tx: Tx, rec_ids: Sequence[str], now: datetime) -> None:
     await tx.rows(select(_T.c.id).where(wanted).with_for_update())
     await keys.destroy_rec_keys(tx, rec_ids)
     await tx.write(delete(_PEERS).where(_PEERS.c.recording_id.in_(rec_ids)))
-    await tx.write(update(_CALLS).where(_CALLS.c.recording_id.in_(rec_ids)).values(recording_id=None))
     gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
     destroyed_at = func.coalesce(_T.c.destroyed_at, literal(now, _T.c.destroyed_at.type))
     ended_at = func.coalesce(_T.c.ended_at, destroyed_at)

@@ -153,14 +153,14 @@ async def _asked(services: Services, tx: Tx, rec_id: str, trigger: Trigger) -> _
 
 async def _is_there(tx: Tx, recording: Recording) -> None:
     """Raises Failure."""
+    for one in await sweeps.under_way(tx):
+        if one.kind == "recording" and any(item[0] == recording.id for item in one.items):
+            raise Failure("its destruction was begun and is not finished", "Type: beffroi retention sweep", "conflict")
     if recording.state == "destroyed":
         raise Failure("it is destroyed already", "Its receipt is named by: beffroi ledger show erasure", "conflict")
     if recording.state == "recording":
         raise Failure("it is still being recorded", "Wait for the end of the call, or end it: beffroi calls hangup",
                       "conflict")  # fmt: skip
-    for one in await sweeps.under_way(tx):
-        if one.kind == "recording" and any(item[0] == recording.id for item in one.items):
-            raise Failure("it is being destroyed just now", "Type: beffroi retention status", "conflict")
 
 
 def _remedy(recording: Recording, standing: tuple[str, ...], plan: Plan) -> str:

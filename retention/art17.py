@@ -15,7 +15,7 @@ from config.packs import Pack
 from retention.due import minimum_until
 from retention.gate import Hold, Item, Plan, Trigger, plan_destruction
 
-Answer = Literal["erase", "keep", "decide"]
+Answer = Literal["erase", "keep", "decide", "wait"]
 OVERRIDING = "erase_if_no_overriding_ground"
 
 
@@ -45,7 +45,8 @@ _UNBOUND = Meaning("erase", "17(1)", "no pack keeps it")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`plan` says what the gate may do; it destroys where `answer` is "erase" and nowhere else."""
+    """`plan` says what the gate may do; it destroys where `answer` is "erase" and nowhere else. "wait": it goes as soon
+    as nobody uses it (the caller knows)."""
 
     answer: Answer
     article: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from server.client import ask
+from server.commands import number_requests
 from server.commands.base import (
     Field,
     Subparsers,
@@ -122,6 +123,7 @@ def register(subparsers: Subparsers) -> None:
                  details="Removes nothing. Ends with 1 where there are any. The daemon looks every night.")  # fmt: skip
     found.add_argument("--last", action="store_true", help="what the last look found, without another")
     found.add_argument("--remove", metavar="ID", help="take one away through the deletion gate; needs --reason")
+    number_requests.register(retention)
     leaf(retention, "status", "say how the last sweep went", operation("retention.status"), fields=SWEEP_FIELDS)
 
 

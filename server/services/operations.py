@@ -111,6 +111,7 @@ OPERATIONS: Mapping[str, str] = {
     "retention.forecast": "retention:forecast",
     "retention.sweep": "retention:sweep",
     "retention.status": "retention:status",
+    "retention.erase": "number_requests:erase",
     "retention.map": "orphans:map_",
     "retention.orphans": "orphans:look",
     "retention.orphan-remove": "orphans:remove",

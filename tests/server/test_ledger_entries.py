@@ -41,7 +41,7 @@ from storage.holds import About
 from tests.server.duty_house import Edge
 
 ME = Actor("os:1000", "desk-7")
-NEED_A_REASON = ("hold.", "calls.circle", "person.lock", "person.unlock")
+NEED_A_REASON = ("hold.", "retention.erase", "calls.circle", "person.lock", "person.unlock")
 IN_A_CASE = replace(ME, reason="claim", case="A-1")
 EXPORTED = json.dumps(
     {"format": "beffroi-policy/1", "number": 9, "author": "x", "created_at": "2026-01-01T00:00:00+00:00", "rules": []}
@@ -279,6 +279,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "retention.forecast": {},
         "retention.sweep": {},
         "retention.status": {},
+        "retention.erase": {"number": "+33142123456"},
         "retention.map": {},
         "retention.orphans": {},
         "retention.orphan-remove": {"orphan": "f" * 32},
@@ -297,6 +298,8 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "recordings.list": {},
         "recordings.show": {"rec_id": "0" * 32},
         "recordings.verify": {},
+        "recordings.destroy": {"rec_id": "0" * 32, "because": "order"},
+        "recordings.event": {"rec_id": "0" * 32, "event": "contract_signed", "on": "2026-11-28"},
         "ledger.receipt": {"receipt": "d" * 32},
         "ledger.show": {},
         "ledger.verify": {},
@@ -322,6 +325,7 @@ async def access_log(services: Services) -> list[dict[str, Any]]:
 # There is none of that id, or no reason is given, or nobody has the role.
 REFUSED = frozenset(
     {
+        *("recordings.destroy", "recordings.event"),
         *("recordings.show", "calls.why", "contact.suppress.remove", "retention.orphan-remove"),
         *("policy.withdraw", "policy.approve"),
     }

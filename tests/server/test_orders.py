@@ -366,11 +366,12 @@ async def test_it_is_entered_once_and_corrected_with_a_reason(house: House) -> N
 @pytest.mark.promise("3.3")
 async def test_what_cannot_be_is_not_entered(house: House) -> None:
     rec_id, quality = await contract(house), await under(house, "REC_QUALITY", await house.recording(DAY))
-    for event, on, why in (
+    cases: tuple[tuple[service.Event, date, str], ...] = (
         ("contract_concluded", TODAY + DAY, "future"),
         ("contract_concluded", TODAY - 2 * DAY, "before the recording"),
         ("contract_signed", TODAY, "runs from contract_concluded"),
-    ):
+    )
+    for event, on, why in cases:
         with pytest.raises(Failure, match=why):
             await happened(house, rec_id, event, on)
     with pytest.raises(Failure, match="end of the recording"):

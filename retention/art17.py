@@ -30,6 +30,7 @@ class Meaning:
 
 MEANINGS: Mapping[str, Meaning] = {
     "erase": Meaning("erase", "17(1)", "nothing stands against it"),
+    "erase_plus_suppression_entry": Meaning("erase", "17(1), 21(3)", "it goes; an objection stays on the list"),
     OVERRIDING: Meaning("decide", "17(1)(c), 21(1)", "it goes unless an overriding ground is shown"),
     "refuse_17_3_b": Meaning("keep", "17(3)(b)", "a legal obligation wants it kept until its period ends"),
     "refuse_until_expiry": Meaning("keep", "17(3)(b)", "it is kept until its period ends"),

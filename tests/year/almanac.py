@@ -39,6 +39,7 @@ VERSIONS: tuple[tuple[int, dict[str, str]], ...] = (
     (230, {"REC_QUALITY": "P1M", "CDR_STANDARD": "P2M"}),
     (290, {"REC_QUALITY": "P4M", "CDR_STANDARD": "P3M"}),
 )
+BECAUSE = ("order", "withdrawal", "no-contract")  # why a recording is ordered to be destroyed
 # How a sweep may go wrong. `process`: a real one, ended by SIGKILL at that step.
 STEPS = ("begin", "keys", "bytes", "remains", "prove", "narrow")
 TROUBLES = (
@@ -62,11 +63,12 @@ class Scale:
     policy_changes: int = 30
     contacts: int = 60
     sweeps_a_day: int = 4
+    wishes: int = 60  # each of: events, orders, requests
 
 
 SHORT = Scale(
     calls=190, recordings=72, holds=16, troubles=24, processes=3, mischiefs=9, policy_changes=8, contacts=16,
-    sweeps_a_day=1,
+    sweeps_a_day=1, wishes=14,
 )  # fmt: skip
 LONG = Scale()
 
@@ -139,4 +141,9 @@ def year(seed: int, scale: Scale) -> list[Happening]:
     drawn.append((BEGINS + 366 * DAY, "sweep", {}))
     drawn += [(BEGINS + day * DAY + DAY / 4, "version", {"kept": kept}) for day, kept in VERSIONS]
     drawn.sort(key=lambda one: one[0])
-    return [Happening(at, n, what, about, f"{seed}/{n}") for n, (at, what, about) in enumerate(drawn)]
+    happenings = [Happening(at, n, what, about, f"{seed}/{n}") for n, (at, what, about) in enumerate(drawn)]
+    for n in range(3 * scale.wishes):
+        at = BEGINS + timedelta(seconds=choose.randrange(365 * 86400))
+        what, because = ("event", "ordered", "request")[n % 3], BECAUSE[n // 3 % len(BECAUSE)]
+        happenings.append(Happening(at, len(drawn) + n, what, {"because": because}, f"{seed}/wish/{n}"))
+    return sorted(happenings)

@@ -9,6 +9,9 @@ What is in it, by "what" (times are RFC 3339, UTC, whole seconds):
     call           id, line, began, ended, numbers {role: number}, pack, class: as the line was; diagnosis: bool
     recording      id, call, line, pack, began, ended, numbers, kek, tones_hz, sha256
     objection      recording
+    event          recording, event, day: entered, or corrected (a contract signed, a case closed)
+    ordered        recording, because, done (or: it was refused)
+    request        number: somebody asks to be forgotten
     contact        id, kind, number, line, from (attempt: when it was; else until when it ran)
     withdrawal     contact
     emergency      id, account, ended

@@ -16,11 +16,21 @@ from config.periods import Period
 from recording import vault
 from retention.contact_case import ATTEMPTS_PACK, EVIDENCE_PACK, kept_until
 from retention.gate import DestructionRefused
+from server.failure import Failure
 from server.services import holds as hold_service
 from server.services import lines as line_service
-from server.services import policies, policy_register
+from server.services import number_requests, policies, policy_register, recording_orders
 from server.sweeper import Sweeper, plans_for
-from storage import consents, contact_attempts, contact_references, emergency_calls, expiry, holds, usage
+from storage import (
+    consents,
+    contact_attempts,
+    contact_references,
+    emergency_calls,
+    expiry,
+    holds,
+    recordings,
+    usage,
+)
 from storage.emergency_calls import EmergencyCall
 from storage.errors import Unavailable
 from tests.year import almanac, trouble
@@ -50,7 +60,8 @@ class Life:
             "call": self._call, "recorded": self._call, "hold": self._hold, "lift": self._lift, "sweep": self._sweep,
             "objection": self._objection, "trouble": self._trouble, "mischief": self._mischief, "policy": self._policy,
             "contact": self._contact, "withdrawal": self._withdrawal, "emergency": self._emergency,
-            "usage": self._usage, "version": self._version,
+            "usage": self._usage, "version": self._version, "event": self._event, "ordered": self._ordered,
+            "request": self._request,
         }  # fmt: skip
         for happening in happenings:
             self._house.until(happening.at)
@@ -170,6 +181,50 @@ class Life:
         async with self._house.services.db.transaction() as tx:
             await usage.add(tx, f"account:{account.id}", day, 60, 0)
         self._write("usage", account=account.id, day=day.isoformat())
+
+    # --- what somebody wants ---------------------------------------------------------------------------------------
+
+    async def _event(self, about: dict[str, Any], choose: random.Random) -> None:
+        """A contract is signed, a case closed: of some recording that waits for it."""
+        house = self._house
+        waiting = [(rec_id, plan) for rec_id, plan in await house.living() if plan.recording.provisional is not None]
+        if not waiting:
+            return
+        rec_id, plan = choose.choice(waiting)
+        async with house.services.db.read() as tx:
+            began = (await recordings.get(tx, rec_id)).started_at
+        day = (house.moment - choose.random() * (house.moment - began)).date()
+        event: Any = plan.recording.start_event
+        with suppress(Failure):  # somebody has objected, or it is entered
+            await recording_orders.event(house.services, DPO, rec_id=rec_id, event=event, on=day)
+            self._write("event", recording=rec_id, event=event, day=day.isoformat())
+
+    async def _ordered(self, about: dict[str, Any], choose: random.Random) -> None:
+        house, because, done = self._house, about["because"], True
+        living = await house.living()
+        fitting = [one for one in living if one[1].recording.pack in ("REC_CONTRACT", "REC_INSURANCE_FR")]
+        wanted = fitting if because == "no-contract" and fitting else living
+        if not wanted:
+            return
+        rec_id, _ = choose.choice(wanted)
+        foretold = await recording_orders.destroy(house.services, DPO, rec_id=rec_id, because=because, dry_run=True)
+        try:
+            await recording_orders.destroy(house.services, DPO, rec_id=rec_id, because=because)
+        except Failure:
+            done = False
+        assert done == foretold.goes
+        self._write("ordered", recording=rec_id, because=because, done=done)
+
+    async def _request(self, about: dict[str, Any], choose: random.Random) -> None:
+        """Somebody who is heard in a recording, or anybody, asks to be forgotten."""
+        house, number = self._house, choose.choice(almanac.numbers())
+        heard = [plan.caller.number for _, plan in await house.living() if plan.caller.number.startswith("+")]
+        if heard and choose.random() < 0.7:
+            number = choose.choice(heard)
+        said = await number_requests.erase(house.services, DPO, number=number, dry_run=True)
+        done = await number_requests.erase(house.services, DPO, number=number)
+        assert {one.id for one in done.items if one.gone} == {one.id for one in said.items if one.answer == "erase"}
+        self._write("request", number=number)
 
     # --- holds and mischief ---------------------------------------------------------------------------------------
 
@@ -292,8 +347,7 @@ class Life:
                 done = await asyncio.gather(house.sweeper.sweep(), other.sweep())
                 assert any(said is not None and not said.problem for said in done)
             case "hold":
-                recordings = [item_id for item_kind, item_id in due if item_kind == "recording"]
-                await self._hold_meanwhile(recordings)
+                await self._hold_meanwhile([item_id for item_kind, item_id in due if item_kind == "recording"])
             case _:
                 await self._listened([item_id for item_kind, item_id in due if item_kind == "recording"])
                 whole = True

@@ -48,6 +48,10 @@ def test_a_year_leaves_exactly_what_must_be_there(year: Evidence, tmp_path: Path
     assert counts["stayed shut"] > 12
     assert counts["gone"] > 100
     assert counts["wraps not in the data directory"] > 30
+    for trigger in ("objection", "consent_withdrawn", "no_contract", "admin_order", "art17_request"):
+        assert counts[f"by {trigger}"] > 0, trigger
+    assert any(entry["what"] == "event" for entry in diary(year))
+    assert {entry["done"] for entry in diary(year) if entry["what"] == "ordered"} == {True, False}
     assert NO_DISK or counts["wraps not in the disk"] > 30
     met = {how.partition(":")[0] for how in year.met}
     assert met == {"killed", "database", "process", "clock", "two", "hold", "listened"}
@@ -216,7 +220,7 @@ def described(evidence: Evidence) -> None:
 
 
 def under_way(evidence: Evidence) -> None:
-    sql(evidence, "INSERT INTO destructions VALUES ('x', 'recording', '[]', 0)")
+    sql(evidence, "INSERT INTO destructions (id, kind, items, begun_at) VALUES ('x', 'recording', '[]', 0)")
 
 
 def in_clear(evidence: Evidence) -> None:

@@ -153,6 +153,7 @@ class Check:
                 self.say(f"receipt {receipt['receipt_id']}: what it says of pages is not so on this database")
             if kind == "recording":
                 recordings[entry["rec_id"]] += 1
+                self.counts[f"by {receipt['trigger']}"] += 1
                 item = self.year.items.get((kind, entry["rec_id"]))
                 if item is not None and receipt["pack"].partition("@")[0] != item.pack:
                     self.say(f"receipt {receipt['receipt_id']}: recording {item.id} was kept under {item.pack}")

@@ -19,6 +19,19 @@ RECORDINGS = {
     "REC_HEALTH": ((0, 7), True),
     "REC_WHISTLEBLOW": ((12, 0), True),
 }
+# Packs that wait for an event: which, and (months, days) from the end of its day on (Regulation 1182/71 Art. 3).
+EVENTS = {
+    "REC_CONTRACT": ("contract_concluded", (60, 0)),
+    "REC_INSURANCE_FR": ("contract_signed", (24, 0)),
+    "REC_HEALTH": ("transferred_to_care_record", (0, 0)),
+    "REC_WHISTLEBLOW": ("case_closed", (2, 0)),
+}
+BECAUSE = {"withdrawal": "consent_withdrawn", "no-contract": "no_contract", "order": "admin_order"}
+FOR_A_CONTRACT = {"REC_CONTRACT", "REC_INSURANCE_FR"}
+BY_LAW = {"REC_MIFID", "REC_INSURANCE_FR", "REC_EMERGENCY"}  # consent has nothing to withdraw
+KEPT_BY_LAW = {"REC_MIFID", "REC_INSURANCE_FR"}  # and not before their time by an order
+# GDPR Art. 17: what goes because the person asks; the rest is kept, or somebody decides.
+FORGOTTEN = {"REC_QUALITY", "CDR_MINIMAL"}
 NEVER_RECORDED = {"REC_NONE"}
 NO_TRACE = {"REC_WHISTLEBLOW"}  # lines whose calls leave no record (Dir. 2019/1937 art. 16)
 CALL_RECORDS = {"standard": (6, 0), "minimal": (0, 30)}
@@ -160,6 +173,45 @@ class Year:
             item.expires = min(item.expires, at)
             if not self._held(item):
                 item.fate, item.why = GONE, "objection"
+
+    def _event(self, entry, at):
+        item, day = self.items["recording", entry["recording"]], moment(f"{entry['day']}T00:00:00Z")
+        event, period = EVENTS.get(item.pack, ("", (0, 0)))
+        if event != entry["event"] or day > at or day.date() < item.at.date() or "event" in item.about:
+            self.refused.append(f"{entry['event']} was entered for {item.id}, and must not be")
+            return
+        item.about["event"] = entry["day"]
+        item.expires = after(day + timedelta(1), period)
+
+    def _ordered(self, entry, at):
+        item, because = self.items["recording", entry["recording"]], entry["because"]
+        may = {
+            "withdrawal": item.pack not in BY_LAW,
+            "no-contract": item.pack in FOR_A_CONTRACT and "event" not in item.about,
+            "order": item.pack not in KEPT_BY_LAW or item.expires <= at,
+        }[because]
+        may = may and not self._held(item)
+        if may is not entry["done"]:
+            self.refused.append(f"{item.id}: {because} was {'carried out' if entry['done'] else 'refused'} wrongly")
+        if may:
+            item.fate, item.why = GONE, BECAUSE[because]
+
+    def _request(self, entry, at):
+        number, heard, going = entry["number"], set(), []
+        for item in self.of("recording"):
+            if item.fate != GONE and number in item.about["numbers"].values():
+                heard.add(item.about["call"])
+                going.append(item)
+        calls = {item.id for item in self.of("call_record") if item.form != "prefix" and number in item.targets} | heard
+        found = {item.id: item for item in self.of("call_record") if item.id in calls and item.fate != GONE}
+        going = [item for item in (*going, *found.values()) if item.pack in FORGOTTEN]
+        for item in self.of("diagnosis"):
+            record = found.get(item.id)
+            if item.id in calls and (record is None or record.pack in FORGOTTEN) and item.expires > at:
+                going.append(item)
+        going += [item for item in self.of("contact_attempt") if number in item.targets]
+        for item in [one for one in going if one.fate != GONE and not self._held(one)]:
+            item.fate, item.why = GONE, "art17_request"
 
     def _contact(self, entry, at):
         period = ATTEMPT if entry["kind"] == "attempt" else EVIDENCE

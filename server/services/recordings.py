@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+from config import packs as pack_data
 from recording import vault
+from retention import start_events
 from server.failure import Failure
 from server.services import masking
 from server.services.actor import Actor
@@ -59,6 +61,8 @@ class RecordingView:
     consent_refs: tuple[int, ...]
     gaps: tuple[GapView, ...]
     parts: tuple[str, ...]
+    waits_for: str | None = None
+    event_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,16 @@ async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
         consent_refs=row.consent_refs,
         gaps=gaps(row),
         parts=await _parts(tx, row),
+        waits_for=_waits_for(row),
+        event_on=start_events.day_of(row.event_at) if row.event_at is not None else None,
     )
+
+
+def _waits_for(row: Recording) -> str | None:
+    """The event from which its period runs, where that has not been entered."""
+    pack = pack_data.load().get(row.purpose or "")
+    waits = pack is not None and pack.provisional is not None and row.event_at is None
+    return pack.start_event if waits and pack is not None else None
 
 
 def gaps(row: Recording) -> tuple[GapView, ...]:

@@ -94,9 +94,12 @@ def test_what_is_typed_wrongly_is_refused_before_anything_is_touched(data: Path,
 
 def test_an_event_moves_the_end(data: Path, beffroi: Callable[..., Ran]) -> None:
     rec_id, day = recorded(data, "REC_CONTRACT"), datetime.now(UTC).date().isoformat()
+    before = beffroi("recordings", "show", rec_id, "--json").json
+    assert (before["waits_for"], before["event_on"]) == ("contract_concluded", None)
     said = beffroi("recordings", "event", rec_id, "contract_concluded", "--on", day, *WHY, "--json").json
     assert said["expires_at"] > said["expired_before"] and not said["corrected"] and not said["due"]
-    assert beffroi("recordings", "show", rec_id, "--json").json["expires_at"] == said["expires_at"]
+    shown = beffroi("recordings", "show", rec_id, "--json").json
+    assert (shown["expires_at"], shown["waits_for"], shown["event_on"]) == (said["expires_at"], None, day)
     again = beffroi("recordings", "event", rec_id, "contract_concluded", "--on", day, *WHY)
     assert again.status == 1 and f"entered already, on {day}" in again.err
 

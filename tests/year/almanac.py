@@ -68,7 +68,7 @@ class Scale:
 
 SHORT = Scale(
     calls=190, recordings=72, holds=16, troubles=24, processes=3, mischiefs=9, policy_changes=8, contacts=16,
-    sweeps_a_day=1, wishes=14,
+    sweeps_a_day=1, wishes=36,
 )  # fmt: skip
 LONG = Scale()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -14,6 +15,7 @@ from config.shipped import DataError, check_keys, one_of, period
 CHANNELS = frozenset({"voice", "sms"})
 TARGETS = frozenset({"consumer", "professional"})
 ANYWHERE = "*"
+Slot = tuple[time, time]
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
@@ -42,10 +44,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRule(Rule):
-    """`opt_in`: nobody without consent; else until they object. `contract`: a current one stands in for consent."""
+    """`opt_in`: nobody without consent; else until they object. `contract`: a current one stands in for consent.
+    `customer`: so does having bought something like it, where the person was told and could object."""
 
     opt_in: bool
     contract: bool
+    customer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +74,34 @@ class RefusalRule(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoursRule(Rule):
-    """`days`: of the week, Monday is 0. `slots`: from and until, the end excluded. `holidays`: public ones are days."""
+class Hours(Rule):
+    """`week`: of each day from Monday on, from and until, the end excluded. `holidays`: public ones are days."""
 
-    days: frozenset[int]
-    slots: tuple[tuple[time, time], ...]
+    week: tuple[tuple[Slot, ...], ...]
     holidays: bool
+
+    @property
+    def days(self) -> frozenset[int]:
+        """Of the week, Monday is 0."""
+        return frozenset(day for day, slots in enumerate(self.week) if slots)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Of all its days together, each once."""
+        return tuple(sorted({slot for slots in self.week for slot in slots}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoursRule(Hours):
+    """What the law says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoursProfile(Hours):
+    """What a company binds itself to by its choice: a charter, or better manners. It may narrow a country's own rule;
+    only where a country has none does it stand in place of what holds anywhere."""
+
+    profile: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +114,14 @@ class AttemptsRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerRule(Rule):
-    """`deny`: E.164 prefixes that may not be shown. `hidden`: whether the number may be hidden."""
+    """`deny`: E.164 prefixes that may not be shown; of texts also of short codes, which have no +. `hidden`: whether the
+    number may be hidden."""
 
     deny: tuple[str, ...]
     hidden: bool
 
 
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _COMMON = {"id", "kind", "country", "channels", "targets", "valid_from", "basis", "confidence"}
 _MAY = {"also", "valid_to", "review_by", "sources"}
 
@@ -153,7 +181,8 @@ def _span(where: str, entry: Mapping[str, Any], key: str) -> Period:
 
 def _consent(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
     opt_in = one_of(where, entry["ask"], {"opt-in", "opt-out"}) == "opt-in"
-    return ConsentRule(opt_in=opt_in, contract=entry["contract"] is True, **common)
+    contract, customer = entry["contract"] is True, entry.get("customer") is True
+    return ConsentRule(opt_in=opt_in, contract=contract, customer=customer, **common)
 
 
 def _age(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
@@ -171,16 +200,40 @@ def _refusal(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) ->
 
 
 def _hours(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
-    _subset(where, entry["days"], _DAYS)
+    return HoursRule(week=_week(where, entry), holidays=entry["holidays"] is True, **common)
+
+
+def _profile(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
+    if not isinstance(entry["profile"], str) or not _NAME.fullmatch(entry["profile"]):
+        raise DataError(f"{where}.profile: a name of small letters, digits and hyphens")
+    if ANYWHERE in common["countries"]:
+        raise DataError(f"{where}: a profile stands in for the strictest hours in countries that it names, not anywhere")
+    return HoursProfile(
+        week=_week(where, entry), holidays=entry["holidays"] is True, profile=entry["profile"], **common
+    )
+
+
+def _week(where: str, entry: Mapping[str, Any]) -> tuple[tuple[Slot, ...], ...]:
+    """The same slots on some `days`, or slots of its own for each day that is `open`."""
+    if ("open" in entry) == ("days" in entry) or ("open" in entry) == ("slots" in entry):
+        raise DataError(f"{where}: days with slots, or open by day")
+    said = entry["open"] if "open" in entry else dict.fromkeys(entry["days"], entry["slots"])
+    _subset(where, said, _DAYS)
+    key = "open" if "open" in entry else "slots"
+    if not said:
+        raise DataError(f"{where}.{key}: never?")
+    return tuple(_slots(f"{where}.{key}", said[day]) if day in said else () for day in _DAYS)
+
+
+def _slots(where: str, said: Any) -> tuple[Slot, ...]:
     try:
-        slots = tuple((time.fromisoformat(begin), time.fromisoformat(end)) for begin, end in entry["slots"])
+        slots = tuple((time.fromisoformat(begin), time.fromisoformat(end)) for begin, end in said)
     except ValueError as error:
-        raise DataError(f"{where}.slots: {error}") from None
+        raise DataError(f"{where}: {error}") from None
     edges = [edge for slot in slots for edge in slot]
     if not slots or any(later <= earlier for earlier, later in zip(edges, edges[1:], strict=False)):
-        raise DataError(f"{where}.slots: in order, and each with an end after its beginning")
-    days = frozenset(_DAYS.index(day) for day in entry["days"])
-    return HoursRule(days=days, slots=slots, holidays=entry["holidays"] is True, **common)
+        raise DataError(f"{where}: in order, and each with an end after its beginning")
+    return slots
 
 
 def _attempts(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
@@ -191,18 +244,20 @@ def _attempts(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -
 
 
 def _caller(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) -> Rule:
-    if any(not prefix.startswith("+") for prefix in entry["deny"]):
-        raise DataError(f"{where}.deny: prefixes begin with +")
+    texts_only = common["channels"] == {"sms"}
+    if any(not prefix.startswith("+") and not (texts_only and prefix.isdigit()) for prefix in entry["deny"]):
+        raise DataError(f"{where}.deny: prefixes begin with +, those of short codes of texts are digits")
     return CallerRule(deny=tuple(entry["deny"]), hidden=entry["hidden"] is True, **common)
 
 
 _Make = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Rule]
 _KINDS: Mapping[str, tuple[set[str], set[str], _Make]] = {
-    "consent": ({"ask", "contract"}, {"sectors"}, _consent),
+    "consent": ({"ask", "contract"}, {"sectors", "customer"}, _consent),
     "consent_age": ({"period"}, {"sectors"}, _age),
     "sector": ({"sectors", "contract"}, set(), _sector),
     "refusal": ({"minimum"}, set(), _refusal),
-    "hours": ({"days", "slots", "holidays"}, {"sectors"}, _hours),
+    "hours": ({"holidays"}, {"days", "slots", "open", "sectors"}, _hours),
+    "hours_profile": ({"profile", "holidays"}, {"days", "slots", "open"}, _profile),
     "attempts": ({"at_most", "days"}, {"sectors"}, _attempts),
     "caller": ({"deny", "hidden"}, set(), _caller),
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from config.contact_kinds import (
     AttemptsRule,
     CallerRule,
     ConsentRule,
+    HoursProfile,
     HoursRule,
     RefusalRule,
     Rule,
@@ -25,6 +26,8 @@ from config.packs import LANGUAGES
 from config.shipped import DataError, check_keys, read
 
 _R = TypeVar("_R", bound=Rule)
+_A = TypeVar("_A")
+_MOST_ANSWERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,24 @@ class ContactRules:
     sectors: Mapping[str, Mapping[str, str]]  # id -> language -> words
     rules: tuple[Rule, ...]
     places: tuple[Place, ...]
+    # Answers that these rules have led to: a campaign asks the same a hundred thousand times.
+    _found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def every(self, kind: type[_R], country: str | None, channel: str, target: str, sector: str,
               on: date) -> tuple[_R, ...]:  # fmt: skip
         """All rules of a kind that hold on that day: the country's where it has any, else those for anywhere. Newest
         first. `country` None: where it is not known."""
-        found = [
-            r for r in self.rules if isinstance(r, kind) and r.concerns(channel, target, sector) and r.in_force(on)
-        ]
-        own = [r for r in found if country is not None and country in r.countries]
-        chosen = own or [r for r in found if ANYWHERE in r.countries]
-        return tuple(sorted(chosen, key=lambda rule: rule.valid_from, reverse=True))
+
+
+        def look() -> tuple[_R, ...]:
+            found = [
+                r for r in self.rules if isinstance(r, kind) and r.concerns(channel, target, sector) and r.in_force(on)
+            ]
+            own = [r for r in found if country is not None and country in r.countries]
+            chosen = own or [r for r in found if ANYWHERE in r.countries]
+            return tuple(sorted(chosen, key=lambda rule: rule.valid_from, reverse=True))
+
+        return self.remembered((kind, country, channel, target, sector, on), look)
 
     def one(self, kind: type[_R], country: str | None, channel: str, target: str, sector: str, on: date) -> _R:
         """The newest of `every`. Raises LookupError where none holds (before the first was in force)."""
@@ -54,11 +64,31 @@ class ContactRules:
             raise LookupError(f"no {kind.__name__} was in force on {on}")
         return found[0]
 
+    def profile(self, name: str, country: str | None, channel: str, target: str, sector: str,
+                on: date) -> HoursProfile | None:  # fmt: skip
+        """The hours that a company has bound itself to there, the newest of that name; None: none of that name holds."""
+        return next(
+            (p for p in self.every(HoursProfile, country, channel, target, sector, on) if p.profile == name), None
+        )
+
+    def profiles(self, channel: str) -> tuple[str, ...]:
+        """Names that there are."""
+        return tuple(sorted({r.profile for r in self.rules if isinstance(r, HoursProfile) and channel in r.channels}))
+
     def changes(self, after: date) -> tuple[date, ...]:
         """Days later than `after` on which some rule begins or no longer holds."""
         begin = {rule.valid_from for rule in self.rules}
         end = {date.fromordinal(rule.valid_to.toordinal() + 1) for rule in self.rules if rule.valid_to is not None}
         return tuple(sorted(day for day in begin | end if day > after))
+
+    def remembered(self, asked: Hashable, look: Callable[[], _A]) -> _A:
+        """What `look` says, looked up once. `asked` has to name everything but the rules that the answer depends on."""
+        if asked not in self._found:
+            if len(self._found) >= _MOST_ANSWERS:
+                self._found.clear()
+            self._found[asked] = look()
+        answer: _A = self._found[asked]
+        return answer
 
 
 @functools.cache

@@ -9,7 +9,8 @@ The rules, in order; the first that stands against it is the answer. What is dou
    where their country asks for no consent. A target that is not known is a consumer, unless a reference says otherwise.
 4. A refusal (or a withdrawn consent): the waiting time, and a consent given after it (D223-9, GDPR Art. 7(3)).
 5. The hour where the person is, in every time zone that the number may be in; public holidays. An express consent for
-   other times lifts both.
+   other times lifts both. A profile that the company has chosen narrows a country's own rule; where the country has
+   none, and the profile is one of that country, it stands in place of the strictest.
 6. Attempts in so many calendar days, answered or not, by all lines of the house together.
 7. The number that is shown.
 
@@ -18,6 +19,7 @@ Where a country has no rule of some kind the strictest known one holds, and the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -30,6 +32,7 @@ from config.contact_kinds import (
     CallerRule,
     ConsentAge,
     ConsentRule,
+    Hours,
     HoursRule,
     RefusalRule,
     Rule,
@@ -44,7 +47,7 @@ from retention.contact_facts import (
     Ground,
     Reference,
 )
-from retention.contact_hours import closed_because, next_opening
+from retention.contact_hours import closed_because, narrowed, next_opening
 
 _MOST_JUMPS = 500
 _R = TypeVar("_R", bound=Rule)
@@ -81,8 +84,7 @@ def _judge(facts: ContactFacts, rules: ContactRules, at: datetime) -> _Verdict:
         verdict = case.no("no_rule", "no_rule", f"not contacted: {error}", None)
     if verdict.decision.allowed:
         return verdict
-    changes = [datetime.combine(day, time(), case.zone).astimezone(UTC) for day in rules.changes(case.today)]
-    return replace(verdict, opens=_earliest([verdict.opens, *changes, *_moments(facts)], at))
+    return replace(verdict, opens=_earliest([verdict.opens, case.next_change(), *_moments(facts)], at))
 
 
 def _moments(facts: ContactFacts) -> Iterator[datetime | None]:
@@ -105,16 +107,25 @@ class _Case:
         asked = facts.target == "ask"
         self.target = ("professional" if self.professional else "consumer") if asked else facts.target
 
+    def next_change(self) -> datetime | None:
+        """When some rule begins or no longer holds, there."""
+
+        def look() -> datetime | None:
+            days = self.rules.changes(self.today)
+            return datetime.combine(days[0], time(), self.zone).astimezone(UTC) if days else None
+
+        return self.rules.remembered(("change", self.zone.key, self.today), look)
+
     # --- the rules, in order ----------------------------------------------------------------------
 
     def verdict(self) -> _Verdict:
-        contract, consents = self.contract(), [c for c in self.facts.consents if self.is_valid(c)]
+        contract, consents = self.reference("contract"), [c for c in self.facts.consents if self.is_valid(c)]
         bans = self.every(SectorBan)
         for ban in bans:
             if not (ban.contract and contract):
                 return self.against("sector", ban, f"nobody is canvassed for {self.facts.sector}")
         asks = self.one(ConsentRule)
-        evidence = self.evidence(asks, [] if bans else consents, contract)
+        evidence = self.evidence(asks, [] if bans and asks.contract else consents, contract)
         return (
             self.suppressed()
             or (self.nothing_to_rest_on(asks) if evidence is None else None)
@@ -135,18 +146,21 @@ class _Case:
 
     def evidence(self, asks: ConsentRule, consents: list[Consent], contract: Reference | None) -> str | None:
         """What the contact rests on; None where it rests on nothing, empty where nothing is needed."""
-        closed = bool(closed_because(self.one(HoursRule), self.facts.where, self.at))
-        fitting = [c for c in consents if c.out_of_hours] if closed else []
+        fitting = [c for c in consents if c.out_of_hours]
+        fitting = fitting if fitting and self.shut() is not None else []
         if fitting or consents:
             return max(fitting or consents, key=lambda c: c.given_at).consent_id
         if asks.contract and contract is not None:
             return contract.reference_id
+        if asks.customer and (customer := self.customer()) is not None:
+            return customer.reference_id
         if asks.opt_in:
             return None
         return self.professional.reference_id if self.professional is not None else ""
 
     def nothing_to_rest_on(self, asks: ConsentRule) -> _Verdict:
         what = "consent or a current contract" if asks.contract else "consent"
+        what = "consent, and no customer," if asks.customer else what
         return self.against("no_consent", asks, f"a {self.target} without {what} for {self.facts.sector}")
 
     def refused(self, consents: list[Consent]) -> _Verdict | None:
@@ -167,9 +181,32 @@ class _Case:
     def closed(self, consents: list[Consent]) -> _Verdict | None:
         if any(c.out_of_hours for c in consents):
             return None
-        rule = self.one(HoursRule)
-        why = closed_because(rule, self.facts.where, self.at)
-        return self.against("hours", rule, why, next_opening(rule, self.facts.where, self.at)) if why else None
+        shut = self.shut()
+        return self.against("hours", *shut) if shut is not None else None
+
+    def shut(self) -> tuple[Hours, str, datetime | None] | None:
+        """The rule that is closed, why, and when all of them are open."""
+        rules, where = self.hours(), self.facts.where
+
+        def look() -> tuple[Hours, str, datetime | None] | None:
+            for rule in rules:
+                if why := closed_because(rule, where, self.at):
+                    return rule, why, next_opening(functools.reduce(narrowed, rules), where, self.at)
+            return None
+
+        return self.rules.remembered(("shut", *(rule.id for rule in rules), where, self.at), look)
+
+    def hours(self) -> tuple[Hours, ...]:
+        """All of them have to be open."""
+        law, facts = self.one(HoursRule), self.facts
+        if not facts.hours_profile:
+            return (law,)
+        profile = self.rules.profile(
+            facts.hours_profile, facts.country, facts.channel, self.target, facts.sector, self.today
+        )
+        if profile is None:
+            return (law,)
+        return (profile,) if ANYWHERE in law.countries else (law, profile)
 
     def too_often(self) -> _Verdict | None:
         rule = self.one(AttemptsRule)
@@ -178,7 +215,8 @@ class _Case:
         counted = [drop for drop in drops if drop > self.at]
         if len(counted) < rule.at_most:
             return None
-        why = f"{len(counted)} calls or attempts in {rule.days} days; allowed are {rule.at_most}"
+        what = "texts" if self.facts.channel == "sms" else "calls or attempts"
+        why = f"{len(counted)} {what} in {rule.days} days; allowed are {rule.at_most}"
         return self.against("attempts", rule, why, counted[len(counted) - rule.at_most])
 
     def _drops(self, attempt: datetime, days: int) -> datetime:
@@ -194,7 +232,9 @@ class _Case:
         if facts.hidden and not rule.hidden:
             return self.against("caller", rule, "the number may not be hidden")
         if facts.caller.startswith(rule.deny):
-            return self.against("caller", rule, "the number that is shown is kept for mobile telephones")
+            kept = "the number that is shown is kept for mobile telephones"
+            texts = "no advertising may be sent from that kind of number"
+            return self.against("caller", rule, texts if facts.channel == "sms" else kept)
         return None
 
     # --- what is valid now ------------------------------------------------------------------------
@@ -205,9 +245,16 @@ class _Case:
     def runs(self, reference: Reference) -> bool:
         return self.stands(reference.since, reference.until)
 
-    def contract(self) -> Reference | None:
-        running = [r for r in self.facts.references if r.kind == "contract" and r.purpose == self.facts.sector]
+    def reference(self, kind: str) -> Reference | None:
+        running = [r for r in self.facts.references if r.kind == kind and r.purpose == self.facts.sector]
         return next((r for r in running if self.runs(r)), None)
+
+    def customer(self) -> Reference | None:
+        """Whose last purchase is no longer ago than a consent may be."""
+        found = self.reference("customer")
+        if found is None or any(self.at >= rule.period.after(found.since) for rule in self.every(ConsentAge)):
+            return None
+        return found
 
     def is_valid(self, consent: Consent) -> bool:
         """For this channel and this purpose, given, neither withdrawn nor too old."""

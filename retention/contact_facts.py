@@ -29,11 +29,16 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What stands beside consent: a contract that runs (`purpose`: the sector it is about), or that the number is a
-    professional's (then `purpose` is nothing)."""
+    """What stands beside consent: a contract that runs, that somebody has bought something (`purpose`: the sector it is
+    about), or that the number is a professional's (then `purpose` is nothing).
+
+    A contract stands in for consent to calls (C. conso. L223-1), a customer for consent to texts (CPCE L34-5), and
+    neither for the other: the one has to run, the other says that the person gave the number when buying, was told
+    there, and could object. `since`: of a customer, the last purchase.
+    """
 
     reference_id: str
-    kind: Literal["contract", "professional"]
+    kind: Literal["contract", "customer", "professional"]
     purpose: str
     since: datetime
     until: datetime | None = None
@@ -50,7 +55,9 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class ContactFacts:
-    """What is known of one person and one line. `caller`: E.164 that would be shown, empty where nobody knows it."""
+    """What is known of one person and one line. `caller`: E.164 that would be shown, empty where nobody knows it; of
+    texts the sender, as `sms.addresses` writes it. `hours_profile`: what the company has bound itself to; empty: the
+    rules alone."""
 
     channel: Channel
     sector: str
@@ -63,6 +70,7 @@ class ContactFacts:
     attempts: tuple[datetime, ...] = ()
     caller: str = ""
     hidden: bool = False
+    hours_profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config import public_holidays
-from config.contact_kinds import HoursRule
+from config.contact_kinds import Hours, Slot
 from retention.whereabouts import Whereabouts
 
 HORIZON_DAYS = 60  # longer than any run of holidays
@@ -15,7 +16,7 @@ _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
 _Span = tuple[datetime, datetime]
 
 
-def closed_because(rule: HoursRule, where: Whereabouts, at: datetime) -> str:
+def closed_because(rule: Hours, where: Whereabouts, at: datetime) -> str:
     """Why the hour is not allowed; empty where it is."""
     if not where.zones:
         return "the number does not tell its time zone"
@@ -27,15 +28,15 @@ def closed_because(rule: HoursRule, where: Whereabouts, at: datetime) -> str:
         name = None if rule.holidays else public_holidays.name_of(where.holidays, there.date())
         if name is not None:
             return f"{said}, a public holiday ({name})"
-        if there.weekday() not in rule.days:
+        if not rule.week[there.weekday()]:
             return said
-        clock = there.time().replace(tzinfo=None)
-        if not any(begin <= clock < end for begin, end in rule.slots):
-            return f"{said}; allowed are {said_slots(rule)}"
+        clock, slots = there.time().replace(tzinfo=None), rule.week[there.weekday()]
+        if not any(begin <= clock < end for begin, end in slots):
+            return f"{said}; allowed are {said_slots(slots)}"
     return ""
 
 
-def next_opening(rule: HoursRule, where: Whereabouts, after: datetime) -> datetime | None:
+def next_opening(rule: Hours, where: Whereabouts, after: datetime) -> datetime | None:
     """The first moment later than `after` that is allowed and was not, or is allowed still; None where there is none
     within two months, or nobody knows."""
     if not where.zones or (not rule.holidays and not where.holidays):
@@ -50,12 +51,21 @@ def next_opening(rule: HoursRule, where: Whereabouts, after: datetime) -> dateti
     return None
 
 
-def said_slots(rule: HoursRule) -> str:
+def said_slots(slots: Sequence[Slot]) -> str:
     """`10:00-13:00, 14:00-20:00`."""
-    return ", ".join(f"{begin:%H:%M}-{end:%H:%M}" for begin, end in rule.slots)
+    return ", ".join(f"{begin:%H:%M}-{end:%H:%M}" for begin, end in slots)
 
 
-def _everywhere(rule: HoursRule, where: Whereabouts, zones: Sequence[str], day: date) -> list[_Span]:
+def narrowed(rule: Hours, other: Hours) -> Hours:
+    """`rule`, with only what `other` allows too."""
+    week = tuple(
+        tuple(sorted((max(a, c), min(b, d)) for a, b in ours for c, d in theirs if max(a, c) < min(b, d)))
+        for ours, theirs in zip(rule.week, other.week, strict=True)
+    )
+    return replace(rule, week=week, holidays=rule.holidays and other.holidays)
+
+
+def _everywhere(rule: Hours, where: Whereabouts, zones: Sequence[str], day: date) -> list[_Span]:
     """What is allowed in all zones, of spans that begin on `day` in the first one."""
     first, *others = zones
     common = list(_allowed(rule, where, first, day))
@@ -74,13 +84,14 @@ def _farthest_first(zones: Sequence[str], at: datetime) -> list[str]:
     return [from_west[0], *reversed(from_west[1:])]
 
 
-def _allowed(rule: HoursRule, where: Whereabouts, zone: str, day: date) -> Iterator[_Span]:
-    if day.weekday() not in rule.days:
+def _allowed(rule: Hours, where: Whereabouts, zone: str, day: date) -> Iterator[_Span]:
+    slots = rule.week[day.weekday()]
+    if not slots:
         return
     if not rule.holidays and public_holidays.name_of(where.holidays, day) is not None:
         return
     here = ZoneInfo(zone)
-    for begin, end in rule.slots:
+    for begin, end in slots:
         yield (
             datetime.combine(day, begin, here).astimezone(UTC),
             datetime.combine(day, end, here).astimezone(UTC),

@@ -6,6 +6,7 @@ entry of the consent log, which names the consent by its id and never the person
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _T = tables.contact_consents
 _LONGEST = 300  # of collector and source
+IN_ONE = 400  # ids in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,14 @@ async def used(tx: Tx, consent_id: str, kept_until: datetime) -> None:
     """A contact rested on it: its proof is kept until then at least."""
     later = (_T.c.id == consent_id) & (_T.c.kept_until < kept_until)
     await tx.write(update(_T).where(later).values(kept_until=kept_until))
+
+
+async def used_many(tx: Tx, consent_ids: Sequence[str], kept_until: datetime) -> None:
+    """`used` for many."""
+    for start in range(0, len(consent_ids), IN_ONE):
+        some = list(consent_ids[start : start + IN_ONE])
+        later = _T.c.id.in_(some) & (_T.c.kept_until < kept_until)
+        await tx.write(update(_T).where(later).values(kept_until=kept_until))
 
 
 _SEALED = ("id", "number", "collector", "source")

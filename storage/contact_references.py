@@ -1,5 +1,7 @@
-"""What stands beside consent: a contract that runs with somebody, or that a number is a professional's."""
+"""What stands beside consent: a contract that runs with somebody, that they are a customer, or that a number is a
+professional's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,10 +14,11 @@ from storage.ids import CODE, new_id, require, require_in
 from storage.numbers import E164, digest, digests
 from storage.tx import Tx
 
-KINDS = frozenset({"contract", "professional"})
+KINDS = frozenset({"contract", "customer", "professional"})
 NO_PURPOSE = ""
 _T = tables.contact_references
 _LONGEST = 100
+IN_ONE = 400  # ids in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class ContactReference:
     id: str
     number: str = field(repr=False)  # E.164
     kind: str  # of KINDS
-    purpose: str  # of a contract: the sector that it is about; else NO_PURPOSE
+    purpose: str  # of a contract or purchase: the sector that it is about; else NO_PURPOSE
     reference: str = field(repr=False)  # the contract's number, a company register's
     since: datetime
     until: datetime
@@ -36,10 +39,10 @@ async def add(tx: Tx, **said: Any) -> ContactReference:
     made = ContactReference(id=new_id(), **said)
     require("number", made.number, E164)
     require_in("kind", made.kind, KINDS)
-    if made.kind == "contract":
+    if made.kind in ("contract", "customer"):
         require("purpose", made.purpose, CODE)
     elif made.purpose != NO_PURPOSE:
-        raise Invalid("purpose", "is a contract's")
+        raise Invalid("purpose", "is a contract's or a customer's")
     if not 1 <= len(made.reference) <= _LONGEST:
         raise Invalid("reference", f"must have 1 to {_LONGEST} characters")
     if made.until <= made.since:
@@ -85,6 +88,14 @@ async def used(tx: Tx, reference_id: str, kept_until: datetime) -> None:
     """A contact rested on it: its proof is kept until then at least."""
     later = (_T.c.id == reference_id) & (_T.c.kept_until < kept_until)
     await tx.write(update(_T).where(later).values(kept_until=kept_until))
+
+
+async def used_many(tx: Tx, reference_ids: Sequence[str], kept_until: datetime) -> None:
+    """`used` for many."""
+    for start in range(0, len(reference_ids), IN_ONE):
+        some = list(reference_ids[start : start + IN_ONE])
+        later = _T.c.id.in_(some) & (_T.c.kept_until < kept_until)
+        await tx.write(update(_T).where(later).values(kept_until=kept_until))
 
 
 _PLAIN = ("kind", "purpose", "since", "until", "legal_basis", "kept_until")

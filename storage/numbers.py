@@ -1,7 +1,7 @@
 """How a number is found again without being readable: one keyed index for calls, recordings and own numbers alike."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from storage import index_keys
 from storage.tx import Tx
@@ -33,3 +33,15 @@ async def digests(tx: Tx, number: str) -> tuple[bytes, ...]:
     known = await index_keys.known(tx)
     ours = (index_keys.value(version, secret, number) for version, secret in known.items())
     return (*ours, *tx.keys.blind_index_all_versions(_PURPOSE, number))
+
+
+async def digests_of_many(tx: Tx, numbers: Iterable[str]) -> dict[bytes, str]:
+    """`digests` for many, each with the number that it belongs to: the keys are read once."""
+    known = await index_keys.known(tx)
+    found: dict[bytes, str] = {}
+    for number in numbers:
+        for version, secret in known.items():
+            found[index_keys.value(version, secret, number)] = number
+        for index in tx.keys.blind_index_all_versions(_PURPOSE, number):
+            found[index] = number
+    return found

@@ -114,8 +114,8 @@ class AttemptsRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerRule(Rule):
-    """`deny`: E.164 prefixes that may not be shown; of texts also of short codes, which have no +. `hidden`: whether the
-    number may be hidden."""
+    """`deny`: E.164 prefixes that may not be shown; of texts also of short codes, which have no +. `hidden`: whether
+    the number may be hidden."""
 
     deny: tuple[str, ...]
     hidden: bool
@@ -207,7 +207,7 @@ def _profile(where: str, entry: Mapping[str, Any], common: Mapping[str, Any]) ->
     if not isinstance(entry["profile"], str) or not _NAME.fullmatch(entry["profile"]):
         raise DataError(f"{where}.profile: a name of small letters, digits and hyphens")
     if ANYWHERE in common["countries"]:
-        raise DataError(f"{where}: a profile stands in for the strictest hours in countries that it names, not anywhere")
+        raise DataError(f"{where}: a profile holds in countries that it names, not anywhere")
     return HoursProfile(
         week=_week(where, entry), holidays=entry["holidays"] is True, profile=entry["profile"], **common
     )

@@ -46,7 +46,6 @@ class ContactRules:
         """All rules of a kind that hold on that day: the country's where it has any, else those for anywhere. Newest
         first. `country` None: where it is not known."""
 
-
         def look() -> tuple[_R, ...]:
             found = [
                 r for r in self.rules if isinstance(r, kind) and r.concerns(channel, target, sector) and r.in_force(on)
@@ -66,7 +65,7 @@ class ContactRules:
 
     def profile(self, name: str, country: str | None, channel: str, target: str, sector: str,
                 on: date) -> HoursProfile | None:  # fmt: skip
-        """The hours that a company has bound itself to there, the newest of that name; None: none of that name holds."""
+        """The hours that a company has bound itself to there, the newest of that name; None: there are none."""
         return next(
             (p for p in self.every(HoursProfile, country, channel, target, sector, on) if p.profile == name), None
         )

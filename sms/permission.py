@@ -5,8 +5,8 @@ No class but advertising needs a consent, has hours or a ceiling. What stops the
 
 - service messages (a code, an appointment, a delivery): they are part of what somebody has asked for (GDPR 6(1)(b)).
   An objection to being solicited does not end them; an order of a court or authority about that number does.
-- conversations rest on the interest of both (6(1)(f)): whoever has objected to everything is not written to, unless they
-  wrote since: who asks a question has a right to the answer (GDPR 21(1)).
+- conversations rest on the interest of both (6(1)(f)): whoever has objected to everything is not written to, unless
+  they wrote since: who asks a question has a right to the answer (GDPR 21(1)).
 - internal ones go to the company's own people (employment): an order alone stops them.
 """
 

@@ -141,8 +141,18 @@ def _contracts(contracts: Subparsers) -> None:
     add = leaf(
         contracts,
         "add",
-        "write down a contract that runs, or that the number is a professional's",
-        operation("contact.contract.add", "number", "reference", "line", "purpose", "professional", "since", "until"),
+        "write down a contract that runs, a customer, or that the number is a professional's",
+        operation(
+            "contact.contract.add",
+            "number",
+            "reference",
+            "line",
+            "purpose",
+            "professional",
+            "customer",
+            "since",
+            "until",
+        ),
         fields=shown.CONTRACT_FIELDS,
         reasons=True,
     )
@@ -155,8 +165,15 @@ def _contracts(contracts: Subparsers) -> None:
         default=None,
         help="no contract: the number is a professional's, for lines whose target is ask",
     )
+    add.add_argument(
+        "--customer",
+        action="store_true",
+        default=None,
+        help="no contract: they have bought something like it, were told that texts would come, and could object; "
+        "stands in for consent to texts, --since the last purchase",
+    )
     add.add_argument("--since", metavar="TIME", help="default: now")
-    add.add_argument("--until", metavar="TIME", help="default, and at most: five years later")
+    add.add_argument("--until", metavar="TIME", help="default, and at most: five years later; of a customer three")
     end = leaf(
         contracts,
         "end",

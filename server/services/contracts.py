@@ -1,4 +1,4 @@
-"""What stands beside consent: contracts that run, and numbers of professionals."""
+"""What stands beside consent: contracts that run, customers, and numbers of professionals."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from storage import contact_references
 from storage.contact_references import NO_PURPOSE, ContactReference
 
 LONGEST = Period.parse("P5Y")  # nothing is believed for ever: then somebody enters it again
+LONGEST_CUSTOMER = Period.parse("P3Y")  # from the last purchase, as long as a consent counts (CNIL)
+_BASIS = {
+    "contract": "GDPR 6(1)(b); C. conso. L223-1",
+    "customer": "GDPR 6(1)(f); CPCE L34-5",
+    "professional": "GDPR 6(1)(f)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +52,35 @@ async def add(
     line: str | None = None,
     purpose: str | None = None,
     professional: bool = False,
+    customer: bool = False,
     since: str | None = None,
     until: str | None = None,
 ) -> ContractView:
-    """A contract about a sector, or that the number is a professional's. Raises Failure."""
+    """A contract about a sector; or that somebody has bought something of it, was told at that moment that texts would
+    come and could object (CPCE L34-5); or that the number is a professional's. Raises Failure."""
+    if professional and customer:
+        raise Failure("a customer or a professional?", "Give one of --customer and --professional", "misuse")
     if professional and (line or purpose):
         raise Failure("a professional's number is one for every sector", "Leave --line and --purpose out", "misuse")
     now = services.clock()
     begins = moment(since) if since else now
-    ends = moment(until) if until else LONGEST.after(begins)
-    if ends > LONGEST.after(begins):
-        raise Failure("nothing is believed for more than five years", "Enter it again when they are over", "invalid")
+    longest, years = (LONGEST_CUSTOMER, "three") if customer else (LONGEST, "five")
+    ends = moment(until) if until else longest.after(begins)
+    if ends > longest.after(begins):
+        raise Failure(
+            f"nothing is believed for more than {years} years", "Enter it again when they are over", "invalid"
+        )
+    kind = "professional" if professional else "customer" if customer else "contract"
     async with services.db.transaction() as tx:
         made = await contact_references.add(
             tx,
             number=person(services.settings, number),
-            kind="professional" if professional else "contract",
+            kind=kind,
             purpose=NO_PURPOSE if professional else await sector(tx, line, purpose),
             reference=reference,
             since=begins,
             until=ends,
-            legal_basis="GDPR 6(1)(f)" if professional else "GDPR 6(1)(b); C. conso. L223-1",
+            legal_basis=_BASIS[kind],
             kept_until=kept_until(EVIDENCE_PACK, ends),
         )
         await note(services, tx, actor, "add", "contract", contract_id=made.id)

@@ -144,8 +144,21 @@ def test_a_contract_is_entered_and_ended(sales: Beffroi) -> None:
     assert firm["purpose"] is None
     assert check(sales, "2030-11-25T11:00")["evidence"] == firm["id"]
     assert sales("contact", "contract", "add", DORIS, "--professional", "--line", "sales", "--ref", "x").status == 2
+    assert sales("contact", "contract", "add", DORIS, "--professional", "--customer", "--ref", "x").status == 2
     long = ("--until", "2050-01-01")
     assert sales("contact", "contract", "add", DORIS, "--line", "sales", "--ref", "x", *long).status == 1
+
+
+@pytest.mark.promise("1.1")
+def test_a_customer_may_be_texted_and_not_called(sales: Beffroi) -> None:
+    sales("line", "set", "sales", "--target", "consumer")
+    made = sales("contact", "contract", "add", DORIS, "--customer", "--line", "sales", "--ref", "order 12",
+                 "--since", "2026-09-01", "--json").json  # fmt: skip
+    assert (made["kind"], made["until"], made["purpose"]) == ("customer", "2029-09-01T00:00:00Z", "telecom")
+    assert check(sales, "2026-11-24T11:00")["ground"] == "no_consent"
+    assert check(sales, "2026-11-24T11:00", DORIS, "--channel", "sms")["evidence"] == made["id"]
+    long = ("--since", "2026-09-01", "--until", "2029-09-02")
+    assert sales("contact", "contract", "add", DORIS, "--customer", "--line", "sales", "--ref", "x", *long).status == 1
 
 
 @pytest.mark.promise("2.7", "2.15", "L4")

@@ -417,6 +417,12 @@ async def counts(tx: Tx, campaign_id: str) -> dict[str, int]:
     return {row["state"]: row["n"] for row in rows}
 
 
+async def campaign_since(tx: Tx, campaign_id: str, since: datetime) -> int:
+    """How many texts of a campaign were made since then."""
+    row = await tx.row(select(func.count().label("n")).where(_T.c.campaign_id == campaign_id, _T.c.created_at > since))
+    return 0 if row is None else row["n"]
+
+
 async def marketing_since(tx: Tx, index: Sequence[bytes], since: datetime) -> dict[bytes, list[datetime]]:
     """When advertising was sent, or is about to be, to the numbers with these digests: what a ceiling counts."""
     found: dict[bytes, list[datetime]] = {}

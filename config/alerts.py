@@ -13,8 +13,8 @@ from config.shipped import DataError, check_keys, one_of, read
 
 SEVERITIES = ("critical", "warning", "note")
 ROLES = ("admin", "dpo")
-ABOUT = frozenset({"none", "person", "trunk", "hold", "account or trunk"})
-THRESHOLDS = ("count", "within_min", "after_s", "days", "times")
+ABOUT = frozenset({"none", "person", "trunk", "hold", "account or trunk", "campaign"})
+THRESHOLDS = ("count", "within_min", "after_s", "days", "times", "at_least", "per_mille")
 _KIND = re.compile(r"[a-z]+(-[a-z]+)*")
 _TEXTS = ("", "means_")
 

@@ -21,12 +21,13 @@ import phonenumbers
 from config import contact_rules
 from retention import contact_case
 from retention.contact_facts import Decision, Target
-from sms import addresses, campaign_words, campaigns, permission
+from sms import addresses, campaigns, permission
 from sms.addresses import Address
-from sms.campaign_words import Template
+from sms.campaign_words import Words, words_of
 from sms.campaigns import Act, Figures, Seal, State
 from sms.messages import CLASSES
 from sms.permission import About, Entry, Person
+from sms.text.templates import TemplateError
 from storage import campaigns as stored
 from storage import consents, contact_attempts, contact_many, contact_references, inboxes, sms_sent
 from storage.campaigns import Campaign, Recipient
@@ -39,12 +40,14 @@ from storage.tx import Tx
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # recipients in one transaction: others write too
+_WITHOUT_WORDS = Decision(False, "no_rule", "", "its line leaves a field of the template empty")
 IDLE_S = 30.0
 AGAIN_S = 1.0  # after the database did not answer
 MINUTE = timedelta(minutes=1)
 WATCHED = timedelta(days=7)  # STOP comes late: figures are looked at so long after the last message
 # Why one runs no more: its time was over; what was approved is not what is there; an error of ours; its sender is gone.
 OVER, ALTERED, FAULT, NO_SENDER = "over", "altered", "fault", "sender"
+TEMPLATE = "template"  # why somebody gets nothing, beside the grounds of a decision: a field has no value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,15 @@ class Plan:
     inbox: Inbox
     sender: Sender
     transliterated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The company's: the hours that it has bound itself to, who it says it is, in which country it has its codes."""
+
+    hours_profile: str
+    identity: str
+    country: str
 
 
 class Maker(Protocol):
@@ -92,8 +104,7 @@ class _Running:
     """What is known of one campaign in this process."""
 
     plan: Plan
-    template: Template
-    mention: str
+    words: Words
     sender: Address
     taken: deque[tuple[datetime, int]] = field(default_factory=deque)  # in the last minute
     not_before: datetime | None = None
@@ -108,7 +119,7 @@ class CampaignRunner:
         maker: Maker,
         clock: Callable[[], datetime],
         *,
-        hours_profile: Callable[[], str],
+        terms: Callable[[], Terms],
         sent: Callable[[], None] = lambda: None,
         ended: Callable[[str, str], None] = lambda campaign_id, why: None,
         alarm: Alarm | None = None,
@@ -116,7 +127,7 @@ class CampaignRunner:
     ) -> None:
         """`sent`: something waits to go out. `ended`: by itself, with the reason ("" : everybody had their turn)."""
         self._database, self._maker, self._clock = database, maker, clock
-        self._hours_profile = hours_profile
+        self._terms = terms
         self._sent, self._ended = sent, ended
         self._alarm, self._alarmed = alarm, alarmed
         self._told: set[str] = set()
@@ -240,11 +251,18 @@ class CampaignRunner:
         sender, inbox = await inboxes.sender(tx, campaign.sender_id), await inboxes.get(tx, campaign.inbox_id)
         address = addresses.of_text(sender.address)
         first = await stored.recipients(tx, campaign.id, limit=1)
-        mention = ""
-        if CLASSES[campaign.message_class].stop_mention:
-            mention = campaign_words.stop_mention(address, sender.stop_code, campaign.language)
-        known = campaign_words.template(text, first[0].fields if first else ())
-        return _Running(Plan(campaign, inbox, sender, transliterated), known, mention, address)
+        terms = self._terms()
+        words = words_of(
+            text,
+            first[0].fields if first else (),
+            message_class=campaign.message_class,
+            identity=terms.identity,
+            language=campaign.language,
+            sender=address,
+            stop_code=sender.stop_code,
+            country=terms.country,
+        )
+        return _Running(Plan(campaign, inbox, sender, transliterated), words, address)
 
     async def _round(self, tx: Tx, known: _Running, ready: Any, room: int, now: datetime) -> _Round:
         campaign = known.plan.campaign
@@ -262,13 +280,22 @@ class CampaignRunner:
             next_at = await stored.next_due(tx, campaign.id)
             return await self._done(tx, campaign, now, "") if next_at is None else _Round(next_at=next_at)
         decided = await self._decide(tx, known, due, now)
-        may = [(one, said) for one, said in zip(due, decided, strict=True) if said.allowed]
-        drafts = [Draft(one.number, self._words(known, one), said.evidence) for one, said in may]
+        may, drafts, rest = list[Recipient](), list[Draft](), list[tuple[Recipient, Decision]]()
+        for one, decision in zip(due, decided, strict=True):
+            if not decision.allowed:
+                rest.append((one, decision))
+                continue
+            try:
+                drafts.append(Draft(one.number, known.words.text(one.fields), decision.evidence))
+            except TemplateError:  # a field that this line leaves empty
+                rest.append((one, _WITHOUT_WORDS))
+            else:
+                may.append(one)
         texts = await self._maker.made(tx, ready, known.plan, drafts, now) if drafts else ()
         await sms_sent.add_all(tx, texts, now)
-        await stored.take(tx, campaign.id, [(one.line, text.id) for (one, _), text in zip(may, texts, strict=True)])
-        await self._rest(tx, campaign, [(o, s) for o, s in zip(due, decided, strict=True) if not s.allowed])
-        evidence = sorted({said.evidence for _, said in may if said.evidence})
+        await stored.take(tx, campaign.id, [(one.line, text.id) for one, text in zip(may, texts, strict=True)])
+        await self._rest(tx, campaign, rest)
+        evidence = sorted({one.evidence for one in drafts if one.evidence})
         until = contact_case.kept_until(contact_case.EVIDENCE_PACK, now)
         await consents.used_many(tx, evidence, until)
         await contact_references.used_many(tx, evidence, until)
@@ -278,16 +305,13 @@ class CampaignRunner:
         await stored.move(tx, campaign.id, State.RUNNING, campaigns.after(State.RUNNING, Act.FINISH), now, why=why)
         return _Round(ended=why)
 
-    def _words(self, known: _Running, one: Recipient) -> str:
-        return campaign_words.with_mention(known.template.filled(one.fields), known.mention)
-
     async def _rest(self, tx: Tx, campaign: Campaign, refused: Sequence[tuple[Recipient, Decision]]) -> None:
         later, never = [], []
         for one, said in refused:
             if said.again_at is not None and said.again_at < campaign.ends_at:
                 later.append((one.line, said.ground, said.again_at))
             else:
-                never.append((one.line, said.ground))
+                never.append((one.line, TEMPLATE if said is _WITHOUT_WORDS else said.ground))
         await stored.put_off(tx, campaign.id, later)
         await stored.refuse(tx, campaign.id, never)
 
@@ -299,7 +323,7 @@ class CampaignRunner:
         # Two campaigns that come to the same person at once would both be the last that the ceiling lets through.
         await contact_attempts.lock_many(tx, [one.number for one in people])
         about = About(
-            campaign.sector, cast(Target, campaign.target), addresses.as_text(known.sender), self._hours_profile()
+            campaign.sector, cast(Target, campaign.target), addresses.as_text(known.sender), self._terms().hours_profile
         )
         rules = await asyncio.to_thread(contact_rules.load)
         facts = await permission.facts_of(tx, people, about, rules, now)

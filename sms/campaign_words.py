@@ -1,35 +1,22 @@
-"""The words of a campaign: a template with fields, filled in for each recipient, with the way to stop at its end. Pure.
-
-Bonjour {prénom}, ...        a field of the list; {{ and }} are braces
-"""
+"""The words of a campaign, filled in for each recipient; of advertising with who sends it and how to stop it. Pure."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sms.addresses import Address, Number, SenderName, ShortCode
 from sms.carriers.carrier import Coding
-from sms.text import alphabet, segments
+from sms.messages import CLASSES
+from sms.text import alphabet, segments, templates
 from sms.text.segments import units_of
+from sms.text.templates import VALUE_MOST, Composed, Field, Template
 
-LONGEST_TEMPLATE = 2000
-_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_MENTION = {
-    "fr": ("STOP au {code}", "Répondez STOP pour ne plus rien recevoir"),
-    "en": ("STOP to {code}", "Reply STOP to opt out"),
-}
-
-
-class TemplateError(ValueError):
-    """`place`: of the first character that is wrong, from 1."""
-
-    def __init__(self, what: str, place: int) -> None:
-        super().__init__(f"{what}, at character {place}")
-        self.what = what
-        self.place = place
+_STOP = "stop"
+_ENDS = (".", "!", "?", "…", ":", ";", "\n")
+_ALONE = {Coding.GSM7: 160, Coding.UCS2: 70}
+_TOGETHER = {Coding.GSM7: 153, Coding.UCS2: 67}
 
 
 class UnstoppableError(ValueError):
@@ -37,91 +24,76 @@ class UnstoppableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """`pieces`: words, and names of fields in between: every second one is a field."""
+class Words:
+    """Made by `words_of`. `stop_to` None: STOP is read where the text comes from."""
 
-    pieces: tuple[str, ...] = field(repr=False)
+    template: Template
+    advertises: bool
+    identity: str
+    language: str
+    stop_to: ShortCode | Number | None = field(repr=False)
+    named: bool = False  # who sends it stands in the template's own words
 
-    @property
-    def fields(self) -> frozenset[str]:
-        return frozenset(self.pieces[1::2])
+    def text(self, fields: Mapping[str, str]) -> str:
+        """For one recipient. Raises TemplateError that names the field, and never its value."""
+        said = self.template.render(fields)
+        if not self.advertises:
+            return said
+        if _STOP in said.casefold():
+            return self.composed(said).text
+        # Of most texts it is known without looking: nothing in them is a way to stop.
+        body = said.rstrip() if self.named else f"{self.identity.strip()}: {said.rstrip()}"
+        end = "" if body.endswith(_ENDS) else "."
+        return f"{body}{end} {templates.mention(self.language, self.stop_to)}"
 
-    def filled(self, fields: Mapping[str, str]) -> str:
-        """A value is data: braces in it mean nothing. Raises KeyError for a field that is not there."""
-        by_name = {key_of(name): value for name, value in fields.items()}
-        said = [by_name[piece] if n % 2 else piece for n, piece in enumerate(self.pieces)]
-        return "".join(said)
-
-
-def key_of(name: str) -> str:
-    """By what a field is found: neither case nor spaces around it matter."""
-    return unicodedata.normalize("NFC", name).strip().casefold()
-
-
-def template(text: str, known: Iterable[str]) -> Template:
-    """`known`: names of fields that there are. Raises TemplateError."""
-    if not text.strip():
-        raise TemplateError("there is nothing in it", 1)
-    if len(text) > LONGEST_TEMPLATE:
-        raise TemplateError(f"more than {LONGEST_TEMPLATE} characters", LONGEST_TEMPLATE + 1)
-    names = {key_of(name) for name in known}
-    pieces, words, last = [], "", 0
-    for match in _PIECE.finditer(text):
-        words += text[last : match.start()]
-        last = match.end()
-        said = match.group()
-        if said in ("{{", "}}"):
-            words += said[0]
-            continue
-        if match.group(1) is None:
-            raise TemplateError("a brace that stands alone (two of them are a brace)", match.start() + 1)
-        if key_of(match.group(1)) not in names:
-            raise TemplateError("a field that the list does not have", match.start() + 1)
-        pieces += [words, key_of(match.group(1))]
-        words = ""
-    return Template((*pieces, words + text[last:]))
+    def composed(self, said: str) -> Composed:
+        """With what advertising needs, where it is not there. Raises TemplateError."""
+        return templates.for_marketing(said, identity=self.identity, language=self.language, stop_to=self.stop_to)
 
 
-def stop_mention(sender: Address, stop_code: str | None, language: str) -> str:
-    """How its reader stops it. Raises UnstoppableError for a name without a code beside it."""
-    with_code, by_reply = _MENTION.get(language[:2], _MENTION["en"])
-    if stop_code:
-        return with_code.format(code=stop_code)
-    match sender:
-        case ShortCode(digits, _):
-            return with_code.format(code=digits)
-        case Number():
-            return by_reply
-        case SenderName():
-            raise UnstoppableError("nobody can answer a name: it needs a code that STOP is sent to")
-
-
-def with_mention(words: str, mention: str) -> str:
-    """At its end, unless the author has written it already."""
-    if not mention or _flat(mention) in _flat(words):
+def words_of(
+    text: str,
+    columns: Iterable[str],
+    *,
+    message_class: str,
+    identity: str,
+    language: str,
+    sender: Address,
+    stop_code: str | None,
+    country: str,
+) -> Words:
+    """`columns`: of the list. `country`: of a code that STOP is sent to. Raises TemplateError, UnstoppableError."""
+    made = templates.parse(text, [Field(name, VALUE_MOST) for name in columns if _can_be_a_field(name)])
+    advertises = CLASSES[message_class].stop_mention
+    stop_to = ShortCode(stop_code, country) if stop_code else None
+    if advertises and stop_to is None and isinstance(sender, SenderName):
+        raise UnstoppableError("nobody can answer a name: it needs a code that STOP is sent to")
+    spoken = language[:2] if language[:2] in templates.LANGUAGES else "en"
+    words = Words(made, advertises, identity, spoken, stop_to)
+    if not advertises:
         return words
-    return f"{words.rstrip()} {mention}"
+    # A letter in each field: what stands right beside one is part of a word.
+    tried = words.composed(made.render({each.name: "x" for each in made.fields}))
+    return replace(words, named=not tried.added_identity)
 
 
-def parts_of(words: str) -> tuple[int, Coding]:
-    """How many parts it takes, as `sms.text.segments.plan` cuts it, without cutting. Raises TooLongError for nothing:
-    the caller compares."""
+def _can_be_a_field(name: str) -> bool:
+    try:
+        Field(name)
+    except ValueError:
+        return False
+    return True
+
+
+def parts_of(words: str, *, transliterated: bool = False) -> tuple[int, Coding]:
+    """How many parts it takes, as `sms.text.segments.plan` cuts it, without cutting where that can be known."""
     text = unicodedata.normalize("NFC", words)
     coding = Coding.GSM7 if alphabet.fits(text) else Coding.UCS2
-    units = units_of(text, coding)
-    alone, together = (160, 153) if coding is Coding.GSM7 else (70, 67)
-    if units <= alone:
-        return 1, coding
-    if units == len(text):  # nothing in it takes two: every part is filled to its end
-        return -(-units // together), coding
-    return len(segments.plan(text, limit=segments.PARTS_MAX).parts), coding
-
-
-def _flat(words: str) -> str:
-    return " ".join(words.casefold().split())
-
-
-def missing(template_fields: Iterable[str], fields: Mapping[str, str]) -> Sequence[str]:
-    """Fields of the template that a line leaves empty."""
-    filled = {key_of(name) for name, value in fields.items() if value}
-    return sorted(set(template_fields) - filled)
+    if coding is Coding.GSM7 or not transliterated:
+        units = units_of(text, coding)
+        if units <= _ALONE[coding]:
+            return 1, coding
+        if units == len(text):  # nothing in it takes two: every part is filled to its end
+            return -(-units // _TOGETHER[coding]), coding
+    made = segments.plan(text, transliterated=transliterated, limit=segments.PARTS_MAX)
+    return len(made.parts), made.coding

@@ -43,6 +43,7 @@ class Sensed:
     rules_overdue: bool | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     near: tuple[str, ...] = ()
+    opt_outs: tuple[str, ...] = ()  # campaigns that many have answered STOP, since the last look
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Conditions:
 
     def _counted(self, sensed: Sensed, now: datetime) -> list[Raised]:
         raised = [Raised("limit-near", owner) for owner in sensed.near]
+        raised += [Raised("many-opt-outs", campaign) for campaign in sensed.opt_outs]
         for name, kind in COUNTED.items():
             total = sensed.counts.get(name, 0)
             more = total - self._counts.get(name, 0)

@@ -90,6 +90,8 @@ def _when(kind: Kind) -> str:
         return f"after {limits['after_s']} s"
     if "days" in limits:
         return f"{limits['days']} days before"
+    if "per_mille" in limits:
+        return f"{limits['at_least']}, and {limits['per_mille']} to a thousand delivered"
     return f"below {limits['times']} times `recording.min_free_mb`" if "times" in limits else "at once"
 
 

@@ -38,6 +38,7 @@ class Parts:
     orphans: Callable[[], int | None]  # at the newest look, None before the first
     counts: Callable[[], Mapping[str, int]]
     near: Callable[[], tuple[str, ...]]  # owners of limits nearly used up, each told once
+    opt_outs: Callable[[], tuple[str, ...]] = tuple  # campaigns that many have answered STOP, each told once
 
 
 class Senses:
@@ -100,6 +101,7 @@ class Senses:
             rules_overdue=self._rules,
             counts=parts.counts(),
             near=parts.near(),
+            opt_outs=parts.opt_outs(),
         )
 
     def _places(self) -> tuple[int | None, datetime | None]:

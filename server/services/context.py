@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sip.calls.control import CallControl
     from sip.calls.observatory import Observatory
     from sip.edge.control import EdgeControl
+    from sms.campaign_runner import CampaignRunner
 
 _SEED_BYTES = 32
 
@@ -97,6 +98,7 @@ class Services:
     rooms_of: dict[str, set[asyncio.Timeout]] = dataclasses.field(default_factory=dict)  # person -> ends a room each
     reindexer: Reindexer | None = None  # None: the daemon is not running
     texts: Messaging | None = None  # None: the daemon is not running
+    campaigns: CampaignRunner | None = None  # None: the daemon is not running
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

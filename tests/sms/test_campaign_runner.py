@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import insert
 
 from sms import campaign_runner, sealing
-from sms.campaign_runner import Alarm, CampaignRunner, Draft, Plan, seal_of
+from sms.campaign_runner import Alarm, CampaignRunner, Draft, Plan, Terms, seal_of
+from sms.campaign_words import Words
 from sms.sealing import SentKeys
 from sms.text import segments
 from storage import campaigns, consents, contact_references, sms_sent, suppressions, tables
@@ -23,6 +24,7 @@ from storage.sms_sent import NewText
 from storage.tx import Tx
 from tests.sms.conftest import House, OwnKeks
 
+TERMS = Terms("prudent", "Beffroi", "FR")
 LIST = [Recipient(line, f"+3361234{line:04d}", {"Prénom": f"Doris{line}"}) for line in range(2, 22)]
 
 
@@ -34,7 +36,7 @@ class Maker:
     keys: SentKeys = field(default_factory=SentKeys)
 
     async def ready(self, plan: Plan, now: datetime) -> Any:
-        return await self.keks.current(plan.inbox.purpose, now)
+        return await self.keks.current(plan.inbox.sent_purpose, now)
 
     async def made(self, tx: Tx, ready: Any, plan: Plan, drafts: Sequence[Draft], now: datetime) -> list[NewText]:
         found = []
@@ -66,7 +68,7 @@ class Office:
 
     def runner(self) -> CampaignRunner:
         return CampaignRunner(
-            self.house.database, Maker(self.keks), self.house.clock, hours_profile=lambda: "prudent", sent=self.sent,
+            self.house.database, Maker(self.keks), self.house.clock, terms=lambda: TERMS, sent=self.sent,
             ended=lambda campaign_id, why: self.ended.append((campaign_id, why)), alarm=Alarm(3, 100),
             alarmed=self.alarmed.append,
         )  # fmt: skip
@@ -153,7 +155,7 @@ async def test_each_who_may_be_written_to_gets_one_message_of_their_own(office: 
         queued = await sms_sent.due(tx, office.house.clock(), limit=99)
         for one in queued:
             name = f"Doris{int(one.recipient[-4:])}"
-            assert one.texts == (f"Bonjour {name}, c'est l'été. Répondez STOP pour ne plus rien recevoir",)
+            assert one.texts == (f"Beffroi: Bonjour {name}, c'est l'été. Répondez STOP pour arreter",)
             proof = await consents.get(tx, one.sent.evidence)
             assert proof.number == one.recipient and proof.kept_until > office.house.clock() + timedelta(days=1000)
     assert await office.state(campaign) == ("done", "") and office.ended == [(campaign.id, "")]
@@ -283,6 +285,15 @@ async def test_the_ceiling_counts_what_other_campaigns_sent(office: Office) -> N
     assert {fates[line].state for line in (2, 3)} == {"refused"}  # its time is over before they may again
 
 
+async def test_a_line_without_a_value_gets_nothing(office: Office) -> None:
+    await office.agree()
+    campaign = await office.campaign(some=[*LIST[:2], Recipient(9, LIST[5].number, {"Prénom": " "})])
+    await office.through()
+    assert set(await office.sent_to(campaign)) == {LIST[0].number, LIST[1].number}
+    fate = (await office.fates(campaign))[9]
+    assert (fate.state, fate.why) == ("refused", "template")
+
+
 async def test_service_messages_need_no_consent_and_no_hour(office: Office) -> None:
     office.house.clock.now = datetime(2026, 11, 29, 22, 0, tzinfo=UTC)
     await office.object(LIST[0].number, "*")
@@ -333,14 +344,14 @@ async def test_an_error_of_ours_pauses_the_campaign_and_no_other(
 ) -> None:
     await office.agree()
     good, bad = await office.campaign("good", LIST[:3]), await office.campaign("bad", LIST[3:6])
-    real = CampaignRunner._words
+    real = Words.text
 
-    def wrong(self: CampaignRunner, known: Any, one: Recipient) -> str:
-        if known.plan.campaign.id == bad.id:
+    def wrong(self: Words, fields: Any) -> str:
+        if fields == LIST[4].fields:
             raise RuntimeError("nobody had thought of it")
-        return real(self, known, one)
+        return real(self, fields)
 
-    monkeypatch.setattr(CampaignRunner, "_words", wrong)
+    monkeypatch.setattr(Words, "text", wrong)
     await office.through()
     assert await office.state(bad) == ("paused", "fault") and not await office.sent_to(bad)
     assert await office.state(good) == ("done", "")

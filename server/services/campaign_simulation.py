@@ -20,6 +20,7 @@ from server.services.campaigns import Found, find, move, words_for, worked_on
 from server.services.contact_times import moment
 from server.services.context import Services
 from server.services.texts import QuoteView, send
+from server.text_carriers import route
 from sms import addresses, permission
 from sms.addresses import Number
 from sms.campaign_runner import country_of, decide_others
@@ -28,7 +29,7 @@ from sms.campaigns import Act
 from sms.carriers.carrier import Health
 from sms.messages import CLASSES
 from sms.permission import About, Person
-from sms.routing import Route, carriers_for
+from sms.routing import ALL_CLASSES, Route, carriers_for
 from sms.text.templates import TemplateError
 from storage import campaigns as stored
 from storage.campaigns import Recipient
@@ -156,16 +157,11 @@ async def test(services: Services, actor: Actor, *, login: str, name: str, to: s
 
 
 def routes(settings: Settings) -> tuple[Route, ...]:
-    """Carriers as the company has set them up."""
+    """Carriers as the company has set them up; a SIM advertises nothing, and shows its own number."""
     return tuple(
-        Route(
-            name,
-            prefixes=one.prefixes,
-            classes=frozenset(one.classes) - ({"marketing"} if one.kind == "modem" else set()),
-            short_codes=one.short_codes,
-            cost_microeuros=one.part_cost_microeuros,
-            preference=one.preference,
-        )
+        route(name, one, carries=ALL_CLASSES - {"marketing"}, senders=frozenset({"number"}))
+        if one.kind == "modem"
+        else route(name, one)
         for name, one in settings.sms.carriers.items()
     )
 

@@ -19,7 +19,7 @@ from config.problems import ConfigError
 from config.settings import Change, Settings
 from recording import hold_music
 from recording.prompts import PromptStore
-from server import control_socket, http, ordered, text_carriers
+from server import campaign_desk, control_socket, http, ordered, text_carriers
 from server.alerting.desk import AlertDesk
 from server.alerting.senses import Parts, Senses
 from server.call_book import DatabaseCallBook
@@ -53,6 +53,7 @@ from sip.edge.rpc import RpcError
 from sip.edge.state import Device
 from sip.messages.arrivals import Arrivals
 from sip.worker.pool import PoolConfig, WorkerPool
+from sms.carriers.carrier import Health
 from sms.standing import Standing
 from storage import devices, trunks
 from storage.errors import StorageError
@@ -63,6 +64,7 @@ log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread that simulates or verifies keeps the event loop, which has calls, from running
 
 DRAIN_S = 5.0
+OPT_OUTS_S = 60.0  # between two looks at how many say STOP
 NOTICES_S = 10.0  # between two tries to hand notices to the mail relay
 EMERGENCY_DRAIN_S = 600.0  # an emergency call is not ended for a restart, unless we are told to stop once more
 FLUSH_S = 2.0  # for what is kept of how the last calls went
@@ -132,9 +134,17 @@ class Daemon:
         self.messaging = Messaging(
             services,
             lambda receiver: text_carriers.build(services, receiver, self.edge, trunks, self._trunk_views),
-            Standing(),
+            Standing(lambda: self._settings.sms.hours_profile),
             phones=Copies(self.texts.delivery),
             notices=self.notices,
+        )
+        self._opt_outs: list[str] = []  # campaigns that many have answered STOP
+        self.campaigns = campaign_desk.runner(
+            services,
+            self.messaging.writer,
+            sent=self.messaging.outbox.wake,
+            ended=lambda campaign_id, why: log.info("campaign %s has ended: %s", campaign_id, why),
+            alarmed=self._opt_outs_many,
         )
         self.arrivals = Arrivals(services.db, self.edge, self._registered)
         self.mail = MailDesk(services)
@@ -212,7 +222,16 @@ class Daemon:
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
         texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
+        texts |= {"campaigns": self.campaigns.run, "opt-outs": self._look_at_opt_outs}
         return {**self.duty.parts(), **texts, **mail, "notices": self._notices}
+
+    def _opt_outs_many(self, campaign_id: str) -> None:
+        self._opt_outs.append(campaign_id)
+
+    async def _look_at_opt_outs(self) -> None:
+        while True:
+            await asyncio.sleep(OPT_OUTS_S)
+            await self.campaigns.look()
 
     async def _notices(self) -> None:
         while True:
@@ -484,9 +503,21 @@ class Daemon:
             trunks=lambda: {trunk_id: view.up for trunk_id, view in self.duty.trunks.views().items()},
             sweep=self.sweeper.trouble,
             orphans=self.reconciler.count,
-            counts=lambda: {"bans": self._bans, "worker_deaths": self.pool.crashes, **self.duty.troubles()},
+            counts=lambda: {
+                "bans": self._bans,
+                "worker_deaths": self.pool.crashes,
+                "texts_unknown": self.messaging.outbox.counted["unknown"],
+                "forged": self.mail.forgeries,
+                **self.duty.troubles(),
+            },
             near=self.duty.near,
+            carriers=lambda: {name: one is Health.UP for name, one in self.messaging.outbox.states().items()},
+            opt_outs=self._take_opt_outs,
         )
+
+    def _take_opt_outs(self) -> tuple[str, ...]:
+        told, self._opt_outs = tuple(dict.fromkeys(self._opt_outs)), []
+        return told
 
 
 async def serve(data: Path) -> None:
@@ -515,6 +546,7 @@ async def serve(data: Path) -> None:
         services.reconciler = daemon.reconciler
         services.alerts = daemon.alerts
         services.texts = daemon.messaging
+        services.campaigns = daemon.campaigns
         services.reindexer = daemon.reindexer
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):

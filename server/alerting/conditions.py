@@ -21,6 +21,8 @@ COUNTED = {
     "relayed": "emergency-alone",
     "without_a_way": "emergency-failed",
     "reports_missed": "emergency-failed",
+    "texts_unknown": "texts-unknown",
+    "forged": "sender-forged",
 }
 
 
@@ -33,6 +35,7 @@ class Sensed:
     recorder: bool | None = None
     database_silent_s: float = 0.0
     trunks: Mapping[str, bool | None] | None = None  # by id: up, down, not known yet
+    carriers: Mapping[str, bool] | None = None  # of texts, by name
     free_mb: int | None = None
     needed_mb: int = 0
     certificate_until: datetime | None = None
@@ -106,6 +109,7 @@ class Conditions:
             **self._disk(sensed, limits["disk-low"]["times"]),
             **self._certificate(sensed, now, limits["certificate-soon"]["days"], limits["certificate-urgent"]["days"]),
             **({} if sensed.trunks is None else self._trunks(sensed.trunks)),
+            **{("carrier-down", name): not up for name, up in (sensed.carriers or {}).items()},
         }
         if sensed.holds_overdue is not None:
             found |= {("hold-overdue", hold_id): True for hold_id in sensed.holds_overdue}

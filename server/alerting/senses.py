@@ -38,6 +38,7 @@ class Parts:
     orphans: Callable[[], int | None]  # at the newest look, None before the first
     counts: Callable[[], Mapping[str, int]]
     near: Callable[[], tuple[str, ...]]  # owners of limits nearly used up, each told once
+    carriers: Callable[[], Mapping[str, bool]] = dict  # of texts, by name: whether it is up
     opt_outs: Callable[[], tuple[str, ...]] = tuple  # campaigns that many have answered STOP, each told once
 
 
@@ -91,6 +92,7 @@ class Senses:
             edge=edge,
             recorder=parts.recorder(),
             trunks=parts.trunks() if self._attached else None,
+            carriers=parts.carriers(),
             free_mb=self._free_mb,
             needed_mb=self._services.settings.recording.min_free_mb,
             certificate_until=self._certificate,

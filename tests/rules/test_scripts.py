@@ -29,7 +29,7 @@ def test_what_people_type_can_be_run(script: Path):
     assert os.access(script, os.X_OK)
 
 
-@pytest.mark.parametrize("script", ["run", "test", "chroot-test", "promises", "bench", "bench-retention"])
+@pytest.mark.parametrize("script", ["run", "test", "chroot-test", "promises", "bench", "bench-retention", "bench-sms"])
 def test_help_works_from_any_directory(script: str, tmp_path: Path):
     # The interpreter of this run first: the scripts in Python need what it has.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

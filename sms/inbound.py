@@ -18,10 +18,11 @@ from typing import Protocol
 from retention import contact_case
 from sms import addresses, sealing
 from sms.addresses import Address
-from sms.carriers.carrier import InboundPart
+from sms.carriers.carrier import Coding, InboundPart
 from sms.group_commit import GroupCommit
 from sms.reading import Read, Reading
 from sms.routing import Place, Written, place_of_reply
+from sms.text.joining import Piece, joined
 from storage import consents, conversations, inboxes, ledger, sms_received, sms_sent, suppressions
 from storage.database import Database
 from storage.errors import Conflict, Unavailable
@@ -402,16 +403,23 @@ def _is_repetition(before: Delivery, now: Delivery) -> bool:
 def _written(carrier: str, part: InboundPart) -> bytes:
     sent_at = part.sent_at.isoformat() if part.sent_at else None
     both = (addresses.as_text(part.sender), addresses.as_text(part.recipient))
-    return json.dumps([carrier, *both, part.text, part.raw.hex(), part.total, sent_at]).encode()
+    return json.dumps([carrier, *both, part.text, part.raw.hex(), part.total, sent_at, part.coding]).encode()
+
+
+_MISSING: Piece = (" […] ", None, b"")
+
+
+def _piece(text: str | None, raw: str, coding: str | None) -> Piece:
+    return text, Coding(coding) if coding else None, bytes.fromhex(raw)
 
 
 def _joined(parts: dict[int, bytes]) -> _Whole:
     """Of what is there, in order; where a part is missing, a mark stands."""
     read = {number: json.loads(part) for number, part in parts.items()}
-    carrier, sender, recipient, _, _, total, sent_at = read[min(read)]
+    carrier, sender, recipient, _, _, total, sent_at, _ = read[min(read)]
     missing = total - len(read)
-    texts = [read[number][3] if number in read else " […] " for number in range(1, total + 1)]
-    whole = "".join(texts) if all(text is not None for text in texts) else None
-    raw = b"".join(bytes.fromhex(read[number][4]) for number in sorted(read)) if whole is None else b""
+    pieces = {number: _piece(said[3], said[4], said[7]) for number, said in read.items()}
+    whole = joined([pieces.get(number, _MISSING) for number in range(1, total + 1)])
+    raw = b"".join(pieces[number][2] for number in sorted(pieces)) if whole is None else b""
     sent = datetime.fromisoformat(sent_at) if sent_at else None
     return _Whole(carrier, addresses.of_text(sender), addresses.of_text(recipient), whole, raw, total, missing, sent)

@@ -6,10 +6,9 @@ Parts of GSM text are unpacked septets, an octet each, as SMPP has them; what is
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sms.carriers.carrier import Coding, InboundPart, OutboundPart
+from sms.carriers.carrier import Coding, OutboundPart
 from sms.carriers.smpp_pdu import Data, Message, Tlvs, tlv
 from sms.text import alphabet
 
@@ -61,8 +60,8 @@ class Packed:
 class Read:
     """What stood in a packet. `text` None: it is no text, and `raw` is all of it, the user data header included.
 
-    Of a part of a longer text `raw` is what the text was read from (septets, UTF-16): `joined` needs it where a sender
-    has cut a character in two.
+    Of a part of a longer text `raw` is what the text was read from (septets, UTF-16): `sms.text.joining` needs it where
+    a sender has cut a character in two.
     """
 
     text: str | None = field(repr=False)
@@ -149,22 +148,6 @@ def unpack(body: Message | Data, default: DefaultAlphabet = DefaultAlphabet.GSM)
     if text is None:
         return _at(Read(None, None, whole), place)
     return _at(Read(text, coding, data if place else b""), place)
-
-
-def joined(parts: Sequence[InboundPart]) -> str | None:
-    """All parts of a text in their order; a sender may have cut between an escape or a surrogate and its other half.
-
-    None: one of them is no text.
-    """
-    texts = [part.text for part in parts]
-    codings = {part.coding for part in parts}
-    if len(parts) > 1 and len(codings) == 1 and all(part.raw for part in parts):
-        raw = b"".join(part.raw for part in parts)
-        if codings == {Coding.UCS2} and not any(len(part.raw) % 2 for part in parts):
-            return raw.decode("utf-16-be", "replace")
-        if codings == {Coding.GSM7}:
-            return alphabet.decode(raw)
-    return None if None in texts else "".join(text for text in texts if text is not None)
 
 
 def _at(read: Read, place: tuple[int, int, int] | None) -> Read:

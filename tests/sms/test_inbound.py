@@ -130,6 +130,16 @@ async def sent(house: House, recipient: str = HIS, **more: object) -> str:
     return text.id
 
 
+async def test_a_character_that_a_sender_cut_in_two_is_whole_again(desk: Desk) -> None:
+    gsm = {"coding": Coding.GSM7, "total": 2, "reference": 7}
+    await desk.bring("5 ", raw=b"5 \x1b", number=1, **gsm)
+    await desk.bring("e!", raw=b"e!", number=2, **gsm)
+    wide = {"coding": Coding.UCS2, "total": 2, "reference": 8}
+    await desk.bring("\ufffd!", raw=b"\xde\x00\x00!", number=2, **wide)
+    await desk.bring("\ufffd", raw=b"\xd8\x3d", number=1, **wide)
+    assert sorted([await desk.words(one) for one in await desk.received()]) == ["5 €!", "😀!"]
+
+
 @pytest.mark.promise("L16", "1.9")
 async def test_a_text_is_sealed_to_the_inbox_of_the_address_that_it_came_to(desk: Desk) -> None:
     await desk.bring("hello")

@@ -22,7 +22,8 @@ from sms.carriers.carrier import (
     Unknown,
 )
 from sms.carriers.smpp_settings import Binds, Tls
-from sms.carriers.smpp_texts import LongTexts, joined
+from sms.carriers.smpp_texts import LongTexts
+from sms.text.joining import joined
 from sms.text.segments import plan
 from tests.peers.certificates import make_certificate
 from tests.peers.smpp_programs import Centre, node, perl
@@ -259,7 +260,7 @@ async def test_long_texts_that_come_in_by_header_and_by_sar():
         for number, (text, udh) in enumerate([("a" * 153, "050003070201"), ("b €", "050003070202")], 1):
             assert await bring(centre, number, udh=udh, fields={**FROM, "short_message": text, "data_coding": 0}) == 0
         assert [(got.number, got.total, got.reference) for got in memory.parts] == [(1, 2, 7), (2, 2, 7)]
-        assert joined(memory.parts) == "a" * 153 + "b €"
+        assert joined([(got.text, got.coding, got.raw) for got in memory.parts]) == "a" * 153 + "b €"
         sar = {"sar_msg_ref_num": 0x1234, "sar_total_segments": 2, "sar_segment_seqnum": 2}
         assert await bring(centre, 3, fields={**FROM, "short_message": "oui", "data_coding": 0, **sar}) == 0
         got = memory.parts[2]

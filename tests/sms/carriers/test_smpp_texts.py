@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sms.addresses import Number
-from sms.carriers.carrier import Coding, InboundPart, OutboundPart
+from sms.carriers.carrier import Coding, OutboundPart
 from sms.carriers.smpp_pdu import Data, Message, Place
-from sms.carriers.smpp_texts import DefaultAlphabet, LongTexts, NotCarriedError, Packed, Read, joined, pack, unpack
+from sms.carriers.smpp_texts import DefaultAlphabet, LongTexts, NotCarriedError, Packed, Read, pack, unpack
 from sms.text import alphabet
+from sms.text.joining import Piece, joined
 
 WHO = Place(1, 1, "33600000000")
 ANY = Number("+33600000000")
@@ -147,14 +148,14 @@ def test_any_message_is_read_and_can_be_stored(data: bytes, coding: int, esm_cla
     assert 1 <= found.number <= found.total
 
 
-def inbound(data: bytes, coding: int, number: int) -> InboundPart:
+def piece(data: bytes, coding: int, number: int) -> Piece:
     found = read(bytes((5, 0, 3, 9, 2, number)) + data, coding, 0x40)
-    return InboundPart(ANY, ANY, found.text, "d", "l", found.coding, found.raw, found.number, found.total, 9)
+    return found.text, found.coding, found.raw
 
 
 def test_characters_that_a_sender_cut_in_two_are_whole_again():
-    assert joined([inbound(b"a\x1b", 0, 1), inbound(b"eb", 0, 2)]) == "a€b"
-    assert joined([inbound(b"\x00a\xd8\x3d", 8, 1), inbound(b"\xde\x00\x00b", 8, 2)]) == "a😀b"
-    assert joined([inbound(b"\x05a", 0, 1), inbound(b"\x00b", 8, 2)]) == "éab"
-    assert joined([inbound(b"a", 0, 1), inbound(b"\xffb", 4, 2)]) is None
-    assert joined([inbound(b"\x00a\x00", 8, 1), inbound(b"\x00b", 8, 2)]) == "a\ufffdb"
+    assert joined([piece(b"a\x1b", 0, 1), piece(b"eb", 0, 2)]) == "a€b"
+    assert joined([piece(b"\x00a\xd8\x3d", 8, 1), piece(b"\xde\x00\x00b", 8, 2)]) == "a😀b"
+    assert joined([piece(b"\x05a", 0, 1), piece(b"\x00b", 8, 2)]) == "éab"
+    assert joined([piece(b"a", 0, 1), piece(b"\xffb", 4, 2)]) is None
+    assert joined([piece(b"\x00a\x00", 8, 1), piece(b"\x00b", 8, 2)]) == "a\ufffdb"

@@ -40,8 +40,7 @@ _WORDS = (
     ("BUFFER", Delivery.ON_ITS_WAY),
 )
 _KEY = re.compile(r"(?:^|(?<=\s))(id|sub|dlvrd|submit[ _]?date|done[ _]?date|stat|err|text)[ \t]?:", re.IGNORECASE)
-_DATES = ("%y%m%d%H%M", "%y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
-_DATE_LENGTHS = {10: _DATES[:1], 12: _DATES[1:3], 14: _DATES[3:]}
+_YEAR_DIGITS = {10: (2,), 12: (2, 4), 14: (4,)}  # by the length of the whole; of twelve the first that is a date
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +129,11 @@ def date(written: str, zone: tzinfo) -> datetime | None:
     """YYMMDDhhmm, with seconds, with the century: what is a date. None: it is not."""
     if not (written.isascii() and written.isdigit()):
         return None
-    for form in _DATE_LENGTHS.get(len(written), ()):
+    for digits in _YEAR_DIGITS.get(len(written), ()):
+        month, day, hour, minute, *second = [int(written[at : at + 2]) for at in range(digits, len(written), 2)]
+        year = int(written[:digits]) + (2000 if digits == 2 else 0)
         try:
-            return datetime.strptime(written, form).replace(tzinfo=zone)
+            return datetime(year, month, day, hour, minute, sum(second), tzinfo=zone)
         except ValueError:
             continue
     return None

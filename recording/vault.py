@@ -131,14 +131,15 @@ def orphans(vault_dir: Path, expected: Iterable[str]) -> Orphans:
 def remove(vault_dir: Path, rec_id: str) -> bool:
     """Unlink a recording in either form, durably, and verify its absence; False if there was none.
 
-    Raises VaultError, OSError.
+    Also where there was none: whoever took it away may have been killed before that was durable. Raises VaultError,
+    OSError.
     """
     found = False
     for path in (sealed_path(vault_dir, rec_id), growing_path(vault_dir, rec_id)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
             found = True
-    if found:
+    with contextlib.suppress(FileNotFoundError):
         sync_directory(sealed_path(vault_dir, rec_id).parent)
     if any(path.exists() for path in (sealed_path(vault_dir, rec_id), growing_path(vault_dir, rec_id))):
         raise VaultError("the recording's file is still there")

@@ -142,3 +142,16 @@ def test_the_lock_says_who_writes(tmp_path: Path) -> None:
 )
 def test_what_a_length_tells(size_bytes: int, state: str) -> None:
     assert state_by_length(size_bytes) == state
+
+
+@pytest.mark.promise("L3")
+def test_a_removal_is_made_durable_by_whoever_finds_it_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who took the file away was killed before that had been synced."""
+    rec_id = write(tmp_path, 0.5, finish=True)
+    vault.sealed_path(tmp_path, rec_id).unlink()
+    synced: list[Path] = []
+    monkeypatch.setattr(vault, "sync_directory", synced.append)
+    assert not vault.remove(tmp_path, rec_id)
+    assert synced == [vault.sealed_path(tmp_path, rec_id).parent]

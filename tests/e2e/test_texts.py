@@ -134,6 +134,7 @@ def test_a_colleague_who_is_not_there_has_it_when_a_phone_signs_on(people: Peopl
     words = f"à ton retour {SECRET}"
     login = people.product.login("dora")
     assert people.anna.text("704", words) == "202 Accepted"
+    assert people.product.traces({"a word": SECRET.encode()}) == {}
 
     async def signs_on() -> Message:
         async with raw_phone(people.product, login, "tls") as dora:

@@ -283,7 +283,8 @@ async def test_over_tls_a_text_leaves_over_a_connection_that_was_found_good(
 
 
 async def test_phones_that_say_nothing_hold_nobody_up(edge: Edge) -> None:
-    """While forty texts wait for an answer that does not come, another phone is served."""
+    """Forty texts are on their way to a phone that says nothing; another phone is served, and the edge tells what it
+    holds. Nothing here waits for the first phone to answer."""
     await bob(edge, "udp")
     [contact] = await edge.daemon.control.contacts("bob-1")
     phone = await alice(edge)
@@ -291,6 +292,5 @@ async def test_phones_that_say_nothing_hold_nobody_up(edge: Edge) -> None:
     waiting = [asyncio.ensure_future(edge.daemon.control.send_text(contact, TEXT, "101")) for _ in range(40)]  # noqa: TID251
     await asyncio.sleep(0)
     assert (await phone.authenticated("INVITE", f"sip:bob@{DOMAIN}")).code == 486
-    assert await edge.daemon.control.contacts("bob-1") == [contact]
-    assert not any(one.done() for one in waiting)
+    assert [one.uri for one in await edge.daemon.control.contacts("bob-1")] == [contact.uri]
     assert set(await asyncio.gather(*waiting)) == {Silent()}

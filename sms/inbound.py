@@ -309,7 +309,8 @@ class Intake:
         if reading.stop == "stop":
             self.counted["stop"] += 1
             await self._stop(tx, remote, "*" if reading.calls_too else "sms", now)
-            told.queued |= await self._answer(tx, STOP_ACK, box, sender, remote, now)
+            if not reading.machine:
+                told.queued |= await self._answer(tx, STOP_ACK, box, sender, remote, now)
         elif reading.stop == "help" and not reading.machine:
             told.queued |= await self._answer(tx, HELP, box, sender, remote, now)
         elif reading.stop == "none" and not reading.machine and not reading.aside:

@@ -40,6 +40,8 @@ def read(text: str) -> Reading:
             return Reading(aside="unwanted")
         case "auto":
             return Reading(machine=True)
+        case "auto STOP":
+            return Reading(stop="stop", machine=True)
     return Reading()
 
 
@@ -242,6 +244,14 @@ async def test_machines_and_short_codes_are_never_answered(desk: Desk, sender: A
     async with desk.house.database.read() as tx:
         assert await sms_sent.list_all(tx) == ()
     assert len(await desk.received()) == 3
+
+
+@pytest.mark.promise("1.3", "L17")
+async def test_a_stop_that_looks_like_a_machines_counts_and_is_not_confirmed(desk: Desk) -> None:
+    await desk.bring("auto STOP")
+    async with desk.house.database.read() as tx:
+        assert [one.channel for one in await suppressions.of_number(tx, HIS, "sms")] == ["sms"]
+        assert await sms_sent.list_all(tx) == ()
 
 
 async def test_out_of_office_answers_once_a_day(desk: Desk) -> None:

@@ -90,7 +90,7 @@ class Carrier(Section):
         description="Parts a second at most; 0: as the centre takes.",
         json_schema_extra=RESTART,
     )
-    long_texts: Literal["udh8", "udh16", "sar", "payload"] = Field(
+    long_texts: Literal["udh8", "sar", "payload"] = Field(
         default="udh8",
         description="How parts of a long text are marked: as the centre wants it.",
         json_schema_extra=RESTART,

@@ -168,7 +168,7 @@ class CampaignRunner:
             return await self._of(campaign)
         except StorageError:
             raise
-        except Exception:
+        except Exception:  # whatever it was: this campaign is paused, the others go on
             self.errors += 1
             log.exception("campaign %s is paused: it met what nobody had thought of", campaign.id)
             self._running.pop(campaign.id, None)

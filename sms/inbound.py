@@ -194,7 +194,8 @@ class Intake:
             item.queued = False
             delivery = Delivery(item.part.delivery, item.part.link, now)
             before, known[fingerprint] = known.get(fingerprint), delivery
-            await sms_received.remember(tx, fingerprint, delivery)  # a repetition too: what follows it here is new
+            # A repetition too: what follows it here is new.
+            await sms_received.remember(tx, fingerprint, delivery, known=before is not None)
             if before is not None and _is_repetition(before, delivery):
                 self.counted["repeated"] += 1
                 continue
@@ -217,7 +218,7 @@ class Intake:
         reading = self._read(whole.text) if whole.text is not None else Reading(machine=True, rule="no text")
         remote, ours = addresses.as_text(whole.sender), addresses.as_text(whole.recipient)
         person = addresses.can_be_answered(whole.sender)
-        sender = await inboxes.sender_by_address(tx, ours)
+        sender = await self._sender(tx, ours)
         place = await self._place(tx, remote, sender, now)
         box, kek = self._box(place)
         received_id = new_id()
@@ -260,6 +261,13 @@ class Intake:
             )
         account_id = await self._copy_for_phones(tx, box, remote, whole, now)
         told.arrived.append(Arrived(received_id, box.id, account_id, state))
+
+    async def _sender(self, tx: Tx, ours: str) -> Sender | None:
+        """Read once in a transaction: most texts of a batch come to the same few addresses."""
+        known: dict[str, Sender | None] = tx.memo.setdefault("sms senders", {})
+        if ours not in known:
+            known[ours] = await inboxes.sender_by_address(tx, ours)
+        return known[ours]
 
     async def _place(self, tx: Tx, remote: str, sender: Sender | None, now: datetime) -> Place:
         if sender is None:

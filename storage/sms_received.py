@@ -231,11 +231,12 @@ async def deliveries(tx: Tx, fingerprints: Sequence[bytes]) -> dict[bytes, Deliv
     return {bytes(r["fingerprint"]): Delivery(r["delivery"], r["link"], r["at"]) for r in await tx.rows(wanted)}
 
 
-async def remember(tx: Tx, fingerprint: bytes, delivery: Delivery) -> None:
-    """It came in; the newest delivery of the same counts."""
+async def remember(tx: Tx, fingerprint: bytes, delivery: Delivery, *, known: bool) -> None:
+    """It came in; the newest delivery of the same counts. `known`: one of the same is remembered already."""
     values = {"delivery": delivery.delivery, "link": delivery.link, "at": delivery.at}
-    known = update(_DELIVERIES).where(_DELIVERIES.c.fingerprint == fingerprint).values(**values)
-    if not await tx.write(known):
+    if known:
+        await tx.write(update(_DELIVERIES).where(_DELIVERIES.c.fingerprint == fingerprint).values(**values))
+    else:
         await tx.write(insert(_DELIVERIES).values(fingerprint=fingerprint, **values))
 
 

@@ -2,9 +2,9 @@
 
     python -m tests.peers.text_engine DIRECTORY PORT
 
-It loads everything once. Then each line of stdin, a number, begins a life: a fork that opens the database, takes up what
-the last one left, adds so many texts, and serves until it is killed. Its pid is printed, then "up" when it serves, and
-"gone" when it has ended. "quiet" begins a life that adds nothing.
+It loads everything once. Then each line of stdin, a number, begins a life: a fork that opens the database, takes up
+what the last one left, adds so many texts, and serves until it is killed. Its pid is printed, then "up" when it serves,
+and "gone" when it has ended. "quiet" begins a life that adds nothing.
 """
 
 from __future__ import annotations

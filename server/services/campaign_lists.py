@@ -19,6 +19,9 @@ from storage import campaigns as stored
 from storage.campaigns import Recipient
 
 MOST_AT_ONCE = 5000  # lines of one request
+# Numbers that were found good, as this process hashes them: written, they are not read a second time.
+_looked_through: set[int] = set()
+_MOST_REMEMBERED = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,7 @@ async def look(
         found = await find(tx, login, name, to_change=True)
         await note(services, tx, actor, "test", "campaign", campaign_id=found.campaign.id, count=len(numbers),
                    person_id=found.person.id)  # fmt: skip
-    country, regions = site_numbering(services.settings).country, services.settings.sms.overseas
-    return await asyncio.to_thread(_looked, numbers, country, regions)
+    return await _looked(services, numbers)
 
 
 async def write(
@@ -71,7 +73,7 @@ async def write(
     """`rows`: line, number and fields, of lines that were looked through; the `first` request begins the list, the
     `last` one ends it. Raises Failure: then nothing of this request is written."""
     _bounded(rows)
-    looked = await look(services, actor, login=login, name=name, numbers=[(line, said) for line, said, _ in rows])
+    looked = await _looked(services, [(line, said) for line, said, _ in rows])
     if looked.errors:
         wrong = looked.errors[0]
         raise Failure(f"line {wrong.line}: {wrong.problem}", wrong.remedy, "invalid")
@@ -101,9 +103,17 @@ def _bounded(rows: Sequence[object]) -> None:
         raise Failure(f"more than {MOST_AT_ONCE} lines at once", "Send them in pieces", "misuse")
 
 
-def _looked(numbers: Sequence[tuple[int, str]], country: str, regions: Sequence[str]) -> LookedView:
+async def _looked(services: Services, numbers: Sequence[tuple[int, str]]) -> LookedView:
+    country, regions = site_numbering(services.settings).country, services.settings.sms.overseas
+    return await asyncio.to_thread(_read, numbers, country, regions)
+
+
+def _read(numbers: Sequence[tuple[int, str]], country: str, regions: Sequence[str]) -> LookedView:
     good, errors = list[tuple[int, str]](), list[LineErrorView]()
     for line, said in numbers:
+        if hash((country, said)) in _looked_through:
+            good.append((line, said))
+            continue
         try:
             found = address_rules.recipient(said, country, regions=regions)
         except address_rules.AddressError as error:
@@ -111,6 +121,9 @@ def _looked(numbers: Sequence[tuple[int, str]], country: str, regions: Sequence[
             continue
         if isinstance(found, Number):
             good.append((line, found.e164))
+            if len(_looked_through) >= _MOST_REMEMBERED:
+                _looked_through.clear()
+            _looked_through.add(hash((country, found.e164)))
         else:
             errors.append(LineErrorView(line, "a short code is no person", "Take the line out"))
     return LookedView(tuple(good), tuple(errors))

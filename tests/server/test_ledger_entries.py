@@ -30,6 +30,7 @@ from storage import (
     consents,
     contact_references,
     holds,
+    inboxes,
     ledger,
     lines,
     mail_logins,
@@ -192,6 +193,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "contact.suppress.import": {"numbers": [[1, "+33142123457"]], "write": True},
         "contact.suppress.remove": {"what": "+33142123456"},
     }
+    campaigns = await campaign_arguments(services, person.id)
     return {
         "person.add": {"login": "carl", "name": "Carl"},
         "person.list": {},
@@ -219,6 +221,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "line.list": {},
         "line.set": {"line": "sales", "members": ["alice"]},
         **contacts,
+        **campaigns,
         "trunk.add": {"name": "north", "host": "127.0.0.1", "port": 9, "transport": "tcp"},
         "trunk.list": {},
         "trunk.set": {"trunk": "north", "channels": 5},
@@ -314,6 +317,37 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "ban.lift": {"source": "192.0.2.1"},
         "status": {},
         "reload": {},
+    }
+
+
+async def campaign_arguments(services: Services, person_id: str) -> dict[str, dict[str, object]]:
+    """Rita writes a campaign, and Dora approves it."""
+    now = services.clock()
+    async with services.db.transaction() as tx:
+        box = await inboxes.add(tx, "offers", "team", now)
+        await inboxes.set_member(tx, box.id, person_id, sends=True, sees_sent=False, now=now)
+        await inboxes.add_sender(
+            tx, box.id, "'Beffroi", "name", now, classes=("marketing",), approved_by="dora", stop_code="36180"
+        )
+    hers = {"login": "rita", "name": "spring"}
+    return {
+        "campaign.add": {**hers, "inbox": "offers", "template": "Bonjour"},
+        "campaign.look": {**hers, "numbers": [[2, "+33612345678"]]},
+        "campaign.write": {**hers, "rows": [[2, "+33612345678", {"nom": "Carl"}]], "first": True, "last": True},
+        "campaign.list": {"login": "rita"},
+        "campaign.show": hers,
+        "campaign.edit": {**hers, "template": "Bonjour {nom}"},
+        "campaign.preview": hers,
+        "campaign.test": {**hers, "to": "+33612345670"},
+        "campaign.simulate": hers,
+        "campaign.submit": hers,
+        "campaign.approve": {**hers, "login": "dora"},
+        "campaign.start": hers,
+        "campaign.pause": hers,
+        "campaign.resume": hers,
+        "campaign.stats": hers,
+        "campaign.lines": hers,
+        "campaign.cancel": hers,
     }
 
 

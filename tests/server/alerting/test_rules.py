@@ -184,6 +184,7 @@ def test_a_house_that_is_well_raises_nothing():
         ({"rules_overdue": True}, ("rules-overdue", "")),
         ({"database_silent_s": 20.0}, ("database-silent", "")),
         ({"near": ("t1",)}, ("limit-near", "t1")),
+        ({"opt_outs": ("c1",)}, ("many-opt-outs", "c1")),
         ({"counts": {"relayed": 1}}, ("emergency-alone", "")),
         ({"counts": {"without_a_way": 1}}, ("emergency-failed", "")),
         ({"counts": {"reports_missed": 1}}, ("emergency-failed", "")),
@@ -265,4 +266,4 @@ def test_every_kind_has_something_that_raises_it():
             replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"})), NOW
         )
     }  # fmt: skip
-    assert by_entry | by_look | set(COUNTED.values()) | {"limit-near", "test"} == set(KINDS)
+    assert by_entry | by_look | set(COUNTED.values()) | {"limit-near", "many-opt-outs", "test"} == set(KINDS)

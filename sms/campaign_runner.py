@@ -40,6 +40,7 @@ from storage.tx import Tx
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # recipients in one transaction: others write too
+_NOWHERE = "001"  # as the number library says it
 _WITHOUT_WORDS = Decision(False, "no_rule", "", "its line leaves a field of the template empty")
 IDLE_S = 30.0
 AGAIN_S = 1.0  # after the database did not answer
@@ -391,12 +392,13 @@ async def figures(tx: Tx, campaign_id: str) -> Figures:
 
 def country_of(number: str) -> str | None:
     """ISO 3166, of a number in international form; None where it belongs to none."""
+    regions: Mapping[int, tuple[str, ...]] = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    # No calling code begins with another one (ITU-T E.164): most belong to one country, and nothing else is to be read.
+    only = next((regions[code] for end in (2, 3, 4) if (code := int(number[1:end] or 0)) in regions), ())
+    if len(only) == 1:
+        return only[0] if only[0] != _NOWHERE else None
     try:
-        parsed = phonenumbers.parse(number)
+        found = phonenumbers.region_code_for_number(phonenumbers.parse(number))
     except phonenumbers.NumberParseException:
         return None
-    code: int = parsed.country_code or 0
-    regions: Mapping[int, tuple[str, ...]] = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-    only = regions.get(code, ())
-    found = only[0] if len(only) == 1 else phonenumbers.region_code_for_number(parsed)
-    return found if found and found != "001" else None
+    return found if found and found != _NOWHERE else None

@@ -21,6 +21,7 @@ from server.failure import Failure
 from server.services import operations
 from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
+from server.services.texts import writer_of
 from sip.calls.control import LiveCall
 from sip.edge.state import Ban
 from storage import (
@@ -329,6 +330,7 @@ async def campaign_arguments(services: Services, person_id: str) -> dict[str, di
         await inboxes.add_sender(
             tx, box.id, "'Beffroi", "name", now, classes=("marketing",), approved_by="dora", stop_code="36180"
         )
+    await writer_of(services).ready(box, now)  # whose keys are made for the first text is no look at anybody
     hers = {"login": "rita", "name": "spring"}
     return {
         "campaign.add": {**hers, "inbox": "offers", "template": "Bonjour"},

@@ -140,6 +140,16 @@ def office(house: House, keks: OwnKeks) -> Office:
     return Office(house, keks)
 
 
+@pytest.mark.parametrize(
+    ("number", "country"),
+    [("+33612345678", "FR"), ("+262692123456", "RE"), ("+262639012345", "YT"), ("+12125550123", "US"),
+     ("+14165550123", "CA"), ("+447400123456", "GB"), ("+4915112345678", "DE"), ("+870776123456", None),
+     ("+99912345678", None), ("+", None)],
+)  # fmt: skip
+def test_the_country_of_a_number(number: str, country: str | None) -> None:
+    assert campaign_runner.country_of(number) == country
+
+
 @pytest.mark.promise("1.1", "1.4", "1.7", "P22")
 async def test_each_who_may_be_written_to_gets_one_message_of_their_own(office: Office) -> None:
     await office.agree(LIST[:15])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import random
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +21,10 @@ from sms.campaign_runner import Alarm, CampaignRunner, Draft, Plan, Terms, seal_
 from sms.campaign_words import Words
 from sms.sealing import SentKeys
 from sms.text import segments
-from storage import campaigns, consents, contact_references, sms_sent, suppressions, tables
+from storage import campaigns, consents, contact_references, keys, sms_sent, suppressions, tables
 from storage.campaigns import Campaign, Fate, Recipient, Wording
 from storage.errors import Unavailable
+from storage.field_crypto import FieldKeys
 from storage.sms_sent import NewText
 from storage.tx import Tx
 from tests.sms.conftest import House, OwnKeks
@@ -347,6 +352,44 @@ async def test_whatever_is_cut_off_in_between_one_message_each(
         assert broken[0] and not await office.sent_to(campaign)
     await office.through()
     assert await office.sent_to(campaign) == dict.fromkeys((one.number for one in LIST), 1)
+
+
+@pytest.mark.promise("1.7", "P22")
+async def test_killed_while_it_sends_one_message_each(
+    office: Office,
+    url: str,
+    field_keys: FieldKeys,
+) -> None:
+    """A process of its own, killed (SIGKILL) after a few commits, wherever it then is; another goes on."""
+    some = [Recipient(line, f"+3361235{line:04d}", {"Prénom": f"Doris{line}"}) for line in range(2, 122)]
+    await office.agree(some)
+    campaign = await office.campaign(some=some, per_minute=60_000)
+    dice = random.Random(7)  # noqa: S311
+    for rounds in (1, 3, 2, 5, 4):
+        office.house.clock.on(minutes=2)
+        told = json.dumps({"url": url, "keys": field_keys.to_json().decode(), "now": office.house.clock().isoformat()})
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.sms.campaign_victim", stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert program.stdin is not None and program.stdout is not None
+        program.stdin.write(told.encode() + b"\n")
+        await program.stdin.drain()
+        await program.stdout.readexactly(rounds)
+        await asyncio.sleep(dice.random() * 0.05)
+        program.kill()
+        await program.wait()
+    sent = await office.sent_to(campaign)
+    assert 45 <= len(sent) < len(some) and set(sent.values()) == {1}
+    states = Counter(one.state for one in (await office.fates(campaign)).values())
+    assert states == {"taken": len(sent), "waiting": len(some) - len(sent)}
+    office.house.clock.on(minutes=2)
+    async with office.house.database.read() as tx:
+        known = await keys.current_kek(tx, office.house.sales.sent_purpose, office.house.clock())
+    assert known is not None
+    office.keks.made[known.purpose] = known
+    await office.through()
+    assert await office.sent_to(campaign) == dict.fromkeys((one.number for one in some), 1)
 
 
 async def test_an_error_of_ours_pauses_the_campaign_and_no_other(

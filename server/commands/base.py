@@ -7,6 +7,7 @@ import json
 import sys
 import textwrap
 import unicodedata
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +116,24 @@ def tell(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+_KEPT = "\n\N{ZERO WIDTH JOINER}"  # the latter holds signs of several characters together
+
+
 def print_json(said: Any) -> None:
-    out(json.dumps(said, ensure_ascii=False, indent=2))
+    """What json leaves as it is and a terminal obeys (C1, directions) is written as an escape."""
+    text = json.dumps(said, ensure_ascii=False, indent=2)
+    out("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def plain(text: str) -> str:
+    """Without what would steer a terminal: whoever wrote it may be a stranger. Spaces of any width are spaces."""
+    return "".join(_harmless(char) for char in text)
+
+
+def _harmless(char: str) -> str:
+    if char.isprintable() or char in _KEPT:
+        return char
+    return " " if char == "\t" or unicodedata.category(char) == "Zs" else "\N{REPLACEMENT CHARACTER}"
 
 
 def table(fields: Sequence[Field], rows: Sequence[Row]) -> str:
@@ -124,7 +141,7 @@ def table(fields: Sequence[Field], rows: Sequence[Row]) -> str:
     columns = [field for field in fields if field.header]
     if not rows:
         return "(none)"
-    cells = [[_cell(field, row) for field in columns] for row in rows]
+    cells = [[plain(_cell(field, row)) for field in columns] for row in rows]
     widths = [max(_width(line[i]) for line in [[c.header for c in columns], *cells]) for i in range(len(columns))]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > 6:
         widths[widths.index(max(widths))] -= 1
@@ -149,7 +166,7 @@ def _lines(field: Field, row: Row, width: int) -> list[str]:
     parts = [_cell(field, row, full=True)]
     if isinstance(value, Mapping) and value and field.show is None:
         parts = [f"{key} {_scalar(item)}" for key, item in value.items()]
-    return [line for part in parts for line in textwrap.wrap(part, width) or [""]]
+    return [line for part in parts for line in textwrap.wrap(plain(part), width) or [""]]
 
 
 def short(identifier: object) -> str:

@@ -19,6 +19,7 @@ from server.commands.base import (
     minutes,
     operation,
     out,
+    plain,
     print_json,
     short,
     tell,
@@ -116,7 +117,7 @@ def _administration(inbox: Subparsers) -> None:
     listed.add_argument("--as", dest="login", metavar="LOGIN", help="those that this person may do something with")
     member = leaf(inbox, "member", "give rights to an inbox, or take them", _member, fields=FIELDS,
                   details="Reading what came in and seeing what was sent are two rights, with two keys: both need a"
-                  " reader (person role, reader init).")  # fmt: skip
+                  " reader (person role, reader enrol).")  # fmt: skip
     _name(member)
     member.add_argument("login", metavar="LOGIN")
     for option, what in (("read", "what comes in"), ("send", "write from it"), ("sent", "see what was sent")):
@@ -296,11 +297,6 @@ def _shown(args: argparse.Namespace, one: dict[str, Any]) -> None:
     whose = f"from {one['from']}" if "from" in one else f"to {one['to']}"
     when = datetime.fromisoformat(one["at"]).astimezone().strftime("%Y-%m-%d %H:%M")
     missing = f", {one['missing']} parts missing" if one.get("missing") else ""
-    out(f"{short(one['id'])}  {when}  {whose}  ({one['state']}{missing})")
+    out(f"{short(one['id'])}  {when}  {plain(whose)}  ({one['state']}{missing})")
     out("".join(f"    {line}\n" for line in plain(str(one["words"])).splitlines() or [""]))
     sys.stdout.flush()
-
-
-def plain(text: str) -> str:
-    """Without what would steer a terminal: whoever wrote it is a stranger."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -183,7 +183,7 @@ async def _refusal(services: Services, tx: Tx, person: Person) -> Failure | None
     try:
         await readers.get_key(tx, person.id)
     except NotFound:
-        return Failure(f"{person.login} has no reader's key", "Type: beffroi reader init", "denied")
+        return Failure(f"{person.login} has no reader's key", "Type: beffroi reader enrol", "denied")
     locked_until = (await readers.totp_state(tx, person.id)).locked_until
     if locked_until is not None and services.clock() < locked_until:
         return Failure(f"too many wrong codes: locked until {locked_until:%H:%M:%S} UTC", "Wait", "locked")

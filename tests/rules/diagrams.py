@@ -13,6 +13,7 @@ from retention import consent_dialogue as dialogue
 from retention.consent import ConsentMode
 from retention.recording_decision import LegConsent
 from sip.calls.legs import TRANSITIONS, LegState
+from sms import messages
 from storage import recordings
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
@@ -92,12 +93,22 @@ def recording_states() -> str:
     return re.sub(r"(?m) : $", "", text)
 
 
+def parts_of_texts() -> str:
+    arrows = [
+        (state.value, to.value, word.value) for state, row in messages.TRANSITIONS.items() for word, to in row.items()
+    ]
+    going_on = {state.value for state in messages.TRANSITIONS} | {messages.State.HELD.value}
+    ends = [state.value for state in messages.State if state.value not in going_on]
+    return _mermaid(messages.State.QUEUED.value, [one for one in arrows if one[0] != one[1]], ends)
+
+
 DRAWINGS: Mapping[str, Callable[[], str]] = {
     "legs": legs,
     "consent opt-in": lambda: consent(ConsentMode.OPT_IN),
     "consent opt-out": lambda: consent(ConsentMode.OPT_OUT),
     "consent announce": lambda: consent(ConsentMode.ANNOUNCE),
     "recording": recording_states,
+    "parts of a text": parts_of_texts,
 }
 
 

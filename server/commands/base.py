@@ -7,7 +7,6 @@ import json
 import sys
 import textwrap
 import unicodedata
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -26,6 +26,8 @@ FIELDS = (
     Field(
         "kind",
         "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt,"
+        " text_words (of a text that was sent), text_sent, text_received, text_copy (for phones), text_request,"
+        " conversation, campaign, text_key,"
         " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert;"
         " call_field: a call record of which fields become coarser; month_key: a key of a month's hashes;"
         " index_key: a key by which numbers were found, until it was replaced",
@@ -46,6 +48,14 @@ DAY_FIELDS = (
     Field("contact_consent", "proofs of consent to be contacted"),
     Field("contact_reference", "contracts that stood in for consent"),
     Field("contact_attempt", "attempts of canvassing lines"),
+    Field("text_words", "words of texts that were sent; the rest stays longer", "WORDS"),
+    Field("text_sent", "texts that were sent"),
+    Field("text_received", "texts that came in", "TEXTS IN"),
+    Field("text_copy", "copies that wait for phones"),
+    Field("text_request", "requests that texts made"),
+    Field("conversation", "conversations by text"),
+    Field("campaign", "campaigns"),
+    Field("text_key", "keys of texts that were sent, of which no words are left"),
     Field("access_day", "days of the access log, with the typed reasons"),
     Field("consent_day", "days of the consent log"),
     Field("erasure_day", "days of the erasure log, with the receipts"),

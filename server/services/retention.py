@@ -47,6 +47,14 @@ class DayView:
     contact_consent: int
     contact_reference: int
     contact_attempt: int
+    text_words: int
+    text_sent: int
+    text_received: int
+    text_copy: int
+    text_request: int
+    conversation: int
+    campaign: int
+    text_key: int
     access_day: int
     consent_day: int
     erasure_day: int

@@ -157,31 +157,4 @@ async def arguments(services: Services, desk: Desk) -> dict[str, dict[str, objec
         "optout.add": {"number": "+33612345677"},
         "optout.list": {},
         "optout.check": {"number": "+33612345677"},
-        **await campaign(services),
-    }
-
-
-async def campaign(services: Services) -> dict[str, dict[str, object]]:
-    """From its words to its end."""
-    await inboxes.add_sender(services, ME, inbox="support", address="Beffroi", classes=["marketing"],
-                             stop_code="36180", approved_by="nora")  # fmt: skip
-    it: dict[str, object] = {"login": "anna", "name": "summer"}
-    return {
-        "campaign.add": it | {"inbox": "support", "template": "Bonjour {Nom}"},
-        "campaign.edit": it | {"template": "Bonjour {Nom}, nos soldes commencent."},
-        "campaign.look": it | {"numbers": [[2, HERS]]},
-        "campaign.write": it | {"rows": [[2, HERS, {"Nom": "Zoé"}]], "first": True, "last": True},
-        "campaign.list": {"login": "anna"},
-        "campaign.show": it,
-        "campaign.lines": it,
-        "campaign.preview": it,
-        "campaign.simulate": it,
-        "campaign.test": it | {"to": HIS},
-        "campaign.submit": it,
-        "campaign.approve": it | {"login": "nora"},
-        "campaign.start": it,
-        "campaign.pause": it,
-        "campaign.resume": it,
-        "campaign.stats": it,
-        "campaign.cancel": it,
     }

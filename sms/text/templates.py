@@ -7,6 +7,7 @@ where the author has not written them (CPCE L34-5): they are part of the text, a
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -107,6 +108,7 @@ def _piece(match: re.Match[str], known: Mapping[str, Field]) -> str | Field:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
 def _same(name: str) -> str:
     """How names are compared: capitals and spaces around do not count, accents do."""
     return unicodedata.normalize("NFC", name).strip().casefold()
@@ -114,7 +116,9 @@ def _same(name: str) -> str:
 
 def _value(each: Field, value: str | None) -> str:
     """One line without control characters. What looks like a field stays as it is."""
-    clean = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in (value or ""))
+    clean = value or ""
+    if not clean.isprintable():  # most are: a campaign has a hundred thousand
+        clean = "".join(c if unicodedata.category(c) not in ("Cc", "Cs") else " " for c in clean)
     clean = " ".join(unicodedata.normalize("NFC", clean).split())
     if not clean:
         if each.default is None:

@@ -23,7 +23,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from config.contact_kinds import (
@@ -106,6 +106,9 @@ class _Case:
         self.professional = next((r for r in facts.references if r.kind == "professional" and self.runs(r)), None)
         asked = facts.target == "ask"
         self.target = ("professional" if self.professional else "consumer") if asked else facts.target
+        # Rules by kind, looked up once for all who are alike in what they depend on.
+        alike = ("rules", facts.country, facts.channel, self.target, facts.sector, self.today)
+        self.found: dict[type[Rule], Any] = rules.remembered(alike, dict)
 
     def next_change(self) -> datetime | None:
         """When some rule begins or no longer holds, there."""
@@ -267,12 +270,18 @@ class _Case:
     # --- rules and answers ------------------------------------------------------------------------
 
     def every(self, kind: type[_R]) -> tuple[_R, ...]:
-        facts = self.facts
-        return self.rules.every(kind, facts.country, facts.channel, self.target, facts.sector, self.today)
+        found: tuple[_R, ...] | None = self.found.get(kind)
+        if found is None:
+            facts = self.facts
+            found = self.rules.every(kind, facts.country, facts.channel, self.target, facts.sector, self.today)
+            self.found[kind] = found
+        return found
 
     def one(self, kind: type[_R]) -> _R:
-        facts = self.facts
-        return self.rules.one(kind, facts.country, facts.channel, self.target, facts.sector, self.today)
+        found = self.every(kind)
+        if not found:
+            raise LookupError(f"no {kind.__name__} was in force on {self.today}")
+        return found[0]
 
     def yes(self, asks: ConsentRule, evidence: str, consents: list[Consent]) -> _Verdict:
         rests = "consent" if consents else "a reference" if evidence else "no objection"

@@ -263,7 +263,7 @@ def test_every_kind_has_something_that_raises_it():
                 "right-given"}  # fmt: skip
     by_look = {
         kind for kind, _ in Conditions(KINDS)._holding(
-            replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"})), NOW
+            replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"}), carriers={"one": False}), NOW
         )
     }  # fmt: skip
     assert by_entry | by_look | set(COUNTED.values()) | {"limit-near", "many-opt-outs", "test"} == set(KINDS)

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from config import packs
+from config import packs, sms_answers
 from config.settings import Settings
 from server.services.context import Services
 from server.text_writer import TextWriter, draft, new_text
 from server.week_keys import WeekKeys
 from sms.carriers.carrier import Carrier, InboundPart, Receipt, Receiver
-from sms.inbound import HELP, STOP_ACK, Arrived, Intake, Periods
+from sms.inbound import HELP, Arrived, Intake, Periods
 from sms.outbound import Outbox, Permission
 from sms.routing import Route
 from sms.words.reader import read
@@ -198,19 +198,10 @@ class _Answers:
         self._services = services
 
     def text(self, kind: str, language: str) -> str:
-        settings = self._services.settings
-        name = settings.company.name
-        french = language.startswith("fr")
-        if kind == STOP_ACK:
-            end = "c'est fait, vous ne recevrez plus nos offres par SMS." if french else (
-                "done, you will no longer get our SMS offers."
-            )  # fmt: skip
-            return f"{name}: {end}"
-        if kind == HELP:
-            if settings.sms.identity:
-                return settings.sms.identity
-            return f"{name}. {settings.company.dpo_contact}".strip()
-        return ""
+        company, sms = self._services.settings.company, self._services.settings.sms
+        if kind == HELP and sms.identity:
+            return sms.identity
+        return sms_answers.words(kind, language, org=company.name, contact=company.dpo_contact)
 
     def prepared(
         self, words: str, *, inbox: Inbox, sender: Sender, recipient: str, author: str, now: datetime

@@ -21,7 +21,18 @@ from server.services.edge import drop_devices
 from server.services.forgetting import forget
 from server.services.leaving_plan import Act, Kept, Leaver, acts_for, kept_of, warnings_for
 from server.services.leaving_plan import read as read_leaver
-from storage import accounts, call_settings, devices, lines, mail_logins, numbers_owned, people, person_locks, readers
+from storage import (
+    accounts,
+    call_settings,
+    devices,
+    inboxes,
+    lines,
+    mail_logins,
+    numbers_owned,
+    people,
+    person_locks,
+    readers,
+)
 from storage.accounts import Account
 from storage.call_settings import FORWARDS, CallSettings
 from storage.errors import Unavailable
@@ -100,6 +111,8 @@ async def _carry_out(services: Services, actor: Actor, leaver: Leaver, planned: 
         await services.live.lines_changed()
         await services.live.settings_changed()
         await services.live.trunks_changed()
+    if services.texts is not None:
+        services.texts.changed()
     return troubles
 
 
@@ -138,6 +151,12 @@ async def _do(services: Services, actor: Actor, leaver: Leaver, act: Act) -> Non
             case "right":
                 await readers.revoke(tx, person.id, act.id)
                 await note(services, tx, actor, "revoke", "right", person_id=person.id, purpose=act.id)
+            case "inbox left":
+                await inboxes.set_member(tx, act.id, person.id, sends=False, sees_sent=False, now=now)
+                await note(services, tx, actor, "revoke", "inbox", inbox_id=act.id, person_id=person.id)
+            case "inbox closed":
+                await inboxes.disable(tx, act.id, now)
+                await note(services, tx, actor, "disable", "inbox", inbox_id=act.id)
             case "line":
                 line = await lines.get(tx, act.id)
                 members = _instead(line.members, leaver.account_ids, to)

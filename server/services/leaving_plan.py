@@ -13,6 +13,7 @@ from storage import (
     devices,
     emergency_calls,
     holds,
+    inboxes,
     keys,
     lines,
     mail_logins,
@@ -26,6 +27,7 @@ from storage.accounts import Account
 from storage.call_settings import FORWARDS, CallSettings
 from storage.devices import Device
 from storage.errors import NotFound
+from storage.inboxes import Inbox
 from storage.lines import Line
 from storage.mail_logins import MailLogin
 from storage.numbers_owned import OwnedNumber
@@ -39,8 +41,9 @@ NEEDED = ("admin", "dpo")  # without the one nobody is told of trouble, without 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing to be done. `what`: person, device, mail login, roles, right, reader key, line, forward to them,
-    number, own settings, account handed over, account kept. `named`: an internal name. `id`: opaque, or a purpose."""
+    """One thing to be done. `what`: person, device, mail login, roles, right, reader key, inbox left, inbox closed,
+    line, forward to them, number, own settings, account handed over, account kept. `named`: an internal name. `id`:
+    opaque, or a purpose."""
 
     what: str
     named: str
@@ -73,6 +76,8 @@ class Leaver:
     settings: tuple[CallSettings, ...]  # of every account
     lines: tuple[Line, ...]
     numbers: tuple[OwnedNumber, ...]
+    member_of: tuple[Inbox, ...]  # inboxes that they write from, or whose sent texts they see
+    inboxes: tuple[Inbox, ...]  # of their accounts, that are open
     purposes: tuple[str, ...]
     has_key: bool
     locked: bool
@@ -104,6 +109,8 @@ async def read(tx: Tx, person: Person, to: Account | None) -> Leaver:
         has_key = True
     except NotFound:
         has_key = False
+    boxes = await inboxes.list_all(tx)
+    member_of = {member.inbox_id for member in await inboxes.members(tx, person_id=person.id)}
     others = [one for one in await people.list_all(tx) if one.id != person.id and one.disabled_at is None]
     return Leaver(
         person=person,
@@ -114,6 +121,8 @@ async def read(tx: Tx, person: Person, to: Account | None) -> Leaver:
         settings=await call_settings.list_all(tx),
         lines=tuple(one for one in await lines.list_all(tx) if ids & set(one.members)),
         numbers=tuple(one for one in await numbers_owned.list_all(tx) if one.account_id in ids),
+        member_of=tuple(one for one in boxes if one.id in member_of),
+        inboxes=tuple(one for one in boxes if one.account_id in ids and one.disabled_at is None),
         purposes=tuple(right.purpose for right in await readers.rights(tx, person.id)),
         has_key=has_key,
         locked=await person_locks.get(tx, person.id) is not None,
@@ -144,6 +153,10 @@ def _acts(leaver: Leaver) -> Iterator[Act]:
         yield Act("right", purpose, purpose)
     if leaver.has_key:
         yield Act("reader key", person.login, person.id)
+    for inbox in leaver.member_of:
+        yield Act("inbox left", inbox.name, inbox.id)
+    for inbox in leaver.inboxes if leaver.to is None else ():
+        yield Act("inbox closed", inbox.name, inbox.id)
     for line in leaver.lines:
         yield Act("line", line.name, line.id)
     for held in leaver.settings:
@@ -180,6 +193,8 @@ def warnings_for(leaver: Leaver, notified: Iterable[str]) -> Iterator[str]:
             yield f"no other person has the role {role}: give it to somebody (person role)"
     for name in sorted({one.name for one in leaver.accounts} & set(notified)):
         yield f"emergency.notify still names {name}: write who is to be told of emergency calls instead"
+    for inbox in leaver.inboxes if leaver.to is not None else ():
+        yield f"inbox {inbox.name} goes with the account: give whoever takes over the right to read it (inbox member)"
     if not leaver.accounts:
         yield "no account belongs to this person (any more)"
 

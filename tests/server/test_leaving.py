@@ -28,6 +28,7 @@ from storage import (
     call_settings,
     devices,
     holds,
+    inboxes,
     keys,
     ledger,
     lines,
@@ -361,6 +362,23 @@ async def test_killed_after_any_act_the_same_command_does_the_rest(
         assert await readers.wraps_left(tx, house.person) == 0
         assert not [one for one in await devices.credentials(tx) if one.auth_user.startswith("alice")]
         assert house.alice not in {one for line in await lines.list_all(tx) for one in line.members}
+
+
+@pytest.mark.parametrize("heir", [None, "bob-1"])
+async def test_who_leaves_writes_from_no_inbox_and_a_persons_own_closes_or_goes_with_the_account(
+    house: House, heir: str | None
+):
+    async with house.services.db.transaction() as tx:
+        team = await inboxes.add(tx, "sales", "team", NOW)
+        own = await inboxes.add(tx, "alice", "person", NOW, account_id=house.alice)
+        await inboxes.set_member(tx, team.id, house.person, sends=True, sees_sent=True, now=NOW)
+    how = {"keep": True} if heir is None else {"hand_over": heir}
+    said = await leaving.leave(house.services, ME, login="alice", **how)
+    async with house.services.db.read() as tx:
+        assert await inboxes.members(tx, person_id=house.person) == ()
+        closed = (await inboxes.get(tx, own.id)).disabled_at
+    assert (closed == NOW) is (heir is None)
+    assert any("inbox alice goes with the account" in one for one in said.warnings) is (heir is not None)
 
 
 async def test_a_lock_is_forgotten_when_its_person_leaves(house: House):

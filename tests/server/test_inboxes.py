@@ -39,6 +39,7 @@ from tests.server.text_house import (
     request,
     running,
 )
+from tests.sms.conftest import until
 
 CODE_S = 30
 
@@ -243,9 +244,7 @@ async def test_the_answer_of_somebody_who_is_away(services: Services, desk: Desk
     assert said.away_until is not None
     await desk.comes("Bonjour")
     await desk.comes("Allô ?")
-    async with asyncio.timeout(30):
-        while not desk.carrier.given:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(desk.carrier.given))
     assert [part.text for part in desk.carrier.given] == ["Back on Monday"]  # once a day
     said = await inboxes.set_away(services, ME, login="anna", inbox="support")
     assert said.away_until is None
@@ -290,14 +289,13 @@ class Reader:
     def __init__(self, data: Path, shown: dict[str, Any]) -> None:
         self._data = data
         self._secrets = shown["reader"]
-        self._used: set[int] = set()
+        self._used = 0
 
     async def types(self, *words: str, reason: str = "the morning round", wrong: bool = False) -> CompletedProcess[str]:
-        step = int(datetime.now(UTC).timestamp()) // CODE_S
-        fresh = next(at for at in (step, step + 1, step + 2) if at not in self._used)
-        while fresh > int(datetime.now(UTC).timestamp()) // CODE_S + 1:
-            await asyncio.sleep(0.5)
-        self._used.add(fresh)
+        now_s = datetime.now(UTC).timestamp()
+        fresh = max(int(now_s) // CODE_S, self._used + 1)
+        await asyncio.sleep(max(0.0, (fresh - 1) * CODE_S + 1 - now_s))  # the next one is taken as well
+        self._used = fresh
         code = pyotp.TOTP(self._secrets["totp_secret"]).at(fresh * CODE_S)
         passphrase = "not the passphrase" if wrong else self._secrets["passphrase"]
         return await asyncio.to_thread(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from recording.keys import generate_reader
+from recording.reader_bundle import ReaderSecret, seal_reader
 from server.messaging import Messaging
-from server.services import inboxes, people, texts
+from server.services import inboxes, people, readers, texts
 from server.services.actor import Actor
 from server.services.context import Services
 from sms.addresses import Number
@@ -42,7 +45,12 @@ async def furnish(services: Services) -> None:
 
     cora has the same rights for care, and none for support; nora is the data protection officer."""
     for login, roles in {"anna": ["employee"], "cora": ["reader"], "nora": ["dpo"]}.items():
-        await people.add(services, ME, login=login, name=login.title(), roles=roles)
+        made = await people.add(services, ME, login=login, name=login.title(), roles=roles)
+        if "reader" in roles:  # a right counts from the day on which there is a key
+            public, secret = generate_reader()
+            bundle = seal_reader(ReaderSecret(made.id, secret, "A" * 32), "a long passphrase")
+            await readers.enrol(services, ME, login=login, public=b64encode(public).decode(),
+                                bundle=b64encode(bundle).decode())  # fmt: skip
     for inbox, address, login in (("support", SHOWN, "reader"), ("care", OTHER, "cora")):
         await inboxes.add(services, ME, name=inbox)
         await inboxes.member(services, ME, inbox=inbox, login=login, reading=True, sending=True, sent=True)

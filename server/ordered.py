@@ -29,6 +29,10 @@ OBJECTS: Mapping[str, str] = {
     "call_record": "call",
     "diagnosis": "diagnosis",
     "contact_attempt": "contact",
+    "text_sent": "text",
+    "text_received": "text",
+    "conversation": "conversation",
+    "campaign_recipient": "recipient",
 }
 KINDS = tuple(OBJECTS)  # in this order
 CAUSES: Mapping[Trigger, str] = {

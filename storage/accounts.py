@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 
-from storage import call_settings, dialplan, emergency_calls, limits, mail_logins, numbers_owned, tables, usage
+from storage import call_settings, dialplan, emergency_calls, inboxes, limits, mail_logins, numbers_owned, tables, usage
 from storage.errors import NotFound
 from storage.ids import ACCOUNT_NAME, COUNTRY, DIALLED, LANGUAGE, new_id, require, require_in
 from storage.tx import Tx
@@ -14,7 +14,7 @@ METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
 _T = tables.accounts
 _NAMING = (
     *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
-    *(tables.owned_numbers, tables.emergency_calls, tables.mail_logins),
+    *(tables.owned_numbers, tables.emergency_calls, tables.mail_logins, tables.inboxes, tables.sms_waiting),
 )
 
 
@@ -109,9 +109,11 @@ async def give(tx: Tx, account_id: str, person_id: str | None, display_name: str
 
 
 async def remove(tx: Tx, account_id: str) -> None:
-    """The account with its devices, its place in lines, what was chosen for it and what it has used.
+    """The account with its devices, its place in lines, what was chosen for it, what it has used, and copies of texts
+    that waited for its phones.
 
-    Outside numbers stay the company's, and that there was an emergency call stays as well. Raises `NotFound`.
+    Outside numbers stay the company's, and that there was an emergency call stays as well. An inbox stays for as long
+    as texts are kept in it, but is nobody's. Raises `NotFound`.
     """
     await call_settings.remove(tx, account_id)
     await limits.remove(tx, limits.of_account(account_id))
@@ -119,6 +121,8 @@ async def remove(tx: Tx, account_id: str) -> None:
     await numbers_owned.release(tx, account_id)
     await emergency_calls.release(tx, account_id)
     await mail_logins.remove_of(tx, account_id)
+    await inboxes.release(tx, account_id)
+    await tx.write(delete(tables.sms_waiting).where(tables.sms_waiting.c.account_id == account_id))
     await tx.write(delete(tables.devices).where(tables.devices.c.account_id == account_id))
     await tx.write(delete(tables.line_members).where(tables.line_members.c.account_id == account_id))
     await tx.write(delete(tables.dialled).where(tables.dialled.c.account_id == account_id))

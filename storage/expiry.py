@@ -106,7 +106,7 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
             case _ if kind in _CONTACTS:
                 table, _ = _CONTACTS[kind]
                 await tx.write(delete(table).where(table.c.id.in_(some)))
-            case _ if kind in text_expiry.KINDS:
+            case _ if kind in text_expiry.TABLES:
                 await text_expiry.remove(tx, kind, some)
             case _:
                 raise Invalid("kind", "is not removed by rows")
@@ -144,7 +144,7 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
         case _ if kind in _CONTACTS:
             table, _ = _CONTACTS[kind]
             rows = [*await tx.rows(select(table.c.id.label("key")).where(table.c.id.in_(some)))]
-        case _ if kind in text_expiry.KINDS:
+        case _ if kind in text_expiry.TABLES:
             return await text_expiry.still(tx, kind, some)
         case _:
             raise Invalid("kind", "is not removed by rows")

@@ -317,7 +317,7 @@ async def _targets_of(tx: Tx, kind: str, item_ids: Sequence[str]) -> list[tuple[
     return found
 
 
-async def _pairs(tx: Tx, key: Column[str], value: Column[Any], keys: Sequence[str]) -> list[tuple[str, bytes]]:
+async def _pairs(tx: Tx, key: ColumnElement[str], value: Column[Any], keys: Sequence[str]) -> list[tuple[str, bytes]]:
     rows: list[RowMapping] = []
     for start in range(0, len(keys), _IN_ONE):
         some = key.in_(keys[start : start + _IN_ONE])

@@ -142,6 +142,11 @@ async def disable(tx: Tx, inbox_id: str, now: datetime | None) -> None:
     await _change(tx, inbox_id, disabled_at=now)
 
 
+async def release(tx: Tx, account_id: str) -> None:
+    """Those of an account that goes are nobody's, and answer nothing by themselves."""
+    await tx.write(update(_T).where(_T.c.account_id == account_id).values(account_id=None, away_sealed=None))
+
+
 # --- members ------------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,8 @@ ACTIONS = _words(
 OBJECTS = _words(
     "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"
     " emergency escrow hold inbox kek key ledger limits line mail_login number orphan person policy precondition reader"
-    " recording report request retention right role sender session suppression system text totp trunk usage vault"
+    " recipient recording report request retention right role sender session suppression system text totp trunk usage"
+    " vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry no_contract objection refusal request restore shutdown withdrawal")

@@ -1,10 +1,11 @@
 """Of texts, what has a date on which it goes: found in the order of that date, counted, removed, looked for again.
 
 Kinds: text_words (the words of a text that was sent; the rest stays longer), text_sent, text_received, text_copy (for
-phones), text_request, conversation, campaign, text_key (of words that are gone by then).
+phones), text_request, conversation, campaign, text_key (of words that are gone by then). Besides campaign_recipient:
+a place on a list, "<campaign>.<line>", which has no date of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -14,10 +15,13 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
+    String,
     Table,
     and_,
+    cast,
     delete,
     exists,
+    false,
     func,
     literal,
     not_,
@@ -32,6 +36,7 @@ from storage.tx import Tx
 _SENT, _PARTS, _RECEIVED, _EVENTS = tables.sms_sent, tables.sms_parts, tables.sms_received, tables.sms_events
 _COPIES, _REQUESTS, _TALKS, _KEYS = tables.sms_waiting, tables.sms_requests, tables.conversations, tables.sms_keys
 _CAMPAIGNS, _RECIPIENTS = tables.campaigns, tables.campaign_recipients
+RECIPIENT_ID: ColumnElement[str] = _RECIPIENTS.c.campaign_id + "." + cast(_RECIPIENTS.c.line, String)
 IN_USE = timedelta(days=2)  # a key is in the memory of the process that made it for some hours
 
 
@@ -72,6 +77,7 @@ TABLES = MappingProxyType(
         "conversation": ("sms_events", "conversations"),
         "campaign": ("sms_events", "campaign_recipients", "campaigns"),
         "text_key": ("sms_keys",),
+        "campaign_recipient": ("campaign_recipients",),
     }
 )
 _WITH_EVENTS = frozenset({"text_sent", "text_received", "conversation", "campaign"})
@@ -112,6 +118,9 @@ async def remove(tx: Tx, kind: str, ids: Sequence[str]) -> None:
         gone = {"body_sealed": None, "queued_sealed": None, "key_id": None, "content_until": None}
         await tx.write(update(_SENT).where(_SENT.c.id.in_(some)).values(**gone))
         return
+    if kind == "campaign_recipient":
+        await tx.write(delete(_RECIPIENTS).where(_places(some)))
+        return
     if kind in _WITH_EVENTS:
         await tx.write(delete(_EVENTS).where(_EVENTS.c.about.in_(some)))
     if kind == "text_sent":
@@ -128,6 +137,8 @@ async def still(tx: Tx, kind: str, ids: Sequence[str]) -> list[str]:
     if kind == "text_words":
         words = or_(_SENT.c.body_sealed.is_not(None), _SENT.c.queued_sealed.is_not(None))
         return [row[0] for row in await tx.tuples(select(_SENT.c.id).where(_SENT.c.id.in_(some), words))]
+    if kind == "campaign_recipient":
+        return [row[0] for row in await tx.tuples(select(RECIPIENT_ID).where(_places(some)))]
     table = _KINDS[kind].table
     rows = [row[0] for row in await tx.tuples(select(table.c.id).where(table.c.id.in_(some)))]
     if kind in _WITH_EVENTS:
@@ -140,8 +151,14 @@ async def still(tx: Tx, kind: str, ids: Sequence[str]) -> list[str]:
     return rows
 
 
+def _places(ids: Sequence[str]) -> ColumnElement[bool]:
+    keys = [one.rpartition(".") for one in ids]
+    same = (and_(_RECIPIENTS.c.campaign_id == campaign, _RECIPIENTS.c.line == int(line)) for campaign, _, line in keys)
+    return or_(false(), *same)
+
+
 # By which value of a row a legal hold may lie on it, besides its id: the digest of a number, an account, a call.
-HELD_BY = MappingProxyType(
+HELD_BY: Mapping[str, tuple[ColumnElement[str], Column[Any]]] = MappingProxyType(
     {
         "text_words": (_SENT.c.id, _SENT.c.digest),
         "text_sent": (_SENT.c.id, _SENT.c.digest),
@@ -149,6 +166,7 @@ HELD_BY = MappingProxyType(
         "text_copy": (_COPIES.c.id, _COPIES.c.account_id),
         "conversation": (_TALKS.c.id, _TALKS.c.digest),
         "text_request": (_REQUESTS.c.id, _REQUESTS.c.received_id),
+        "campaign_recipient": (RECIPIENT_ID, _RECIPIENTS.c.digest),
     }
 )
 

@@ -11,7 +11,8 @@ FIELDS = (
     Field("id", "opaque id", "ID", short),
     Field(
         "kind",
-        "recording, call_record, diagnosis, contact_consent, contact_reference, contact_attempt, suppression",
+        "recording, call_record, diagnosis, contact_consent, contact_reference, contact_attempt, suppression, "
+        "text_sent, text_received, conversation, campaign_recipient (a place on a list), text_request",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version"),

@@ -17,7 +17,7 @@ from server.services.devices import DeviceView
 from server.services.directory import account_by_name, person_by_login
 from server.services.edge import drop_devices, push, refuse_devices
 from server.services.phone_numbers import not_emergency
-from storage import accounts, devices, holds, numbers_owned, people
+from storage import accounts, devices, holds, inboxes, numbers_owned, people
 from storage.accounts import Account
 from storage.errors import Unavailable
 from storage.tx import Tx
@@ -138,7 +138,8 @@ async def enable(services: Services, actor: Actor, *, name: str) -> AccountView:
 
 
 async def remove(services: Services, actor: Actor, *, name: str) -> RemovedView:
-    """The account with its devices and its place in lines, through the deletion gate. Raises Failure."""
+    """The account with its devices and its place in lines, through the deletion gate; its inbox is closed, and what
+    comes for it goes to the sealed box. Raises Failure."""
     async with services.erasing:
         await erasure.resume(services)
         return await _removed(services, actor, name)
@@ -155,8 +156,14 @@ async def _removed(services: Services, actor: Actor, name: str) -> RemovedView:
         view = await _view(tx, account, masked=actor.masked)
         owned = [device.auth_user for device in await devices.list_all(tx, account.id)]
         await accounts.disable(tx, account.id, services.clock())
+        for box in await inboxes.list_all(tx):
+            if box.account_id == account.id and box.disabled_at is None:
+                await inboxes.disable(tx, box.id, services.clock())
+                await note(services, tx, actor, "disable", "inbox", inbox_id=box.id)
         await erasure.order(services, tx, actor, erasure.ACCOUNT, account.id)
         await note(services, tx, actor, "remove", "account", account_id=account.id)
+    if services.texts is not None:
+        services.texts.changed()
     try:
         receipt = await erasure.carry_out(services, actor, erasure.ACCOUNT, account.id)
     except (DestructionIncomplete, Unavailable) as error:

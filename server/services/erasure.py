@@ -42,8 +42,9 @@ class _Account:
                 await accounts.remove(tx, item_id)
             except NotFound:
                 logger.info("account %s is gone already", item_id)
+        left = await self._db.forget_rows("sms_waiting")
         await self._db.checkpoint_truncate()
-        return ()
+        return left
 
     async def remains(self, item_id: str) -> Remains:
         async with self._db.read() as tx:

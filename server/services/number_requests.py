@@ -15,6 +15,7 @@ from retention.gate import DestructionIncomplete, Hold, Item, Trigger
 from retention.metadata import MetadataClass, pack_of
 from server import ordered
 from server.failure import Failure
+from server.services import text_requests
 from server.services.actor import Actor, ledger_id
 from server.services.audit import note
 from server.services.context import Services
@@ -109,9 +110,12 @@ async def erase(
         await ordered.resume(services)
         async with services.db.transaction() as tx:
             await holds.lock(tx)
+            await text_requests.stop(tx, services, of)
             decided = await _decided(services, tx, of, no_overriding_ground=no_overriding_ground)
             going = [one.plan.item for one in decided if one.answer == "erase"]
             seq = await note(services, tx, actor, "erase", "number", count=len(going))
+            if text_requests.wants_entry([one.plan.item for one in decided]):
+                await text_requests.enter(tx, services, actor, of)
             begun = await _begin(services, tx, actor, decided, seq)
         gone: set[str] = set()
         proofs: list[ProofView] = []
@@ -146,6 +150,8 @@ async def _begin(
 async def _decided(services: Services, tx: Tx, number: str, *, no_overriding_ground: bool) -> list[Decision]:
     now, packs = services.clock(), pack_data.load()
     things = [*await _heard_and_called(services, tx, number, now), *await _contacts(tx, number)]
+    for text in await text_requests.things(tx, services, number):
+        things.append(_Thing(text.item, text.word, text.waits, text.hint))
     under_way = {f"{one.kind}:{item[0]}" for one in await sweeps.under_way(tx) for item in one.items}
     by_kind: dict[str, list[str]] = {}
     for thing in things:

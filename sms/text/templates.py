@@ -132,7 +132,7 @@ def _value(each: Field, value: str | None) -> str:
 # --- what marketing has to say ----------------------------------------------------------------------------------------
 
 _MENTIONS = {
-    "fr": ("STOP au {}", "Répondez STOP pour arrêter"),
+    "fr": ("STOP au {}", "Répondez STOP pour refuser"),
     "en": ("STOP to {}", "Reply STOP to end"),
     "de": ("STOP an {}", "Antworten Sie STOP zum Abmelden"),
     "es": ("STOP al {}", "Responda STOP para darse de baja"),

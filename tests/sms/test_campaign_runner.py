@@ -170,7 +170,7 @@ async def test_each_who_may_be_written_to_gets_one_message_of_their_own(office: 
         queued = await sms_sent.due(tx, office.house.clock(), limit=99)
         for one in queued:
             name = f"Doris{int(one.recipient[-4:])}"
-            assert one.texts == (f"Beffroi: Bonjour {name}, c'est l'été. Répondez STOP pour arreter",)
+            assert one.texts == (f"Beffroi: Bonjour {name}, c'est l'été. Répondez STOP pour refuser",)
             proof = await consents.get(tx, one.sent.evidence)
             assert proof.number == one.recipient and proof.kept_until > office.house.clock() + timedelta(days=1000)
     assert await office.state(campaign) == ("done", "") and office.ended == [(campaign.id, "")]

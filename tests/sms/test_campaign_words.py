@@ -27,7 +27,7 @@ def test_every_advertisement_says_who_sends_it_and_how_to_stop_it() -> None:
     assert words().text({"Prénom": "Zoé"}) == "Beffroi: Bonjour Zoé, soldes ! STOP au 36180"
     answered = words(sender=Number("+33162000000"), stop_code=None, language="en")
     assert answered.text({"prénom": "Zoé"}).endswith("Reply STOP to end")
-    assert words(sender=ShortCode("36105", "FR"), stop_code=None).text({"prénom": "Zoé"}).endswith("arrêter")
+    assert words(sender=ShortCode("36105", "FR"), stop_code=None).text({"prénom": "Zoé"}).endswith("refuser")
     with pytest.raises(UnstoppableError):
         words(stop_code=None)
     service = words(message_class="transactional", stop_code=None)

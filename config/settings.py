@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import annotated_types
 from pydantic import ValidationError
@@ -246,7 +246,8 @@ def sample(**overrides: Mapping[str, Any]) -> str:
             current = name
             lines += ["", *_comment(section.__doc__ or ""), f"[{name}]"]
         value = overrides.get(name, {}).get(key, getattr(getattr(chosen, name), key))
-        lines += [*_comment(_note(field)), f"{key} = {_toml(value)}"]
+        said = f"# [{name}.{key}.NAME]" if not value and _is_tables(field) else f"{key} = {_toml(value)}"
+        lines += [*_comment(_note(field)), said]
     text = "\n".join(lines) + "\n"
     strange = [
         Problem(f"{name}.{key}", HIDDEN, "is not a known key", did_you_mean(key, _known([name])))
@@ -258,6 +259,12 @@ def sample(**overrides: Mapping[str, Any]) -> str:
         raise ConfigError(strange, "sample")
     parse(text, source="sample")
     return text
+
+
+def _is_tables(field: FieldInfo) -> bool:
+    """Whether the key holds sections of its own: TOML knows `[a.b.NAME]` or `b = {}`, and not both."""
+    inner = get_args(field.annotation)
+    return get_origin(field.annotation) is dict and isinstance(inner[1], type) and issubclass(inner[1], Section)
 
 
 def _comment(text: str) -> list[str]:

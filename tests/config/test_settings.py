@@ -159,7 +159,8 @@ def test_the_sample_is_true() -> None:
         assert f"[{name}]" in text
         section = field.annotation
         for key, described in section.model_fields.items():  # type: ignore[union-attr]
-            assert f"\n{key} = " in text
+            tables = (name, key) == ("sms", "carriers")  # each is a table of its own, below its key's name
+            assert (f"\n# [{name}.{key}.NAME]\n" if tables else f"\n{key} = ") in text
             assert described.description, f"{name}.{key} says nothing"
             assert described.description.split(".")[0][:30] in text
 
@@ -232,3 +233,8 @@ def test_not_domains(domain: str) -> None:
 def test_the_countries_of_numbers_are_known() -> None:
     # AC and TA are ITU regions without an ISO code of their own.
     assert set(phonenumbers.SUPPORTED_REGIONS) - {"AC", "TA"} <= COUNTRIES
+
+
+def test_a_carrier_can_be_written_behind_the_sample() -> None:
+    text = sample() + '\n[sms.carriers.main]\nkind = "smpp"\nhost = "smsc.example.org"\nsystem_id = "us"\n'
+    assert parse(text).sms.carriers["main"].host == "smsc.example.org"

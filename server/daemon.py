@@ -29,6 +29,7 @@ from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
+from server.mail_bounces import MailBounces
 from server.mail_desk import MailDesk
 from server.messaging import Messaging
 from server.policy_desk import PolicyDesk
@@ -148,6 +149,7 @@ class Daemon:
         )
         self.arrivals = Arrivals(services.db, self.edge, self._registered)
         self.mail = MailDesk(services)
+        self.bounces = MailBounces(services)
         self.keeper = DatabaseKeeper(services.db, settings.calls.diagnosis_days)
         self.observatory = Observatory(self.keeper)
         self.sweeper = Sweeper(services)
@@ -223,7 +225,7 @@ class Daemon:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
         texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
         texts |= {"campaigns": self.campaigns.run, "opt-outs": self._look_at_opt_outs}
-        return {**self.duty.parts(), **texts, **mail, "notices": self._notices}
+        return {**self.duty.parts(), **texts, **mail, "notices": self._notices, "bounces": self.bounces.run}
 
     def _opt_outs_many(self, campaign_id: str) -> None:
         self._opt_outs.append(campaign_id)

@@ -27,6 +27,7 @@ from sms.text.segments import TooLongError
 from storage import accounts
 from storage import mail_logins as logins
 from storage.accounts import Account
+from storage.mail_orders import Ordered
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ class MailDesk:
                 for number in order.recipients:
                     await may_go(self._services, account, number)
                 for number in order.recipients:
-                    await hand_in(self._services, account, number, order.text, order.key(number))
+                    ordered = Ordered(order.sender_id, order.mail_from, order.message_id, number)
+                    await hand_in(self._services, account, number, order.text, order.key(number), ordered=ordered)
                     taken += 1
         except Failure as failure:
             refused = _rejection(failure)

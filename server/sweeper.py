@@ -88,6 +88,7 @@ OBJECTS: Mapping[str, str] = {
     "text_request": "request",
     "conversation": "conversation",
     "campaign": "campaign",
+    "mail_order": "text",
     "text_key": "key",
 }
 # What the table does not say the expiry of, and the pack that does.

@@ -21,19 +21,21 @@ from server.text_writer import draft, new_text
 from sms import addresses
 from sms.addresses import Address
 from sms.words import one_time_codes
-from storage import inboxes, ledger, sms_received, sms_sent
+from storage import inboxes, ledger, mail_orders, sms_received, sms_sent
 from storage.accounts import Account
 from storage.errors import Duplicate
 from storage.inboxes import Inbox
+from storage.mail_orders import Ordered
 
 CLASS = "conversation"
 
 
 async def hand_in(
-    services: Services, account: Account, to: str, words: str, key: str, *, message_class: str = CLASS
-) -> str:
-    """From the inbox of that account to somebody outside; committed when it returns. Its id. Raises Failure,
-    StorageError."""
+    services: Services, account: Account, to: str, words: str, key: str, *, message_class: str = CLASS,
+    ordered: Ordered | None = None,
+) -> str:  # fmt: skip
+    """From the inbox of that account to somebody outside; committed when it returns. Its id. `ordered`: by mail, and
+    whom to tell when it fails, in the language of the inbox. Raises Failure, StorageError."""
     assert services.texts is not None  # the daemon alone takes what comes this way
     recipient, now, settings = recipient_of(services, to), services.clock(), services.settings.sms
     drafted = draft(words, message_class, transliterated=settings.transliterate, max_parts=settings.max_parts)
@@ -54,6 +56,9 @@ async def hand_in(
             if secret:
                 services.texts.outbox.remember(text.id, text.texts)
             await sms_sent.add_all(tx, [await writer.sealed(tx, kek, text, now)], now)
+            if ordered is not None:
+                language = "fr" if box.language.startswith("fr") else "en"
+                await mail_orders.add(tx, text.id, replace(ordered, language=language), now)
             actor_id = account.person_id or "system"
             entry = {"actor_id": actor_id, "action": "send", "object": "text", "text_id": text.id}
             await ledger.append(tx, "access", {**entry, "inbox_id": box.id, "account_id": account.id}, now)

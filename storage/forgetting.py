@@ -25,7 +25,7 @@ KEY_TABLES = tuple(
     for table in (
         *(tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
-        *(tables.mail_logins, tables.mail_addresses),
+        *(tables.mail_logins, tables.mail_addresses, tables.mail_orders),
         *(tables.contact_keys, tables.month_keys, tables.index_keys),
     )
 )

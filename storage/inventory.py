@@ -414,6 +414,11 @@ _TEXTS: Sequence[tuple[str, TableKept]] = (
         id="campaign_id message_id", sealed="number_sealed fields_sealed", digest="digest", fact="line state why",
         time="due_at",
     ),
+    _table(
+        _text("mail_orders", "who ordered a text by mail, to be told when it fails", "mail_orders.expires_at",
+              "mail_order", purpose="SMS_CONVERSATION"),
+        id="id login_id", sealed="about_sealed", time="arrived_at expires_at",
+    ),
 )  # fmt: skip
 
 _LEDGER: Sequence[tuple[str, TableKept]] = (

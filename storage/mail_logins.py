@@ -18,6 +18,7 @@ from storage.tx import Tx
 
 _T = tables.mail_logins
 _A = tables.mail_addresses
+_O = tables.mail_orders
 _PURPOSE = "mail"
 MAX_ADDRESSES = 20
 
@@ -130,9 +131,10 @@ async def revoke(tx: Tx, login_id: str, now: datetime) -> MailLogin:
 
 
 async def remove_of(tx: Tx, account_id: str) -> None:
-    """All of an account that goes."""
+    """All of an account that goes, with what its mails have ordered."""
     mine = select(_T.c.id).where(_T.c.account_id == account_id)
     await tx.write(delete(_A).where(_A.c.login_id.in_(mine)))
+    await tx.write(delete(_O).where(_O.c.login_id.in_(mine)))
     await tx.write(delete(_T).where(_T.c.account_id == account_id))
 
 

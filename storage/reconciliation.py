@@ -124,6 +124,7 @@ _DATED: Mapping[Table, str] = {
     tables.sms_waiting: "expires_at",
     tables.conversations: "expires_at",
     tables.campaigns: "expires_at",
+    tables.mail_orders: "expires_at",
 }
 
 

@@ -36,7 +36,7 @@ from storage.tables_governance import (
     policy_preconditions,
     policy_samples,
 )
-from storage.tables_mail import mail_addresses, mail_logins
+from storage.tables_mail import mail_addresses, mail_logins, mail_orders
 from storage.tables_texts import (
     campaign_recipients,
     campaigns,
@@ -100,6 +100,7 @@ __all__ = [
     "lines",
     "mail_addresses",
     "mail_logins",
+    "mail_orders",
     "meta",
     "metadata",
     "month_keys",

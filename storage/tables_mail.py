@@ -28,3 +28,14 @@ mail_addresses = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("address_sealed", LargeBinary, nullable=False),
 )
+
+# Who is told when a text that a mail has ordered fails. `id`: of the text; the row goes before it or after it.
+mail_orders = Table(
+    "mail_orders",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("login_id", String, nullable=False, index=True),
+    Column("about_sealed", LargeBinary, nullable=False),
+    Column("arrived_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+)

@@ -1,8 +1,8 @@
 """Of texts, what has a date on which it goes: found in the order of that date, counted, removed, looked for again.
 
 Kinds: text_words (the words of a text that was sent; the rest stays longer), text_sent, text_received, text_copy (for
-phones), text_request, conversation, campaign, text_key (of words that are gone by then). Besides campaign_recipient:
-a place on a list, "<campaign>.<line>", which has no date of its own.
+phones), text_request, conversation, campaign, mail_order (who is told when it fails), text_key (of words that are gone
+by then). Besides campaign_recipient: a place on a list, "<campaign>.<line>", which has no date of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +37,7 @@ _SENT, _PARTS, _RECEIVED, _EVENTS = tables.sms_sent, tables.sms_parts, tables.sm
 _COPIES, _REQUESTS, _TALKS, _KEYS = tables.sms_waiting, tables.sms_requests, tables.conversations, tables.sms_keys
 _CAMPAIGNS, _RECIPIENTS = tables.campaigns, tables.campaign_recipients
 RECIPIENT_ID: ColumnElement[str] = _RECIPIENTS.c.campaign_id + "." + cast(_RECIPIENTS.c.line, String)
+_ORDERS = tables.mail_orders
 IN_USE = timedelta(days=2)  # a key is in the memory of the process that made it for some hours
 
 
@@ -62,6 +63,7 @@ _KINDS = MappingProxyType(
         ),
         "conversation": _Kind(_TALKS, _TALKS.c.opened_at, _TALKS.c.expires_at, literal(""), "SMS_CONVERSATION"),
         "campaign": _Kind(_CAMPAIGNS, _CAMPAIGNS.c.created_at, _CAMPAIGNS.c.expires_at, literal(""), "SMS_MARKETING"),
+        "mail_order": _Kind(_ORDERS, _ORDERS.c.arrived_at, _ORDERS.c.expires_at, literal(""), "SMS_CONVERSATION"),
         "text_key": _Kind(_KEYS, _KEYS.c.created_at, _KEYS.c.created_at, literal(""), "SMS_CONVERSATION"),
     }
 )
@@ -76,6 +78,7 @@ TABLES = MappingProxyType(
         "text_request": ("sms_requests",),
         "conversation": ("sms_events", "conversations"),
         "campaign": ("sms_events", "campaign_recipients", "campaigns"),
+        "mail_order": ("mail_orders",),
         "text_key": ("sms_keys",),
         "campaign_recipient": ("campaign_recipients",),
     }

@@ -27,7 +27,7 @@ FIELDS = (
         "kind",
         "recording, call_record, diagnosis, usage, emergency_call, contact_consent, contact_reference, contact_attempt,"
         " text_words (of a text that was sent), text_sent, text_received, text_copy (for phones), text_request,"
-        " conversation, campaign, text_key,"
+        " conversation, campaign, mail_order (who is told when a text ordered by mail fails), text_key,"
         " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert;"
         " call_field: a call record of which fields become coarser; month_key: a key of a month's hashes;"
         " index_key: a key by which numbers were found, until it was replaced",
@@ -55,6 +55,7 @@ DAY_FIELDS = (
     Field("text_request", "requests that texts made"),
     Field("conversation", "conversations by text"),
     Field("campaign", "campaigns"),
+    Field("mail_order", "orders of texts by mail, and whom to tell when they fail"),
     Field("text_key", "keys of texts that were sent, of which no words are left"),
     Field("access_day", "days of the access log, with the typed reasons"),
     Field("consent_day", "days of the consent log"),

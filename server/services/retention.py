@@ -54,6 +54,7 @@ class DayView:
     text_request: int
     conversation: int
     campaign: int
+    mail_order: int
     text_key: int
     access_day: int
     consent_day: int

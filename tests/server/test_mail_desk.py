@@ -13,6 +13,7 @@ from server.services import mail_logins
 from server.services.actor import Actor
 from server.services.context import Services
 from storage.accounts import Account
+from storage.mail_orders import Ordered
 from tests.server.alerting.receivers import trust
 from tests.sms.mail.mailroom import ALICE, DOMAIN, listening, relay, swaks
 
@@ -33,8 +34,11 @@ class Entry:
         if number in self.stops and self.looks >= self.stops[number]:
             raise Failure("they have said STOP", "Leave them alone", self.code)
 
-    async def hand_in(self, services: Services, account: Account, number: str, text: str, key: str) -> str:
+    async def hand_in(
+        self, services: Services, account: Account, number: str, text: str, key: str, *, ordered: Ordered
+    ) -> str:
         await self.may_go(services, account, number)
+        assert (ordered.mail_from, ordered.number) == (ALICE, number), "who is told when it fails"
         self.texts[key] = (account.name, number, text)
         return key
 

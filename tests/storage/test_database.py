@@ -36,7 +36,7 @@ from tests.storage.conftest import create_database
 
 # Each before the one that it refers to.
 TEXTS = (
-    "campaign_recipients", "campaigns", "conversations", "sms_requests", "sms_waiting", "sms_fragments",
+    "mail_orders", "campaign_recipients", "campaigns", "conversations", "sms_requests", "sms_waiting", "sms_fragments",
     "sms_deliveries", "sms_received", "sms_receipts", "sms_events", "sms_parts", "sms_sent",
     "sms_keys", "sms_senders", "inbox_members", "inboxes",
 )  # fmt: skip

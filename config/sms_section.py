@@ -200,7 +200,7 @@ def _listen(text: str) -> str:
 
 
 class Mail(Section):
-    """Texts by mail: a mail to +33612345678@DOMAIN becomes a text (docs/mail.md)."""
+    """Texts by mail: a mail to NUMBER@DOMAIN becomes a text (docs/mail.md)."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(
         default="",

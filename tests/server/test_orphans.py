@@ -196,7 +196,9 @@ async def _overdue(house: House) -> None:
 
 
 async def _unfinished_destruction(house: House) -> None:
-    await plain(house, "INSERT INTO destructions VALUES (:gone, 'call_record', '[]', 0)", gone=GONE)
+    await plain(
+        house, "INSERT INTO destructions (id, kind, items, begun_at) VALUES (:gone, 'call_record', '[]', 0)", gone=GONE
+    )
 
 
 async def _consent_missing(house: House) -> None:

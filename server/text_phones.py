@@ -7,6 +7,7 @@ import logging
 
 from server.failure import Failure
 from server.services.context import Services
+from server.services.texts import recipient_of
 from server.text_entry import address_from, hand_in, wait_for
 from sip.edge.protocol import Reply
 from sip.edge.rpc import RpcError
@@ -20,7 +21,8 @@ from storage.errors import StorageError
 log = logging.getLogger(__name__)
 
 # What a softphone may show of a failure: a status and a few words, by the code of the failure.
-_STATUS = {"invalid": 404, "denied": 403, "conflict": 480, "not_found": 404}
+_STATUS = {"invalid": 400, "denied": 403, "conflict": 480, "not_found": 404}
+NO_SUCH = Reply(404, "No Such Number")
 
 
 class Outside:
@@ -36,6 +38,10 @@ class Outside:
             return LATER
         if isinstance(text, TextFromTrunk):
             return await self._from_trunk(text)
+        try:
+            recipient_of(services, text.to)
+        except Failure:
+            return NO_SUCH
         try:
             await hand_in(services, text.account, text.to, text.body, text.key)
         except Failure as failure:

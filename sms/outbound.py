@@ -190,7 +190,11 @@ class Outbox:
         return len(messages)
 
     async def run(self) -> None:
-        """For as long as the daemon lives; carriers are run by others."""
+        """For as long as the daemon lives; carriers are run by others. Begun again after a mistake of ours: what was in
+        somebody's hands then is `unknown`, as after a crash."""
+        for lane in self._lanes.values():
+            lane.jobs, lane.outstanding = asyncio.Queue(), 0
+        await self.recover()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._written.run())
             for lane in self._lanes.values():

@@ -148,6 +148,22 @@ async def test_what_was_being_handed_over_when_the_process_ended_is_unknown(hous
     assert after.given == []
 
 
+async def test_a_queue_that_is_begun_again_goes_on_and_sends_nothing_twice(house: House) -> None:
+    """What was in a carrier's hands is in doubt; what had not left goes."""
+    silent, permits = asyncio.Event(), Permits()
+    carrier, first, second = Told(silent=silent, window=1), house.text(HIS), house.text(HIS)
+    box = outbox(house, carrier, permits=permits)
+    await house.add(first)
+    async with running(box):
+        await until(lambda: len(carrier.given) == 1)
+    carrier.silent = None
+    await house.add(second)
+    async with running(box):
+        await house.reaches(second.id, "sent")
+    assert await house.state(first.id) == "unknown"
+    assert len(carrier.given) == 2
+
+
 async def test_a_receipt_settles_what_nobody_knew(house: House) -> None:
     text, other = house.text(HIS), house.text("+33698765432")
     await house.add(text, other)

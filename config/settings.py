@@ -246,8 +246,8 @@ def sample(**overrides: Mapping[str, Any]) -> str:
             current = name
             lines += ["", *_comment(section.__doc__ or ""), f"[{name}]"]
         value = overrides.get(name, {}).get(key, getattr(getattr(chosen, name), key))
-        said = f"# [{name}.{key}.NAME]" if not value and _is_tables(field) else f"{key} = {_toml(value)}"
-        lines += [*_comment(_note(field)), said]
+        lines += _comment(_note(field))
+        lines += _table(f"{name}.{key}.NAME", field) if not value and _is_tables(field) else [f"{key} = {_toml(value)}"]
     text = "\n".join(lines) + "\n"
     strange = [
         Problem(f"{name}.{key}", HIDDEN, "is not a known key", did_you_mean(key, _known([name])))
@@ -259,6 +259,14 @@ def sample(**overrides: Mapping[str, Any]) -> str:
         raise ConfigError(strange, "sample")
     parse(text, source="sample")
     return text
+
+
+def _table(name: str, field: FieldInfo) -> list[str]:
+    """What may stand in such a table, each key with its default; all of it a comment."""
+    lines = [f"# [{name}]"]
+    for key, inner in get_args(field.annotation)[1].model_fields.items():
+        lines += [*_comment(_note(inner)), f"# {key} = {_toml(inner.default)}"]
+    return lines
 
 
 def _is_tables(field: FieldInfo) -> bool:

@@ -100,7 +100,9 @@ def test_every_script_named_in_a_document_exists():
 def commands_in(document: Path) -> set[tuple[str, ...]]:
     """(`beffroi`, subcommand, ...) as written in code spans and blocks: words until the first that is no plain word."""
     found = set()
-    for line in re.findall(r"(?m)(?<![\w./-])beffroi ((?:[a-z]+(?:-[a-z]+)* ?)+)", "\n".join(code_of(document.read_text()))):
+    for line in re.findall(
+        r"(?m)(?<![\w./-])beffroi ((?:[a-z]+(?:-[a-z]+)* ?)+)", "\n".join(code_of(document.read_text()))
+    ):
         found.add(tuple(line.split()[:2]))
     return found
 

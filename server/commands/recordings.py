@@ -58,9 +58,9 @@ FIELDS = (
           "PARTIES", _parties),
     Field("consent_refs", "entries of the consent log that permit it"),
     Field("gaps", "silence in place of what was said: start_ms, end_ms, why (hold or pause)", show=_gaps),
+    Field("parts", "all recordings of its call, in order: one for each composition of parties", show=words),
     Field("waits_for", "event from which its period runs, not entered yet: beffroi recordings event"),
     Field("event_on", "day of that event, once it is entered"),
-    Field("parts", "all recordings of its call, in order: one for each composition of parties", show=words),
 )  # fmt: skip
 VERDICT_FIELDS = (
     Field("id", "opaque id", "ID", short),

@@ -187,7 +187,8 @@ async def test_who_wants_to_be_unknown_is_unknown(house: House):
         sent = await hidden.dial("702", from_uri="sip:anonymous@anonymous.invalid")
         rung = await asyncio.to_thread(house.ben.wait, "CALL_INCOMING", since=since)
         assert "anonymous" in rung["peeruri"].lower()
-        assert "701" not in str(rung) and "anna" not in str(rung).lower()
+        said = str({name: value for name, value in rung.items() if name != "at"})  # which is a time
+        assert "701" not in said and "anna" not in said.lower()
         await cancelled(hidden, sent)
 
 

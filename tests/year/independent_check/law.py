@@ -175,6 +175,11 @@ class Year:
                 item.fate, item.why = GONE, "objection"
 
     def _event(self, entry, at):
+        if ("recording", entry["recording"]) not in self.items:
+            self.refused.append(
+                f"{entry['event']} was entered for {entry['recording']}, which nobody may have recorded"
+            )
+            return
         item, day = self.items["recording", entry["recording"]], moment(f"{entry['day']}T00:00:00Z")
         event, period = EVENTS.get(item.pack, ("", (0, 0)))
         if event != entry["event"] or day > at or day.date() < item.at.date() or "event" in item.about:

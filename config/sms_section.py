@@ -114,7 +114,7 @@ class Carrier(Section):
         default="", max_length=255, description="Of the modem, such as /dev/ttyUSB0.", json_schema_extra=RESTART
     )
     number: str = Field(
-        default="", max_length=20, description="Of the SIM, such as +33612345678.", json_schema_extra=RESTART
+        default="", max_length=20, description="Of the SIM, with + and its country.", json_schema_extra=RESTART
     )
     trunk: str = Field(default="", max_length=64, description="Name of the SIP trunk.", json_schema_extra=RESTART)
     prefixes: Annotated[tuple[Prefix, ...], Field(strict=False)] = Field(

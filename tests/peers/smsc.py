@@ -153,6 +153,7 @@ class Smsc:
         self._journal = journal.open("a") if journal else None  # noqa: SIM115 - open for as long as the centre is
         self._outbox: dict[str, bytes] = {}  # what nobody has acknowledged: body of deliver_sm
         self._on_way: dict[tuple[int, int], str] = {}  # session, sequence -> our id
+        self.brought_at_a_time = BROUGHT_AT_A_TIME
         self._sequence = 0
         self._ids = 0
 
@@ -195,6 +196,13 @@ class Smsc:
         self._outbox[name] = body
         self._bring_more()
 
+    def on_way(self, session: Session, sequence: int) -> str:
+        """Our id of what an acknowledgement is for; empty where it is for nothing of ours."""
+        return self._on_way.get((id(session), sequence), "")
+
+    def leaves(self, name: str) -> None:
+        """It is written to the link now, perhaps not for the first time."""
+
     def bring_text(self, name: str, source: str, destination: str, text: str) -> None:
         """In UCS-2; 70 characters at most."""
         self.bring(name, deliver_body(source, destination, text.encode("utf-16-be"), data_coding=8))
@@ -205,12 +213,13 @@ class Smsc:
             return
         on_way = set(self._on_way.values())
         for name, body in list(self._outbox.items()):
-            if len(on_way) >= BROUGHT_AT_A_TIME:
+            if len(on_way) >= self.brought_at_a_time:
                 return
             if name not in on_way:
                 on_way.add(name)
                 self._sequence += 1
                 self._on_way[id(able[-1]), self._sequence] = name
+                self.leaves(name)
                 able[-1].send(Packet(DELIVER, 0, self._sequence, body))
 
     # --- serving ---

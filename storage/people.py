@@ -12,7 +12,10 @@ from storage.ids import ACCOUNT_NAME, LANGUAGE, new_id, require
 from storage.tx import Tx
 
 # "circle": may ask who calls whom, which is a right of its own and comes with no other role.
-ROLES = frozenset({"admin", "dpo", "legal", "reader", "employee", "auditor", "circle"})
+ROLES = frozenset(
+    {"admin", "auditor", "circle", "compliance", "dpo", "employee", "legal", "quality", "reader", "security"}
+    | {"supervisor"}
+)
 _T = tables.people
 
 

@@ -16,7 +16,13 @@ FIELDS = (
     Field("id", "opaque id; what the ledger calls this person"),
     Field("login", "name to sign in and to be named by", "LOGIN"),
     Field("name", "name for people; masked without --reason", "NAME"),
-    Field("roles", "admin, dpo, reader, employee, auditor, circle (may ask who calls whom)", "ROLES", words),
+    Field(
+        "roles",
+        "admin, auditor, compliance, dpo, employee, legal, quality, reader, security, supervisor, "
+        "circle (may ask who calls whom)",
+        "ROLES",
+        words,
+    ),
     Field("language", "language of what this person is shown"),
     Field("reader_key", "whether this person has a key to listen with", "KEY"),
     Field("listens_to", "purposes whose recordings this person may open", "LISTENS TO", words),

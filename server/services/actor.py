@@ -24,6 +24,11 @@ class Actor:
     workstation: str
     reason: str | None = None
     case: str | None = None
+    within: frozenset[str] | None = None  # names of the accounts whose things are shown; None: all (server.rights)
+
+    def sees(self, *accounts: str | None) -> bool:
+        """Whether something that belongs to any of these accounts may be shown."""
+        return self.within is None or any(name in self.within for name in accounts if name)
 
     @property
     def masked(self) -> bool:

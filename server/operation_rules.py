@@ -1,0 +1,98 @@
+"""Which right each operation asks for, when a person calls it through the portal or the API.
+
+The command line is whoever owns the machine: it is asked for none. An operation without a rule here is closed to
+everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.rights import Rule
+
+
+def _all(
+    right: str,
+    *names: str,
+    login: str | None = None,
+    account: str | None = None,
+    narrow: bool = False,
+    fresh: bool = False,
+) -> dict[str, Rule]:
+    return dict.fromkeys(names, Rule(right, login=login, account=account, narrow=narrow, fresh=fresh))
+
+
+RULES: Mapping[str, Rule] = {
+    # --- people and what they telephone with
+    **_all("people.read", "person.list"),
+    **_all("people.manage", "person.add", "person.disable", fresh=True),
+    **_all("people.rights", "person.role", "person.grant", "person.revoke", fresh=True),
+    **_all("people.contain", "person.lock", "person.unlock", "person.leave", fresh=True),
+    **_all("accounts.read", "account.list", narrow=True),
+    **_all("accounts.read", "account.show", account="name"),
+    **_all("accounts.manage", "account.add", "account.disable", "account.enable", "account.remove"),
+    **_all("accounts.manage", "account.limits", account="name"),
+    **_all("accounts.settings", "account.forward", "account.dnd", "account.call-waiting", "account.present",
+           account="name"),
+    **_all("devices.manage", "device.add", account="account"),
+    **_all("devices.manage", "device.list", "device.revoke", narrow=True),
+    **_all("devices.manage", "mail.login.list", "mail.login.revoke", narrow=True),
+    **_all("devices.manage", "mail.login.add", account="account"),
+    # --- the switchboard
+    **_all("switchboard.read", "line.list", "trunk.list", "number.list", "limits.show", "emergency.list",
+           "emergency.check", "carrier.list"),
+    **_all("switchboard.manage", "line.add", "line.set", "trunk.add", "trunk.set", "trunk.enable", "trunk.disable",
+           "trunk.remove", "trunk.test", "number.add", "number.remove", "limits.set", "emergency.drill"),
+    **_all("switchboard.manage", "carrier.test", login="login"),
+    # --- calls
+    **_all("calls.read", "calls.list", "calls.show", "calls.why", "calls.whys", narrow=True),
+    **_all("calls.live", "calls.live", "calls.hangup", "calls.transfer", "calls.pause", narrow=True),
+    **_all("calls.make", "calls.originate", account="account"),
+    **_all("calls.statistics", "calls.stats"),
+    **_all("calls.circle", "calls.circle", login="login", fresh=True),
+    # --- permission to contact
+    **_all("contacts.read", "contact.check", "contact.consent.list", "contact.consent.show", "contact.contract.list",
+           "contact.suppress.list", "optout.list", "optout.check"),
+    **_all("contacts.manage", "contact.consent.add", "contact.consent.withdraw", "contact.contract.add",
+           "contact.contract.end", "contact.suppress.add", "contact.suppress.import", "optout.add"),
+    **_all("contacts.manage", "contact.suppress.remove", fresh=True),
+    # --- texts: which inboxes, the services decide by membership
+    **_all("texts.use", "sms.send", "sms.list", "sms.show", "sms.cancel", "sms.settle", "inbox.list", "inbox.show",
+           "inbox.handled", "inbox.decide", "inbox.away", "inbox.requests", "inbox.request.close",
+           "inbox.conversations", "inbox.hand-over", login="login"),
+    **_all("campaigns.use", "campaign.add", "campaign.edit", "campaign.look", "campaign.write", "campaign.list",
+           "campaign.show", "campaign.lines", "campaign.preview", "campaign.simulate", "campaign.test",
+           "campaign.submit", "campaign.start", "campaign.pause", "campaign.resume", "campaign.cancel",
+           "campaign.stats", login="login"),
+    **_all("campaigns.use", "campaign.approve", login="login", fresh=True),
+    **_all("inboxes.manage", "inbox.add", "inbox.member", "inbox.close", "inbox.sender.list", "inbox.sender.remove"),
+    **_all("inboxes.manage", "inbox.sender.add", login="approved_by"),
+    # --- policy, retention, proof
+    **_all("policy.read", "policy.list", "policy.show", "policy.export", "policy.needs", "policy.history",
+           "policy.verify", "policy.simulate"),
+    **_all("policy.draft", "policy.draft", "policy.import", login="login"),
+    **_all("policy.draft", "policy.set", "policy.discard", "policy.enter", "policy.withdraw"),
+    **_all("policy.approve", "policy.approve", login="login", fresh=True),
+    **_all("retention.read", "retention.due", "retention.forecast", "retention.status", "retention.map",
+           "retention.orphans", "hold.list", "hold.show", "keys.list"),
+    **_all("retention.manage", "retention.sweep"),
+    **_all("retention.manage", "retention.orphan-remove", "keys.rotate", fresh=True),
+    **_all("retention.erase", "retention.erase", "recordings.destroy", fresh=True),
+    **_all("holds.manage", "hold.add", "hold.lift", fresh=True),
+    **_all("recordings.read", "recordings.list", "recordings.show", narrow=True),
+    **_all("recordings.verify", "recordings.verify", "vault.check"),
+    **_all("recordings.event", "recordings.event"),
+    **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify"),
+    # --- the machine
+    **_all("security.read", "ban.list"),
+    **_all("security.manage", "ban.lift", "alert.test"),
+    **_all("alerts.read", "alert.list", "alert.show", "alert.rules", "alert.runbook"),
+    **_all("alerts.decide", "alert.ack"),
+    **_all("system.read", "status"),
+    **_all("system.manage", "reload", fresh=True),
+}  # fmt: skip
+
+CLOSED = frozenset({"reader.prepare", "reader.enrol"})
+"""A reader's key is made where the passphrase is typed, by a program of the reader's own."""
+
+RIGHTS: frozenset[str] = frozenset(rule.right for rule in RULES.values())

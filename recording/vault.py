@@ -71,12 +71,15 @@ def growing_path(vault_dir: Path, rec_id: str) -> Path:
 
 
 def make_place(vault_dir: Path, rec_id: str) -> Path:
-    """Make the directory of a recording (0700, durable), return it. Raises OSError, FormatError."""
+    """Make the directory of a recording (0700, durable), return it. Raises OSError, FormatError.
+
+    Made durable even where it is there: whoever made it may have been killed before it was.
+    """
     place = sealed_path(vault_dir, rec_id).parent
     for directory in (place.parent, place):
         with contextlib.suppress(FileExistsError):
             directory.mkdir(0o700)
-            sync_directory(directory.parent)
+        sync_directory(directory.parent)
     return place
 
 

@@ -155,3 +155,13 @@ def test_a_removal_is_made_durable_by_whoever_finds_it_half_done(
     monkeypatch.setattr(vault, "sync_directory", synced.append)
     assert not vault.remove(tmp_path, rec_id)
     assert synced == [vault.sealed_path(tmp_path, rec_id).parent]
+
+
+def test_a_place_that_is_there_is_made_durable_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made it may have been killed between making and syncing it."""
+    synced: list[Path] = []
+    monkeypatch.setattr(vault, "sync_directory", synced.append)
+    rec_id = "ab" * 16
+    place = vault.make_place(tmp_path, rec_id)
+    assert vault.make_place(tmp_path, rec_id) == place
+    assert synced == [tmp_path, place.parent] * 2

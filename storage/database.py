@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from storage import failures, holds, index_keys, schema, tables
+from storage import failures, holds, index_keys, schema, sqlite_driver, tables
 from storage.errors import Conflict, Invalid, SealBroken, StorageError, Unavailable, WrongFieldKey
 from storage.field_crypto import FieldKeys
 from storage.forgetting import KEY_TABLES, forget
@@ -243,7 +243,7 @@ def _engine(url: URL, *, patient: bool = False) -> AsyncEngine:
         command_s = None if patient else STATEMENT_S + 5
         args: dict[str, Any] = {"timeout": 10, "command_timeout": command_s, "server_settings": limits}
         return create_async_engine(url, pool_pre_ping=True, connect_args=args, **shared)
-    engine = create_async_engine(url, **shared)
+    engine = create_async_engine(url, connect_args={"async_creator_fn": sqlite_driver.connect}, **shared)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

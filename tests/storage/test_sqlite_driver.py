@@ -69,11 +69,10 @@ async def test_what_failed_is_undone_and_nothing_is_undone_for_nothing(connectio
 
 
 async def test_a_statement_that_was_given_up_is_undone_once_it_is_through(connection: Connection) -> None:
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
-    many = "INSERT INTO t " + numbers + " SELECT i, 0 FROM n"
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT i, 0 FROM n"
     await rows(connection, "BEGIN")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
-            await rows(connection, many)
+            await rows(connection, " ".join(("INSERT INTO t", numbers)))
     await connection.rollback()
     assert await rows(connection, "SELECT count(*) FROM t") == [(0,)]

@@ -21,7 +21,7 @@ def _words(text: str) -> frozenset[str]:
 
 ACTIONS = _words(
     "acknowledge add approve change configure destroy disable enable erase export grant hold list listen lock open"
-    " move prune reload remove restore revoke search send show sign_in start stop test unlock verify wrap"
+    " move prune reload remove restore revoke search send show sign_in start stop test unlock use verify wrap"
 )
 OBJECTS = _words(
     "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"

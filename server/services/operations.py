@@ -211,7 +211,7 @@ def find(name: str) -> Callable[..., Awaitable[object]]:
 
 def check_arguments(function: Callable[..., object], name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """The arguments, as the function's signature wants them. Raises Failure naming those that are wrong."""
-    adapters, required = _signature(function)
+    adapters, required = signature(function)
     wrong = sorted(arguments.keys() - adapters.keys()) + sorted(required - arguments.keys())
     checked = {}
     for key, value in arguments.items():
@@ -226,7 +226,7 @@ def check_arguments(function: Callable[..., object], name: str, arguments: Mappi
 
 
 @functools.cache
-def _signature(function: Callable[..., object]) -> tuple[dict[str, TypeAdapter[Any]], frozenset[str]]:
+def signature(function: Callable[..., object]) -> tuple[dict[str, TypeAdapter[Any]], frozenset[str]]:
     hints = typing.get_type_hints(function)
     given = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     required = frozenset(p.name for p in given if p.default is p.empty)

@@ -4,9 +4,10 @@ import io
 import os
 import struct
 import threading
-from typing import BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
-import av
+if TYPE_CHECKING:
+    import av
 
 Format = Literal["ogg", "wav"]
 MEDIA_TYPES: Final[dict[Format, str]] = {"ogg": "audio/ogg", "wav": "audio/wav"}
@@ -39,6 +40,8 @@ def as_wav(ogg: io.RawIOBase, rate_hz: int) -> BinaryIO:
 
     Raises PlayableError and what the stream raises. Takes about 3 s of processor an hour of audio.
     """
+    import av  # 30 MB that only whoever listens needs
+
     wav = open(os.memfd_create("wav", os.MFD_CLOEXEC), "w+b")  # noqa: SIM115, PTH123  (handed to the caller; no path)
     wav.write(bytes(_HEADER_BYTES))
     ogg.seek(0)

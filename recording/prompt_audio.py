@@ -5,27 +5,22 @@ from __future__ import annotations
 import io
 import math
 import wave
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from recording.prompt_wav import RATE_HZ, AudioError, frames
+
 Samples = npt.NDArray[np.float64]  # full scale is -1.0 to 1.0
 
-RATE_HZ = 8000
 TARGET_DBFS = -20.0  # RMS over the frames that hold speech
 PEAK_DBFS = -3.0
-VERSION = 1  # part of what a cached prompt is known by: raise it with any change of the sound
 
 _PASS_HZ, _STOP_HZ, _STOP_DB = 3600.0, 4000.0, 70.0
 _FRAME_S = 0.02
 _ACTIVE_DB = 30.0  # below the loudest frames: no speech any more
 _HEAD_S, _TAIL_S = 0.06, 0.14
 _LIMIT_S = 0.005
-
-
-class AudioError(ValueError):
-    """The audio cannot be used: empty, silent, or nothing that we can read."""
 
 
 def resample(samples: Samples, rate_hz: int) -> Samples:
@@ -156,26 +151,9 @@ def to_wav(samples: Samples) -> bytes:
     return out.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class WavFacts:
-    """What a prompt file holds."""
-
-    samples: Samples
-    duration_ms: int
-
-
-def read_prompt_wav(content: bytes) -> WavFacts:
+def read_prompt_wav(content: bytes) -> Samples:
     """A file that `for_telephone` made. Raises AudioError for anything else, a cut file included."""
-    try:
-        with wave.open(io.BytesIO(content), "rb") as file:
-            shape = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            count, frames = file.getnframes(), file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise AudioError(f"is no WAV file: {error}") from None
-    if shape != (1, 2, RATE_HZ) or count == 0 or len(frames) != 2 * count:
-        raise AudioError("is not a whole WAV file of 8 kHz, one channel, 16 bit")
-    samples = np.frombuffer(frames, "<i2").astype(np.float64) / 32767
-    return WavFacts(samples, count * 1000 // RATE_HZ)
+    return np.frombuffer(frames(content), "<i2").astype(np.float64) / 32767
 
 
 def read_any_wav(content: bytes) -> tuple[Samples, int]:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from config import prompt_texts
 from config.prompt_texts import PlaceholderError, PromptText
-from recording import prompt_audio, speech
-from recording.prompt_audio import AudioError
+from recording import prompt_wav, speech
+from recording.prompt_wav import AudioError
 
 __all__ = ["PlaceholderError", "Prompt", "PromptError", "PromptStore"]
 
@@ -113,7 +113,7 @@ class PromptStore:
         if voice is None:
             raise PromptError(f"no voice for language {language!r}")
         try:
-            path = self._place(speech.engine(), voice, language, said, prompt_audio.RATE_HZ, prompt_audio.VERSION)
+            path = self._place(speech.engine(), voice, language, said, prompt_wav.RATE_HZ, prompt_wav.VERSION)
             return self._look(path) or self._make(path, lambda: (self._speak(said, voice), speech.RATE_HZ), True)
         except (speech.SpeechError, AudioError, OSError) as error:
             raise PromptError(f"{text.prompt_id} ({language}) cannot be spoken: {error}") from error
@@ -126,9 +126,9 @@ class PromptStore:
             if source.stat().st_size > _CUSTOM_MAX_BYTES:
                 raise AudioError(f"is larger than {_CUSTOM_MAX_BYTES // 1_000_000} MB")
             content = source.read_bytes()
-            path = self._place("custom", hashlib.sha256(content).hexdigest(), prompt_audio.RATE_HZ,
-                               prompt_audio.VERSION)  # fmt: skip
-            return self._look(path) or self._make(path, lambda: prompt_audio.read_any_wav(content), False)
+            path = self._place("custom", hashlib.sha256(content).hexdigest(), prompt_wav.RATE_HZ,
+                               prompt_wav.VERSION)  # fmt: skip
+            return self._look(path) or self._make(path, lambda: _custom_audio(content), False)
         except (AudioError, OSError) as error:
             raise PromptError(f"{source}: {error}. Replace it by a WAV file, or remove it to use the text") from error
 
@@ -148,7 +148,7 @@ class PromptStore:
             return path, seen[1], seen[2]
         try:
             content = path.read_bytes()
-            duration_ms = prompt_audio.read_prompt_wav(content).duration_ms
+            duration_ms = prompt_wav.duration_ms(content)
         except AudioError:
             _log.warning("prompt file %s is damaged and is made again", path.name[:8])
             return None
@@ -159,11 +159,19 @@ class PromptStore:
     def _make(
         self, path: Path, source: Callable[[], tuple[speech.Samples, int]], synthetic: bool
     ) -> tuple[Path, str, int]:
+        from recording import prompt_audio  # with numpy, which a daemon that has its prompts does not load
+
         _write(path, prompt_audio.for_telephone(*source(), synthetic=synthetic))
         made = self._look(path)
         if made is None:
             raise AudioError("could not be read back")
         return made
+
+
+def _custom_audio(content: bytes) -> tuple[speech.Samples, int]:
+    from recording import prompt_audio
+
+    return prompt_audio.read_any_wav(content)
 
 
 def _write(path: Path, content: bytes) -> None:

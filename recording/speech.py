@@ -11,9 +11,11 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 RATE_HZ = 16_000
 VOICES = {"fr": "fr-FR", "en": "en-GB"}
@@ -21,7 +23,7 @@ TEXT_MAX = 2000
 _VOLUME = 0.5  # at the engine's own volume its loudest samples are clipped
 _TIMEOUT_S = 60.0
 
-Samples = npt.NDArray[np.float64]  # full scale is -1.0 to 1.0
+Samples: TypeAlias = "npt.NDArray[np.float64]"  # full scale is -1.0 to 1.0
 
 
 class SpeechError(Exception):
@@ -38,6 +40,8 @@ def engine() -> str:
 
 def speak(text: str, voice: str) -> Samples:
     """Mono samples at RATE_HZ. Blocks for about 0.1 s: call it from a thread. Raises SpeechError."""
+    import numpy as np  # a daemon that has its prompts does not load it
+
     if not text.strip() or len(text) > TEXT_MAX:
         raise SpeechError(f"a text of 1 to {TEXT_MAX} characters can be spoken, not {len(text)}")
     order = json.dumps({"text": text, "voice": voice, "volume": _VOLUME}).encode()

@@ -31,7 +31,7 @@ from server.commands import (
     texts,
     trunks,
 )
-from server.commands.base import common, tell
+from server.commands.base import Parser, common, tell
 from server.failure import Failure
 
 _EPILOG = "Type beffroi COMMAND --help for what a command takes and what its answers hold."
@@ -48,7 +48,7 @@ def default_data() -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """Everything that can be typed."""
-    top = argparse.ArgumentParser(prog="beffroi", description="A self-hosted communications server.", epilog=_EPILOG)
+    top = Parser(prog="beffroi", description="A self-hosted communications server.", epilog=_EPILOG)
     common(top)
     top.add_argument("--version", action="store_true", help="print the version")
     subparsers = top.add_subparsers(metavar="COMMAND", dest="command")

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from config import contact_rules
 from server import tls
@@ -129,5 +129,9 @@ class Senses:
         async with self._services.db.read() as tx:
             late = [one.id for one in await holds.list_all(tx, standing_only=True) if one.review_at <= now]
             canvassed = any(line.canvassing for line in await lines.list_all(tx))
-        old = [one for one in contact_rules.load().rules if one.review_by is not None and one.review_by < now.date()]
-        return frozenset(late), canvassed and bool(old)
+        return frozenset(late), canvassed and await asyncio.to_thread(_rules_are_old, now.date())
+
+
+def _rules_are_old(today: date) -> bool:
+    """Loads what is known of public holidays, which takes a moment: only who canvasses needs it."""
+    return any(one.review_by is not None and one.review_by < today for one in contact_rules.load().rules)

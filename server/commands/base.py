@@ -31,6 +31,15 @@ class Field:
     show: Callable[[Any], str] | None = None
 
 
+class Parser(argparse.ArgumentParser):
+    """Makes the list of fields when help is asked for: for all commands that takes longer than most commands do."""
+
+    def format_help(self) -> str:
+        if self.epilog is None:
+            self.epilog = _epilog(self.get_default("fields") or (), many=bool(self.get_default("many")))
+        return super().format_help()
+
+
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith("?") else ".")
 
@@ -51,7 +60,6 @@ def leaf(
         name,
         help=help_,
         description=_sentence(help_) + (f" {details}" if details else ""),
-        epilog=_epilog(fields, many=many),
         formatter_class=_Formatter,
     )
     common(parser)

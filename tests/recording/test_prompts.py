@@ -48,7 +48,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pr
 
 
 def samples(prompt: Prompt) -> prompt_audio.Samples:
-    return read_prompt_wav(prompt.path.read_bytes()).samples
+    return read_prompt_wav(prompt.path.read_bytes())
 
 
 def spectrum(voice: prompt_audio.Samples) -> tuple[prompt_audio.Samples, prompt_audio.Samples]:

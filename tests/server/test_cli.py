@@ -35,6 +35,16 @@ def test_help_comes_at_once_and_loads_nothing_heavy(tmp_path: Path):
     assert time.monotonic() - began < 1.0, "0.15 s on a machine that does nothing else"
 
 
+def test_a_start_loads_nothing_that_only_some_need():
+    """Of a second start, loading is the greater part."""
+    code = (
+        "import sys, server.daemon, server.edge_process\n"
+        "print(sorted({'numpy', 'av', 'holidays', 'alembic', 'pjsua2', 'argon2'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [(), ("frobnicate",), ("account",), ("account", "add", "x"), ("line", "add", "x", "1", "--consent", "perhaps"),

@@ -1,0 +1,1 @@
+"""What people and programs meet over HTTPS: the portal and the API."""

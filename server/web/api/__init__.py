@@ -1,0 +1,1 @@
+"""The REST API under /api/v1: every operation by a route of its own, for scripts and CRMs that bring a token."""

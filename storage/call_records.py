@@ -88,7 +88,7 @@ async def get(tx: Tx, call_id: str) -> CallRecord:
     row = await tx.row(select(_T).where(_T.c.id == call_id))
     if row is None:
         raise NotFound("call", call_id)
-    return _record(tx, row)
+    return opened(tx, row)
 
 
 async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = None) -> tuple[CallRecord, ...]:
@@ -96,7 +96,7 @@ async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = No
     wanted = select(_T).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
     if line_id is not None:
         wanted = wanted.where(_T.c.line_id == line_id)
-    return tuple(_record(tx, row) for row in await tx.rows(wanted))
+    return tuple(opened(tx, row) for row in await tx.rows(wanted))
 
 
 async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
@@ -105,7 +105,7 @@ async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
     calls = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(await digests(tx, number)))
     hashed = select(_HASHES.c.call_id).where(_HASHES.c.digest.in_(await month_keys.digests(tx, number)))
     rows = await tx.rows(select(_T).where(_T.c.id.in_(calls.union(hashed))).order_by(_T.c.at.desc(), _T.c.id))
-    return tuple(_record(tx, row) for row in rows)
+    return tuple(opened(tx, row) for row in rows)
 
 
 async def numbers(tx: Tx, call_id: str) -> dict[str, str]:
@@ -161,7 +161,8 @@ async def totals(tx: Tx) -> tuple[Total, ...]:
     return tuple(Total(**row) for row in await tx.rows(select(_TOTALS).order_by(_TOTALS.c.day, _TOTALS.c.direction)))
 
 
-def _record(tx: Tx, row: RowMapping) -> CallRecord:
+def opened(tx: Tx, row: RowMapping) -> CallRecord:
+    """Of a whole row."""
     return CallRecord(
         id=row["id"],
         line_id=row["line_id"],

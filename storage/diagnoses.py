@@ -6,7 +6,7 @@ about a call; what has expired is shown to nobody, whether it has been swept awa
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from storage.types import canonical_json
 
 _VERDICT = re.compile(r"[a-z][a-z-]{1,40}")
 _T = tables.call_diagnoses
+_FEW = 100
 _IN_ONE = 500  # ids in one statement
 
 
@@ -65,10 +66,27 @@ async def list_all(tx: Tx, now: datetime, *, limit: int | None = None) -> tuple[
     return tuple(_diagnosis(tx, row) for row in await tx.rows(wanted))
 
 
+async def of_calls(tx: Tx, call_ids: Sequence[str], now: datetime) -> tuple[CallDiagnosis, ...]:
+    """Those of these calls, in the order of the ids, without what has expired."""
+    found: dict[str, CallDiagnosis] = {}
+    for start in range(0, len(call_ids), _IN_ONE):
+        some = _T.c.call_id.in_(call_ids[start : start + _IN_ONE])
+        rows = await tx.rows(select(_T).where(some, _T.c.expires_at > now))
+        found |= {row["call_id"]: _diagnosis(tx, row) for row in rows}
+    return tuple(found[call_id] for call_id in call_ids if call_id in found)
+
+
+async def oldest(tx: Tx, now: datetime) -> datetime | None:
+    """When the first call began of which something is known; None: there is none."""
+    wanted = select(_T.c.at).where(_T.c.expires_at > now).order_by(_T.c.at).limit(1)
+    row = await tx.row(wanted)
+    return None if row is None else row["at"]
+
+
 async def beginning_with(tx: Tx, prefix: str, now: datetime) -> tuple[str, ...]:
-    """Ids of the calls whose id begins so, two at most."""
+    """Ids of the calls whose id begins so, a few at most: more than one is too many."""
     wanted = select(_T.c.call_id).where(_T.c.call_id.startswith(prefix, autoescape=True), _T.c.expires_at > now)
-    return tuple(row["call_id"] for row in await tx.rows(wanted.limit(2)))
+    return tuple(row["call_id"] for row in await tx.rows(wanted.limit(_FEW)))
 
 
 async def scores(tx: Tx, call_ids: Iterable[str], now: datetime) -> dict[str, int]:

@@ -240,25 +240,25 @@ async def list_all(tx: Tx, *, states: Iterable[str] | None = None, limit: int | 
     wanted = select(_T).order_by(_T.c.started_at.desc(), _T.c.id).limit(limit)
     if states is not None:
         wanted = wanted.where(_T.c.state.in_(tuple(states)))
-    return tuple(_recording(row) for row in await tx.rows(wanted))
+    return tuple(opened(row) for row in await tx.rows(wanted))
 
 
 async def of_call(tx: Tx, call_id: str) -> tuple[Recording, ...]:
     rows = await tx.rows(select(_T).where(_T.c.call_id == call_id).order_by(_T.c.started_at, _T.c.id))
-    return tuple(_recording(row) for row in rows)
+    return tuple(opened(row) for row in rows)
 
 
 async def expired(tx: Tx, now: datetime) -> tuple[Recording, ...]:
     """What should be destroyed by now, oldest expiry first."""
     due = (_T.c.expires_at <= now) & (_T.c.state != "destroyed")
-    return tuple(_recording(row) for row in await tx.rows(select(_T).where(due).order_by(_T.c.expires_at)))
+    return tuple(opened(row) for row in await tx.rows(select(_T).where(due).order_by(_T.c.expires_at)))
 
 
 async def with_number(tx: Tx, number: str) -> tuple[Recording, ...]:
     """Recordings in which that normalised number is heard, newest first."""
     heard = select(_PEERS.c.recording_id).where(_PEERS.c.digest.in_(await digests(tx, number)))
     rows = await tx.rows(select(_T).where(_T.c.id.in_(heard)).order_by(_T.c.started_at.desc(), _T.c.id))
-    return tuple(_recording(row) for row in rows)
+    return tuple(opened(row) for row in rows)
 
 
 async def parties(tx: Tx, rec_id: str) -> tuple[Party, ...]:
@@ -296,10 +296,11 @@ async def _set(tx: Tx, rec_id: str, **values: Any) -> None:
 def _found(rec_id: str, row: RowMapping | None) -> Recording:
     if row is None:
         raise NotFound("recording", rec_id)
-    return _recording(row)
+    return opened(row)
 
 
-def _recording(row: RowMapping) -> Recording:
+def opened(row: RowMapping) -> Recording:
+    """Of a whole row."""
     fields = {name: row[name] for name in Recording.__slots__ if name not in ("consent_refs", "gaps")}
     gaps = tuple((start, end, why) for start, end, why in row["gaps"] or ())
     return Recording(consent_refs=tuple(row["consent_refs"] or ()), gaps=gaps, **fields)

@@ -93,7 +93,8 @@ async def add(
 async def list_(services: Services, actor: Actor) -> list[AccountView]:
     """By name. Display names are masked unless the actor gives a reason."""
     async with services.db.transaction() as tx:
-        found = [await _view(tx, account, masked=actor.masked) for account in await accounts.list_all(tx)]
+        seen = [account for account in await accounts.list_all(tx) if actor.sees(account.name)]
+        found = [await _view(tx, account, masked=actor.masked) for account in seen]
         await note(services, tx, actor, "list", "account", count=len(found))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,8 +13,9 @@ from server.failure import Failure
 from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.belonging import Theirs, theirs
 from server.services.context import Services
-from server.services.directory import line_by_name
+from server.services.directory import line_by_name, no_line
 from storage import ageing, call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
@@ -57,38 +58,70 @@ async def list_(
     if number and actor.masked:
         raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
     async with services.db.transaction() as tx:
-        if number:
-            records = (await call_records.with_number(tx, number))[:limit]
-        else:
-            line_id = (await line_by_name(tx, line)).id if line else None
-            records = await call_records.list_all(tx, line_id=line_id, limit=limit)
+        own = await theirs(tx, actor)
+        records = await _listed(tx, own, line, number, limit)
         names = {one.id: one.name for one in await lines.list_all(tx)}
         scores = await diagnoses.scores(tx, [record.id for record in records], services.clock())
-        found = [await _view(tx, record, names, scores, masked=actor.masked) for record in records]
+        found = [await _view(tx, record, own, names, scores, masked=actor.masked) for record in records]
         await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
     return found
+
+
+async def _listed(tx: Tx, own: Theirs | None, line: str | None, number: str | None, limit: int) -> Sequence[CallRecord]:
+    if number:
+        records = await call_records.with_number(tx, number)
+        return (records if own is None else await own.calls_of(records))[:limit]
+    line_id = await _line_id(tx, own, line) if line else None
+    if own is None:
+        return await call_records.list_all(tx, line_id=line_id, limit=limit)
+    return await own.calls.newest(line_id=line_id, limit=limit)
+
+
+async def _line_id(tx: Tx, own: Theirs | None, name: str) -> str:
+    found = await line_by_name(tx, name)
+    if own is not None and found not in own.reached:
+        raise no_line(name)
+    return found.id
 
 
 async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
     """Raises Failure."""
     async with services.db.transaction() as tx:
-        try:
-            record = await call_records.get(tx, call_id)
-        except NotFound:
-            raise Failure(f"no record of call {call_id[:32]}", "Type: beffroi calls list", "not_found") from None
+        own = await theirs(tx, actor)
+        record = await _found(tx, own, call_id)
         names = {one.id: one.name for one in await lines.list_all(tx)}
         scores = await diagnoses.scores(tx, [record.id], services.clock())
-        view = await _view(tx, record, names, scores, masked=actor.masked)
+        view = await _view(tx, record, own, names, scores, masked=actor.masked)
         (stored,) = await ageing.load(tx, [record.id])
         view = replace(view, ages=tuple(explain(aging(stored), metadata_ages.load(), services.clock())))
         await note(services, tx, actor, "show", "call", call_id=record.id)
     return view
 
 
+async def _found(tx: Tx, own: Theirs | None, call_id: str) -> CallRecord:
+    try:
+        record = await call_records.get(tx, call_id)
+    except NotFound:
+        record = None
+    if record is None or (own is not None and not await own.calls_of([record])):
+        raise Failure(f"no record of call {call_id[:32]}", "Type: beffroi calls list", "not_found")
+    return record
+
+
 async def _view(
-    tx: Tx, record: CallRecord, lines_by_id: Mapping[str, str], scores: Mapping[str, int], *, masked: bool
+    tx: Tx,
+    record: CallRecord,
+    own: Theirs | None,
+    lines_by_id: Mapping[str, str],
+    scores: Mapping[str, int],
+    *,
+    masked: bool,
 ) -> CallView:
     numbers = await call_records.numbers(tx, record.id)
+    parts = await recordings.of_call(tx, record.id)
+    if own is not None and parts:
+        parts = tuple(await own.recordings_of(parts))
+    hidden = own is not None and record.recording_id not in {part.id for part in parts}
     return CallView(
         id=record.id,
         at=record.at,
@@ -98,11 +131,8 @@ async def _view(
         legal_basis=record.legal_basis,
         numbers={role: masking.number(text) if masked else text for role, text in numbers.items()},
         fields=record.fields,
-        recording_id=record.recording_id,
+        recording_id=None if hidden else record.recording_id,
         expires_at=record.expires_at,
         mos=scores[record.id] / 100 if record.id in scores else None,
-        recordings=tuple(
-            PartView(part.id, part.state, part.started_at, part.duration_ms)
-            for part in await recordings.of_call(tx, record.id)
-        ),
+        recordings=tuple(PartView(part.id, part.state, part.started_at, part.duration_ms) for part in parts),
     )

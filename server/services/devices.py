@@ -16,8 +16,10 @@ from server.services.edge import drop_devices, push
 from server.services.forgetting import forget
 from sip.edge.rpc import RpcError
 from storage import accounts, devices
+from storage.accounts import Account
 from storage.devices import Credential, Device
 from storage.errors import NotFound
+from storage.tx import Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,10 @@ async def add(services: Services, actor: Actor, *, account: str, label: str = "p
 async def list_(services: Services, actor: Actor, *, account: str | None = None) -> list[DeviceView]:
     """Of one account or of all, by user name."""
     async with services.db.transaction() as tx:
-        owner = await account_by_name(tx, account) if account else None
+        owner = await account_by_name(tx, account, actor) if account else None
         names = {one.id: one.name for one in await accounts.list_all(tx)}
-        found = await devices.list_all(tx, owner.id if owner else None)
+        every = await devices.list_all(tx, owner.id if owner else None)
+        found = [one for one in every if actor.sees(names[one.account_id])]
         account_id = owner.id if owner else None
         await note(services, tx, actor, "list", "device", count=len(found), account_id=account_id)
     return [await view(services, device, names[device.account_id], masked=actor.masked) for device in found]
@@ -73,16 +76,23 @@ async def revoke(services: Services, actor: Actor, *, user: str) -> DeviceView:
     Raises Failure.
     """
     async with services.db.transaction() as tx:
-        try:
-            device = await devices.by_auth_user(tx, user)
-        except NotFound:
-            raise Failure(f"no device with user name {user}", "Type: beffroi device list", "not_found") from None
-        account = await accounts.get(tx, device.account_id)
+        device, account = await _found(tx, actor, user)
         device = await devices.revoke(tx, device.id, services.clock())
         await note(services, tx, actor, "revoke", "device", device_id=device.id, account_id=account.id)
     await forget(services)
     await drop_devices(services, [device.auth_user])
     return await view(services, device, account.name, masked=actor.masked)
+
+
+async def _found(tx: Tx, actor: Actor, user: str) -> tuple[Device, Account]:
+    try:
+        device = await devices.by_auth_user(tx, user)
+        account = await accounts.get(tx, device.account_id)
+    except NotFound:
+        account = None
+    if account is None or not actor.sees(account.name):
+        raise Failure(f"no device with user name {user}", "Type: beffroi device list", "not_found")
+    return device, account
 
 
 async def view(services: Services, device: Device, account: str, *, masked: bool) -> DeviceView:

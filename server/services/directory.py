@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.failure import Failure
+from server.services.actor import Actor
 from storage import accounts, lines, people, trunks
 from storage.accounts import Account
 from storage.errors import NotFound
@@ -20,10 +21,10 @@ async def person_by_login(tx: Tx, login: str) -> Person:
         raise Failure(f"no person with login {login}", "Type: beffroi person list", "not_found") from None
 
 
-async def account_by_name(tx: Tx, name: str) -> Account:
-    """By name or extension, disabled ones too. Raises Failure."""
+async def account_by_name(tx: Tx, name: str, actor: Actor | None = None) -> Account:
+    """By name or extension, disabled ones too; of those that the actor sees. Raises Failure."""
     for account in await accounts.list_all(tx):
-        if name in (account.name, account.extension):
+        if name in (account.name, account.extension) and (actor is None or actor.sees(account.name)):
             return account
     raise Failure(f"no account {name}", "Type: beffroi account list", "not_found")
 
@@ -33,7 +34,11 @@ async def line_by_name(tx: Tx, name: str) -> Line:
     for line in await lines.list_all(tx):
         if name in (line.name, line.number):
             return line
-    raise Failure(f"no line {name}", "Type: beffroi line list", "not_found")
+    raise no_line(name)
+
+
+def no_line(name: str) -> Failure:
+    return Failure(f"no line {name}", "Type: beffroi line list", "not_found")
 
 
 async def trunk_by_name(tx: Tx, name: str) -> Trunk:

@@ -11,11 +11,13 @@ from typing import Literal
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.belonging import theirs
 from server.services.context import Services
 from server.services.directory import account_by_name
 from sip.calls.control import CallControl, LiveCall
 from sip.calls.plan import Refusal
 from storage import accounts, lines
+from storage.tx import Tx
 
 _MIN_PREFIX = 6
 
@@ -49,9 +51,9 @@ class LiveView:
 
 async def live(services: Services, actor: Actor) -> list[LiveView]:
     """The oldest first. Raises Failure where the daemon does not run."""
-    going = sorted(_control(services).live(), key=lambda call: call.began_at)
     now = services.clock()
     async with services.db.transaction() as tx:
+        going = sorted(await _seen(services, tx, actor), key=lambda call: call.began_at)
         named = {one.id: one.name for one in await accounts.list_all(tx)}
         lined = {one.id: one.name for one in await lines.list_all(tx)}
         await note(services, tx, actor, "list", "call", count=len(going))
@@ -82,7 +84,7 @@ class Done:
 
 async def hangup(services: Services, actor: Actor, *, call_id: str) -> Done:
     """End a call; both sides are told. Never an emergency call. Raises Failure."""
-    call = _find(services, call_id)
+    call = await _find(services, actor, call_id)
     if call.emergency:
         raise Failure("an emergency call is ended by those who talk alone", "Speak to the caller", "denied")
     await _note(services, actor, "stop", call)
@@ -92,7 +94,7 @@ async def hangup(services: Services, actor: Actor, *, call_id: str) -> Done:
 
 async def transfer(services: Services, actor: Actor, *, call_id: str, to: str, leaves: Literal["a", "b"] = "a") -> Done:
     """`leaves` goes ("a": who called, "b": who was called), the other is connected with `to`. Raises Failure."""
-    call = _find(services, call_id)
+    call = await _find(services, actor, call_id)
     if call.emergency:
         raise Failure("an emergency call is not passed on", "Speak to the caller", "denied")
     await _note(services, actor, "change", call)
@@ -104,7 +106,7 @@ async def transfer(services: Services, actor: Actor, *, call_id: str, to: str, l
 
 async def pause(services: Services, actor: Actor, *, call_id: str, on: bool = True) -> Done:
     """Let silence flow into a recording, or end that. Raises Failure."""
-    call = _find(services, call_id)
+    call = await _find(services, actor, call_id)
     await _note(services, actor, "change", call)
     if not _control(services).pause(call.call_id, on):
         raise Failure("this call is not being recorded", "Type: beffroi calls live", "conflict")
@@ -129,11 +131,17 @@ def _control(services: Services) -> CallControl:
     return services.calls
 
 
-def _find(services: Services, call_id: str) -> LiveCall:
-    """By its id, or the beginning of it."""
+async def _seen(services: Services, tx: Tx, actor: Actor) -> list[LiveCall]:
+    own = await theirs(tx, actor)
+    return [call for call in _control(services).live() if own is None or own.live(call)]
+
+
+async def _find(services: Services, actor: Actor, call_id: str) -> LiveCall:
+    """By its id, or the beginning of it, among those that the actor sees."""
     if len(call_id) < _MIN_PREFIX:
         raise Failure(f"{call_id} is too short for an id", f"Type {_MIN_PREFIX} characters of it at least", "invalid")
-    matching = [call for call in _control(services).live() if call.call_id.startswith(call_id)]
+    async with services.db.read() as tx:
+        matching = [call for call in await _seen(services, tx, actor) if call.call_id.startswith(call_id)]
     if len(matching) != 1:
         what = "several calls begin with" if matching else "no call goes on with id"
         raise Failure(f"{what} {call_id[:32]}", "Type: beffroi calls live", "not_found")

@@ -18,8 +18,10 @@ from server.services.directory import account_by_name
 from server.services.forgetting import forget
 from sms.mail.desk import Sender
 from storage import accounts, mail_logins
+from storage.accounts import Account
 from storage.errors import NotFound
 from storage.mail_logins import MailLogin
+from storage.tx import Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,10 @@ async def add(services: Services, actor: Actor, *, account: str, senders: list[s
 async def list_(services: Services, actor: Actor, *, account: str | None = None) -> list[MailLoginView]:
     """Of one account or of all, by login."""
     async with services.db.transaction() as tx:
-        owner = await account_by_name(tx, account) if account else None
+        owner = await account_by_name(tx, account, actor) if account else None
         names = {one.id: one.name for one in await accounts.list_all(tx)}
-        found = await mail_logins.list_all(tx, owner.id if owner else None)
+        every = await mail_logins.list_all(tx, owner.id if owner else None)
+        found = [one for one in every if actor.sees(names[one.account_id])]
         account_id = owner.id if owner else None
         await note(services, tx, actor, "list", "mail_login", count=len(found), account_id=account_id)
     return [_view(one, names[one.account_id], masked=actor.masked) for one in found]
@@ -76,15 +79,22 @@ async def list_(services: Services, actor: Actor, *, account: str | None = None)
 async def revoke(services: Services, actor: Actor, *, login: str) -> MailLoginView:
     """Forgets its password and its senders for good. Raises Failure."""
     async with services.db.transaction() as tx:
-        try:
-            found = await mail_logins.by_login(tx, login)
-        except NotFound:
-            raise Failure(f"no mail login {login}", "Type: beffroi mail login list", "not_found") from None
-        account = await accounts.get(tx, found.account_id)
+        found, account = await _found(tx, actor, login)
         found = await mail_logins.revoke(tx, found.id, services.clock())
         await note(services, tx, actor, "revoke", "mail_login", login_id=found.id, account_id=account.id)
     await forget(services)
     return _view(found, account.name, masked=actor.masked)
+
+
+async def _found(tx: Tx, actor: Actor, login: str) -> tuple[MailLogin, Account]:
+    try:
+        found = await mail_logins.by_login(tx, login)
+        account = await accounts.get(tx, found.account_id)
+    except NotFound:
+        account = None
+    if account is None or not actor.sees(account.name):
+        raise Failure(f"no mail login {login}", "Type: beffroi mail login list", "not_found")
+    return found, account
 
 
 # --- asked by the listener (`sms.mail.desk.Desk`) ---------------------------------------------------------------------

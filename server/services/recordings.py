@@ -14,8 +14,9 @@ from server.failure import Failure
 from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.belonging import Theirs, theirs
 from server.services.context import Services
-from storage import accounts, keys, recordings
+from storage import accounts, keys, owned_recordings, recordings
 from storage.errors import NotFound
 from storage.recordings import Recording
 from storage.tx import Tx
@@ -92,12 +93,16 @@ async def list_(
         known = ", ".join(sorted(recordings.STATES))
         raise Failure(f"no such state: {', '.join(sorted(unknown))}", f"Choose among {known}", "invalid")
     async with services.db.transaction() as tx:
+        own = await theirs(tx, actor)
         if number or call:
             rows = list(await (recordings.with_number(tx, number) if number else recordings.of_call(tx, call or "")))
-            rows = [one for one in rows if one.state in wanted and call in (None, one.call_id)][:limit]
-        else:
+            rows = [one for one in rows if one.state in wanted and call in (None, one.call_id)]
+            rows = (rows if own is None else await own.recordings_of(rows))[:limit]
+        elif own is None:
             rows = list(await recordings.list_all(tx, states=wanted, limit=limit))
-        found = [await _view(tx, row, masked=actor.masked) for row in rows]
+        else:
+            rows = list(await owned_recordings.newest(tx, own.heard, states=wanted, limit=limit))
+        found = [await _view(tx, row, own, masked=actor.masked) for row in rows]
         await note(services, tx, actor, "search" if number else "list", "recording", count=len(found))
     return found
 
@@ -106,7 +111,10 @@ async def show(services: Services, actor: Actor, *, rec_id: str) -> RecordingVie
     """Raises Failure."""
     async with services.db.transaction() as tx:
         recording = await found(tx, rec_id)
-        view = await _view(tx, recording, masked=actor.masked)
+        own = await theirs(tx, actor)
+        if own is not None and not await own.recordings_of([recording]):
+            raise _absent(rec_id)
+        view = await _view(tx, recording, own, masked=actor.masked)
         await note(services, tx, actor, "show", "recording", rec_id=recording.id, purpose=recording.purpose)
     return view
 
@@ -134,7 +142,11 @@ async def found(tx: Tx, rec_id: str) -> Recording:
         same = [one for one in await recordings.list_all(tx) if one.id.startswith(rec_id)]
         if len(same) == 1:
             return same[0]
-    raise Failure(f"no recording {rec_id[:32]}", "Type: beffroi recordings list", "not_found")
+    raise _absent(rec_id)
+
+
+def _absent(rec_id: str) -> Failure:
+    return Failure(f"no recording {rec_id[:32]}", "Type: beffroi recordings list", "not_found")
 
 
 async def _verdict(services: Services, row: Recording, *, has_key: bool) -> Verdict:
@@ -156,7 +168,7 @@ async def _verdict(services: Services, row: Recording, *, has_key: bool) -> Verd
     return Verdict(row.id, row.state, not findings, tuple(findings))
 
 
-async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
+async def _view(tx: Tx, row: Recording, own: Theirs | None, *, masked: bool) -> RecordingView:
     return RecordingView(
         id=row.id,
         state=row.state,
@@ -175,7 +187,7 @@ async def _view(tx: Tx, row: Recording, *, masked: bool) -> RecordingView:
         parties=tuple([await _party(tx, one, masked=masked) for one in await recordings.parties(tx, row.id)]),
         consent_refs=row.consent_refs,
         gaps=gaps(row),
-        parts=await _parts(tx, row),
+        parts=await _parts(tx, row, own),
         waits_for=_waits_for(row),
         event_on=start_events.day_of(row.event_at) if row.event_at is not None else None,
     )
@@ -193,9 +205,10 @@ def gaps(row: Recording) -> tuple[GapView, ...]:
     return tuple(GapView(*gap) for gap in row.gaps)
 
 
-async def _parts(tx: Tx, row: Recording) -> tuple[str, ...]:
+async def _parts(tx: Tx, row: Recording, own: Theirs | None) -> tuple[str, ...]:
     """All recordings of its call, itself included: one for each composition of parties."""
-    return () if row.call_id is None else tuple(one.id for one in await recordings.of_call(tx, row.call_id))
+    parts = () if row.call_id is None else await recordings.of_call(tx, row.call_id)
+    return tuple(one.id for one in (parts if own is None else await own.recordings_of(parts)))
 
 
 async def _party(tx: Tx, party: recordings.Party, *, masked: bool) -> PartyView:

@@ -12,15 +12,18 @@ from server import diagnoses as kept
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
+from server.services.belonging import theirs
 from server.services.context import Services
 from sip.calls.diagnosis import Verdict, judge
 from storage import diagnoses
+from storage.diagnoses import CallDiagnosis
 from storage.errors import NotFound
 from storage.tx import Tx
 
 Language = Literal["fr", "en"]
 LEAST_ID = 6  # characters of an id that name a call
 US = "Beffroi"
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +91,44 @@ async def whys(
     services: Services, actor: Actor, *, language: Language = "en", limit: int = 20, problems: bool = False
 ) -> list[TroubleView]:
     """The newest first; ``problems``: only calls in which something was wrong."""
-    shipped = texts.load()
     async with services.db.transaction() as tx:
-        found = await diagnoses.list_all(tx, services.clock(), limit=None if problems else limit)
-        await note(services, tx, actor, "list", "call", count=min(len(found), limit))
+        found = await _newest(services, tx, actor, limit, problems=problems)
+        await note(services, tx, actor, "list", "call", count=len(found))
     listed = []
     for each in found:
-        first = kept.verdicts_of(each.facts)[0]
-        if problems and shipped.verdicts[first.id].kind != "problem":
-            continue
-        view = _verdict(first, kept.trunk_legs(each.facts), language)
+        view = _verdict(kept.verdicts_of(each.facts)[0], kept.trunk_legs(each.facts), language)
         listed.append(TroubleView(each.call_id, each.at, False, _mos(each.mos_centi), view.id, view.says))
-    return listed[:limit]
+    return listed
+
+
+async def _newest(services: Services, tx: Tx, actor: Actor, limit: int, *, problems: bool) -> list[CallDiagnosis]:
+    now, own = services.clock(), await theirs(tx, actor)
+    if own is None:
+        every = await diagnoses.list_all(tx, now, limit=None if problems else limit)
+        return [one for one in every if _wanted(one, problems=problems)][:limit]
+    found: list[CallDiagnosis] = []
+    oldest, before = await diagnoses.oldest(tx, now), None
+    while oldest is not None and len(found) < limit:
+        records = await own.calls.newest(limit=_AT_ONCE, before=before)
+        known = await diagnoses.of_calls(tx, [record.id for record in records], now)
+        found += [one for one in known if _wanted(one, problems=problems)]
+        if len(records) < _AT_ONCE or records[-1].at < oldest:
+            break
+        before = records[-1].at, records[-1].id
+    return found[:limit]
+
+
+def _wanted(one: CallDiagnosis, *, problems: bool) -> bool:
+    return not problems or texts.load().verdicts[kept.verdicts_of(one.facts)[0].id].kind == "problem"
 
 
 async def _going(services: Services, actor: Actor, call_id: str, language: str) -> WhyView | None:
     if services.observatory is None:
         return None
-    matching = [one for one in services.observatory.going() if one.startswith(call_id)]
+    seen = await _seen_live(services, actor)
+    matching = [
+        one for one in services.observatory.going() if one.startswith(call_id) and (seen is None or one in seen)
+    ]
     if len(matching) != 1 or (history := await services.observatory.look(matching[0])) is None:
         return None
     diagnosis = judge(history)
@@ -114,10 +137,21 @@ async def _going(services: Services, actor: Actor, call_id: str, language: str) 
     return _view(matching[0], kept.facts(history, diagnosis, exact=True), language, at=None, expires_at=None, live=True)
 
 
+async def _seen_live(services: Services, actor: Actor) -> set[str] | None:
+    """Ids of the calls that go on and are the actor's to see; None: all."""
+    async with services.db.read() as tx:
+        own = await theirs(tx, actor)
+    return (
+        None
+        if own is None
+        else {call.call_id for call in (services.calls.live() if services.calls else ()) if own.live(call)}
+    )
+
+
 async def _over(services: Services, actor: Actor, call_id: str, language: str) -> WhyView:
     now = services.clock()
     async with services.db.transaction() as tx:
-        full = await _full_id(services, tx, call_id)
+        full = await _full_id(services, tx, actor, call_id)
         try:
             found = await diagnoses.get(tx, full, now)
         except NotFound:
@@ -126,8 +160,11 @@ async def _over(services: Services, actor: Actor, call_id: str, language: str) -
     return _view(found.call_id, found.facts, language, at=found.at, expires_at=found.expires_at, live=False)
 
 
-async def _full_id(services: Services, tx: Tx, call_id: str) -> str:
+async def _full_id(services: Services, tx: Tx, actor: Actor, call_id: str) -> str:
     matching = await diagnoses.beginning_with(tx, call_id, services.clock())
+    own = await theirs(tx, actor)
+    if own is not None:
+        matching = tuple(await own.calls.among(matching))
     if len(matching) > 1:
         raise Failure(f"several calls begin with {call_id[:32]}", "Give more of the id", "misuse")
     if not matching:

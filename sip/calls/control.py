@@ -63,6 +63,7 @@ class LiveCall:
     held: bool = False  # one side has put the other on hold
     paused: bool = False  # staff let silence flow into the recording
     emergency: bool = False
+    accounts: frozenset[str] = frozenset()  # ids of all of ours who take part or are rung
 
 
 class CallControl:
@@ -297,6 +298,7 @@ class CallControl:
                 held=call.script.floor.held,
                 paused=call.script.floor.paused,
                 emergency=call.plan.emergency,
+                accounts=frozenset(call.accounts()),
             )
             for call in self._calls.values()
         ]

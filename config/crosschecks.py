@@ -82,6 +82,14 @@ def _listening(s: Settings) -> _Found:
             "would show health and metrics to outsiders",
             "listen on 127.0.0.1 and put a proxy with sign-in before it",
         )
+    if bool(s.web.certificate) != bool(s.web.key):
+        yield _one(
+            "web.certificate",
+            f'"{s.web.certificate}"',
+            "and web.key belong together",
+            "name both files, or neither",
+            "web.key",
+        )
 
 
 def _clashes(s: Settings) -> _Found:
@@ -91,6 +99,7 @@ def _clashes(s: Settings) -> _Found:
         *(("sip.tcp_listen", Endpoint.parse(e)) for e in s.sip.tcp_listen),
         ("sip.control_port", Endpoint(_LOOPBACK, s.sip.control_port)),
         ("http.listen", Endpoint.parse(s.http.listen)),
+        *(("web.listen", Endpoint.parse(s.web.listen)) for _ in range(bool(s.web.listen))),
     ]
     udp = [
         *(("sip.udp_listen", Endpoint.parse(e)) for e in s.sip.udp_listen),

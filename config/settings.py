@@ -49,6 +49,7 @@ from config.sections import (
     Storage,
 )
 from config.sms_section import Mail, Sms
+from config.web_section import Web
 
 __all__ = [
     "Alerts",
@@ -72,6 +73,7 @@ __all__ = [
     "Sip",
     "Sms",
     "Storage",
+    "Web",
     "diff",
     "load",
     "parse",
@@ -96,6 +98,7 @@ class Settings(Section):
     mail: Mail = Mail()
     storage: Storage = Storage()
     http: Http = Http()
+    web: Web = Web()
     alerts: Alerts = Alerts()
     log: Log = Log()
     secrets: Secrets = Secrets()

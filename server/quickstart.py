@@ -137,8 +137,8 @@ def sample(wishes: Wishes) -> str:
     """The configuration of a new instance. Raises ConfigError, Failure."""
     address = wishes.address or main_address()
     base = wishes.port_base
-    tls_port, plain_port, worker, control, http = (
-        (5061, 5060, 5070, 5071, 9464) if base is None else (base, base + 1, base + 2, base + 3, base + 4)
+    tls_port, plain_port, worker, control, http, web = (
+        (5061, 5060, 5070, 5071, 9464, 8443) if base is None else tuple(range(base, base + 6))
     )
     if base is not None and not 1024 <= base <= 65535 - _RTP_OFFSET:
         raise Failure(f"--port-base {base} leaves no ports", "Give one from 1024 to 65000", "invalid")
@@ -163,6 +163,7 @@ def sample(wishes: Wishes) -> str:
         media={"address": address, "rtp_port_first": first, "rtp_port_last": last},
         calls=calls,
         http={"listen": f"127.0.0.1:{http}"},
+        web={"listen": f"127.0.0.1:{web}"},
     )
 
 
@@ -204,7 +205,7 @@ def _keys(paths: Paths, settings: Settings, made: Made) -> list[str]:
 def _certificate(paths: Paths, settings: Settings, made: Made, now: datetime) -> list[str]:
     """A new one where there is none, where it runs out, or where it lacks a name that phones use."""
     ca_key = paths.keys / CA_KEY
-    names = tls.names_for(settings.sip.domain, _tls_addresses(settings))
+    names = tls.names_for(settings.sip.domain, [*_tls_addresses(settings), settings.web.host])
     if paths.tls_certificate.exists() and paths.tls_key.exists():
         try:
             pem = paths.tls_certificate.read_bytes()

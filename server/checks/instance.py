@@ -156,6 +156,8 @@ def _ports(settings: Settings, *, running: bool, edge: bool) -> Iterator[Finding
         ("sip.control_port", f"127.0.0.1:{sip.control_port}", socket.SOCK_STREAM, edge),
         ("http.listen", settings.http.listen, socket.SOCK_STREAM, running),
     ]
+    if settings.web.listen:
+        wanted.append(("web.listen", settings.web.listen, socket.SOCK_STREAM, running))
     clear = True
     for key, text, kind, ours in wanted:
         problem = _bind_problem(Endpoint.parse(text), kind)

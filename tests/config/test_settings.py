@@ -104,6 +104,7 @@ def test_plain_sip_is_off_unless_an_address_is_named() -> None:
         ("[sip]\ncontrol_port = 9464\n", "http.listen"),
         ('[sip]\ntcp_listen = ["127.0.0.1:5061"]\n', "sip.tcp_listen"),
         ("[sip]\nworker_port = 20500\n", "sip.worker_port"),
+        ('[web]\nlisten = "127.0.0.1:9464"\n', "web.listen"),
     ],
 )
 def test_two_listeners_on_one_port_are_found(text: str, key: str) -> None:
@@ -146,6 +147,11 @@ def test_too_few_audio_ports_for_the_calls() -> None:
         ('[emergency.location]\ndefault = "https://example.org"\n', "emergency.location.default"),
         ('[emergency.location]\ndefault = "<https://a>\\r\\nVia: x"\n', "emergency.location.default"),
         ("[limits]\nalert_at_percent = 101\n", "limits.alert_at_percent"),
+        ('[web]\nhost = "192.0.2.1"\n', "web.host"),
+        ('[web]\nhost = "https://phone.example.org"\n', "web.host"),
+        ('[web]\nlisten = "8443"\n', "web.listen"),
+        ('[web]\ncertificate = "/etc/portal.pem"\n', "web.certificate"),
+        ('[web]\nbehind_proxy = ["192.0.2.1/24"]\n', "web.behind_proxy"),
     ],
 )  # fmt: skip
 def test_mistakes_between_and_within_keys(text: str, key: str) -> None:
@@ -238,3 +244,15 @@ def test_the_countries_of_numbers_are_known() -> None:
 def test_a_carrier_can_be_written_behind_the_sample() -> None:
     text = sample() + '\n[sms.carriers.main]\nkind = "smpp"\nhost = "smsc.example.org"\nsystem_id = "us"\n'
     assert parse(text).sms.carriers["main"].host == "smsc.example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("", "https://localhost:8443"),
+        ('listen = "0.0.0.0:443"\nhost = "Phone.Example.org"', "https://phone.example.org"),
+        ('host = "phone.example.org"\nport = 443', "https://phone.example.org"),
+    ],
+)
+def test_the_address_of_the_portal_is_what_people_type(text: str, origin: str) -> None:
+    assert parse(f"[web]\n{text}\n").web.origin == origin

@@ -89,7 +89,7 @@ class Product:
         self.ports = Ports(ports)
         first = self.ports.take(6)
         self._ports = {"tls": first, "udp": first + 1, "tcp": first + 1}
-        self.http_port = first + 4
+        self.http_port, self.web_port = first + 4, first + 5
         audio = self.ports.last - ports // 2 + 1
         self.edge: subprocess.Popen[bytes] | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -102,6 +102,7 @@ class Product:
             sip__worker_port=first + 2,
             sip__control_port=first + 3,
             http__listen=f"127.0.0.1:{self.http_port}",
+            web__listen=f"127.0.0.1:{self.web_port}",
             media__address=address,
             media__rtp_port_first=audio + audio % 2,
             media__rtp_port_last=self.ports.last,

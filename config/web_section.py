@@ -1,4 +1,4 @@
-"""The section of the configuration file that is about the portal: where it listens, and by which name people reach it."""
+"""The section of the configuration file that is about the portal: where it listens, and its name."""
 
 from __future__ import annotations
 

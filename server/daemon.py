@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import sys
@@ -66,6 +67,7 @@ SWITCH_S = 0.0005  # how long a thread that simulates or verifies keeps the even
 
 DRAIN_S = 5.0
 OPT_OUTS_S = 60.0  # between two looks at how many say STOP
+PORTAL_WAIT_S = 5.0  # for the edge, before pages are served without it
 NOTICES_S = 10.0  # between two tries to hand notices to the mail relay
 EMERGENCY_DRAIN_S = 600.0  # an emergency call is not ended for a restart, unless we are told to stop once more
 FLUSH_S = 2.0  # for what is kept of how the last calls went
@@ -223,9 +225,18 @@ class Daemon:
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
+        portal = {"portal": self._portal} if self._services.settings.web.listen else {}
         texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
         texts |= {"campaigns": self.campaigns.run, "opt-outs": self._look_at_opt_outs}
-        return {**self.duty.parts(), **texts, **mail, "notices": self._notices, "bounces": self.bounces.run}
+        return {**self.duty.parts(), **texts, **mail, **portal, "notices": self._notices, "bounces": self.bounces.run}
+
+    async def _portal(self) -> None:
+        """Loaded once phones are served, and beside them: nobody waits for a page before there is a switchboard."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PORTAL_WAIT_S):
+                await self.edge.attached.wait()
+        listener = await asyncio.to_thread(importlib.import_module, "server.web.listener")
+        await listener.run(self._services)
 
     def _opt_outs_many(self, campaign_id: str) -> None:
         self._opt_outs.append(campaign_id)

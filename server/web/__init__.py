@@ -1,1 +1,1 @@
-"""What people and programs meet over HTTPS: the portal and the API."""
+"""What people and programs meet over HTTPS: the portal and the API. They hold no business rule."""

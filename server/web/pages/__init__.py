@@ -1,0 +1,1 @@
+"""The pages, a module for each room. Whatever stands here in ROUTES is served."""

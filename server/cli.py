@@ -27,6 +27,7 @@ from server.commands import (
     policies,
     recordings,
     retention,
+    roles,
     system,
     texts,
     trunks,
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     for subject in (
         system,
         people,
+        roles,
         accounts,
         mail,
         texts,

@@ -27,6 +27,8 @@ RULES: Mapping[str, Rule] = {
     **_all("people.read", "person.list"),
     **_all("people.manage", "person.add", "person.disable", fresh=True),
     **_all("people.rights", "person.role", "person.grant", "person.revoke", fresh=True),
+    **_all("people.rights", "role.list", "role.show"),
+    **_all("people.rights", "role.set", "role.reset", fresh=True),
     **_all("people.contain", "person.lock", "person.unlock", "person.leave", fresh=True),
     **_all("accounts.read", "account.list", narrow=True),
     **_all("accounts.read", "account.show", account="name"),

@@ -282,6 +282,10 @@ _ALERTS: Sequence[tuple[str, TableKept]] = (
              "until the person is unlocked", unless="unlocking is what takes it away"),
         id="person_id accounts", time="at", fact="person",
     ),
+    _table(
+        Kept("role_rights", "what the company has changed of the shipped roles"), time="changed_at",
+        fact="role granted reach",
+    ),
 )  # fmt: skip
 
 _CONTACTS: Sequence[tuple[str, TableKept]] = (

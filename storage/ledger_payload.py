@@ -35,6 +35,7 @@ ACTS = _words("heard key0 key1 key2 objection timeout hangup prompt_failed statu
 # How somebody agreed to be contacted, or took that back.
 WAYS = _words("dtmf utterance checkbox sms signature email link agent letter")
 MEDIA = _words("voice sms recording")
+REACHES = _words("none own team all")  # of a right
 VERDICTS = _words("false_alarm real_danger misuse")  # of whoever looked at an alert
 
 _OPAQUE = re.compile(r"[0-9a-f]{32}")
@@ -95,9 +96,10 @@ ALLOWED: Mapping[str, _Check] = {
     "act": _one_of(ACTS),
     "by": _one_of(WAYS),
     "medium": _one_of(MEDIA),
+    "reach": _one_of(REACHES),
     "verdict": _one_of(VERDICTS),
     # identifiers out of packs and configuration
-    **dict.fromkeys(("purpose", "pack", "prompt_id", "rule", "legal_basis"), _code),
+    **dict.fromkeys(("purpose", "pack", "prompt_id", "rule", "legal_basis", "role"), _code),
     "language": _shaped(_LANGUAGE),
     "key": _shaped(_DIGIT),
     **dict.fromkeys(("prompt_version", "pack_version"), _shaped(_VERSION)),

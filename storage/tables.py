@@ -35,6 +35,7 @@ from storage.tables_governance import (
     policy_approvals,
     policy_preconditions,
     policy_samples,
+    role_rights,
 )
 from storage.tables_mail import mail_addresses, mail_logins, mail_orders
 from storage.tables_texts import (
@@ -120,6 +121,7 @@ __all__ = [
     "receipts",
     "recording_peers",
     "recordings",
+    "role_rights",
     "sms_deliveries",
     "sms_events",
     "sms_fragments",

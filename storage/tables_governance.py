@@ -69,6 +69,16 @@ person_locks = Table(
     Column("accounts", Json, nullable=False),
 )
 
+# What the company has changed of the shipped roles; "none": the role has that right no more.
+role_rights = Table(
+    "role_rights",
+    metadata,
+    Column("role", String, primary_key=True),
+    Column("granted", String, primary_key=True),  # a right, such as "calls.read"
+    Column("reach", String, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
 # --- permission to contact ----------------------------------------------------------------------------------------
 
 # GDPR Art. 7(1): who has agreed to be contacted, how, to what. Each row is kept until `kept_until`.

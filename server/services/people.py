@@ -14,6 +14,7 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.forgetting import forget
+from server.services.separation import not_themselves
 from storage import people, person_locks, readers
 from storage.errors import NotFound
 from storage.people import Person
@@ -72,7 +73,8 @@ async def disable(services: Services, actor: Actor, *, login: str) -> PersonView
 
 
 async def set_roles(services: Services, actor: Actor, *, login: str, roles: Sequence[str]) -> PersonView:
-    """In place of those held before. Raises NotFound, Invalid."""
+    """In place of those held before; nobody changes their own. Raises NotFound, Invalid, Failure."""
+    await not_themselves(services, actor, login, "role")
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         person = await people.set_roles(tx, person.id, roles)
@@ -83,11 +85,13 @@ async def set_roles(services: Services, actor: Actor, *, login: str, roles: Sequ
 
 
 async def grant(services: Services, actor: Actor, *, login: str, purpose: str) -> PersonView:
-    """The right to listen to recordings of a purpose made from now on. Raises NotFound, Failure."""
+    """The right to listen to recordings of a purpose made from now on; nobody gives it to themselves. Raises NotFound,
+    Failure."""
     pack = packs.load().get(purpose)
     if pack is None or pack.kind != "recording" or pack.never_records:
         known = sorted(p.id for p in packs.load().values() if p.kind == "recording" and not p.never_records)
         raise Failure(f"purpose {purpose} records nothing", f"Choose one of {', '.join(known)}", "invalid")
+    await not_themselves(services, actor, login, "right")
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         if "reader" not in person.roles:

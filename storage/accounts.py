@@ -1,5 +1,6 @@
 """Accounts: what a call comes from and goes to. An account has any number of devices."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from storage.ids import ACCOUNT_NAME, COUNTRY, DIALLED, LANGUAGE, new_id, requir
 from storage.tx import Tx
 
 METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
+_IN_ONE = 500  # names in one statement
 _T = tables.accounts
 _NAMING = (
     *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
@@ -83,6 +85,16 @@ async def by_dialled(tx: Tx, dialled: str) -> Account | None:
 async def list_all(tx: Tx) -> tuple[Account, ...]:
     """By name, disabled ones included."""
     return tuple(_account(tx, row) for row in await tx.rows(select(_T).order_by(_T.c.name)))
+
+
+async def named(tx: Tx, names: Collection[str]) -> tuple[Account, ...]:
+    """Those of these names that there are, disabled ones included."""
+    wanted = sorted(names)
+    found: list[Account] = []
+    for start in range(0, len(wanted), _IN_ONE):
+        some = _T.c.name.in_(wanted[start : start + _IN_ONE])
+        found += [_account(tx, row) for row in await tx.rows(select(_T).where(some).order_by(_T.c.name))]
+    return tuple(found)
 
 
 async def disable(tx: Tx, account_id: str, now: datetime) -> Account:

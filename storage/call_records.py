@@ -23,6 +23,7 @@ from storage.types import canonical_json
 
 DIRECTIONS = frozenset({"internal", "inbound", "outbound"})
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_IN_ONE = 500  # ids in one statement
 _T = tables.call_records
 _PEERS = tables.call_peers
 _HASHES = tables.call_month_peers
@@ -88,7 +89,7 @@ async def get(tx: Tx, call_id: str) -> CallRecord:
     row = await tx.row(select(_T).where(_T.c.id == call_id))
     if row is None:
         raise NotFound("call", call_id)
-    return opened(tx, row)
+    return _opened(tx, row)
 
 
 async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = None) -> tuple[CallRecord, ...]:
@@ -96,7 +97,7 @@ async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = No
     wanted = select(_T).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
     if line_id is not None:
         wanted = wanted.where(_T.c.line_id == line_id)
-    return tuple(opened(tx, row) for row in await tx.rows(wanted))
+    return tuple(_opened(tx, row) for row in await tx.rows(wanted))
 
 
 async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
@@ -105,7 +106,7 @@ async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:
     calls = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(await digests(tx, number)))
     hashed = select(_HASHES.c.call_id).where(_HASHES.c.digest.in_(await month_keys.digests(tx, number)))
     rows = await tx.rows(select(_T).where(_T.c.id.in_(calls.union(hashed))).order_by(_T.c.at.desc(), _T.c.id))
-    return tuple(opened(tx, row) for row in rows)
+    return tuple(_opened(tx, row) for row in rows)
 
 
 async def numbers(tx: Tx, call_id: str) -> dict[str, str]:
@@ -115,6 +116,26 @@ async def numbers(tx: Tx, call_id: str) -> dict[str, str]:
         raise NotFound("call", call_id)
     opened: dict[str, str] = json.loads(tx.keys.open("call_records", "numbers", call_id, row["numbers_sealed"]))
     return opened
+
+
+async def numbers_of(tx: Tx, call_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`numbers` of many, those that there are."""
+    found: dict[str, dict[str, str]] = {}
+    open_numbers = tx.keys.opener("call_records", "numbers")
+    for start in range(0, len(call_ids), _IN_ONE):
+        some = _T.c.id.in_(call_ids[start : start + _IN_ONE])
+        for call_id, sealed in await tx.tuples(select(_T.c.id, _T.c.numbers_sealed).where(some)):
+            found[call_id] = json.loads(open_numbers(call_id, sealed))
+    return found
+
+
+async def some(tx: Tx, call_ids: Sequence[str]) -> tuple[CallRecord, ...]:
+    """Those that there are, in the order of the ids."""
+    found: dict[str, CallRecord] = {}
+    for start in range(0, len(call_ids), _IN_ONE):
+        rows = await tx.rows(select(_T).where(_T.c.id.in_(call_ids[start : start + _IN_ONE])))
+        found |= {row["id"]: _opened(tx, row) for row in rows}
+    return tuple(found[call_id] for call_id in call_ids if call_id in found)
 
 
 async def set_recording(tx: Tx, call_id: str, recording_id: str | None) -> None:
@@ -161,8 +182,7 @@ async def totals(tx: Tx) -> tuple[Total, ...]:
     return tuple(Total(**row) for row in await tx.rows(select(_TOTALS).order_by(_TOTALS.c.day, _TOTALS.c.direction)))
 
 
-def opened(tx: Tx, row: RowMapping) -> CallRecord:
-    """Of a whole row."""
+def _opened(tx: Tx, row: RowMapping) -> CallRecord:
     return CallRecord(
         id=row["id"],
         line_id=row["line_id"],

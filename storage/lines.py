@@ -1,6 +1,6 @@
 """Lines: a dialled number with a purpose. It rings its members, or echoes; its pack says whether it may record."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ STRATEGIES = frozenset({"simultaneous", "sequential"})
 NO_RECORDING = "REC_NONE"
 CANVASSING_TARGETS = frozenset({"consumer", "professional", "ask"})
 MAX_MEMBER_RING_S = 300
+_IN_ONE = 500  # ids in one statement
 _T = tables.lines
 _M = tables.line_members
 
@@ -124,6 +125,19 @@ async def by_number(tx: Tx, number: str) -> Line | None:
 async def list_all(tx: Tx) -> tuple[Line, ...]:
     """By name, disabled ones included."""
     return tuple(await _some(tx))
+
+
+async def names(tx: Tx) -> dict[str, str]:
+    """Id to name of all, disabled ones included."""
+    return {row["id"]: row["name"] for row in await tx.rows(select(_T.c.id, _T.c.name))}
+
+
+async def ringing_at(tx: Tx, account_ids: Collection[str]) -> tuple[Line, ...]:
+    """Those of which one of these accounts is a member, by name, disabled ones included."""
+    if len(account_ids) > _IN_ONE:
+        return tuple(line for line in await list_all(tx) if not set(line.members).isdisjoint(account_ids))
+    theirs = select(_M.c.line_id).where(_M.c.account_id.in_(account_ids))
+    return tuple(await _some(tx, _T.c.id.in_(theirs)))
 
 
 async def disable(tx: Tx, line_id: str, now: datetime) -> Line:

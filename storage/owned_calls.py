@@ -7,18 +7,19 @@ month, and to whoever owns its line. One that kept neither (class minimal, or ag
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select, union
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
 from storage.numbers import digests_of_many
 from storage.tx import Tx
 
-FEW = 10_000  # calls up to which it is quicker to fetch all and sort than to walk back from the newest
+FEW = 5_000  # calls up to which it is quicker to fetch all and sort than to walk back from the newest
 _MOST_DIGESTS = 5_000  # in one statement
 _PAGE = 500
+_Rows = Sequence[Sequence[Any]]  # id, at, line_id
 _T, _PEERS, _HASHES = tables.call_records, tables.call_peers, tables.call_month_peers
 
 
@@ -51,7 +52,7 @@ class OwnedCalls:
         found: set[str] = set()
         for start in range(0, len(call_ids), _PAGE):
             some = _T.c.id.in_(call_ids[start : start + _PAGE])
-            rows = await self._tx.rows(select(_T.c.id, _T.c.at, _T.c.line_id).where(some))
+            rows = await self._tx.tuples(select(_T.c.id, _T.c.at, _T.c.line_id).where(some))
             found |= await self._theirs(rows)
         return frozenset(found)
 
@@ -59,53 +60,60 @@ class OwnedCalls:
         self, *, limit: int, line_id: str | None = None, before: tuple[datetime, str] | None = None
     ) -> tuple[CallRecord, ...]:
         """Newest first; of a line; those that come after `before` in that order."""
-        walk = self._pages(None if await self._many() else self._mine(), line_id, before)
-        found: list[RowMapping] = []
-        async for page in walk:
+        found: list[str] = []
+        mine = await self._mine()
+        size = _PAGE if mine is None else min(limit, _PAGE)
+        async for page in self._pages(mine, size, line_id, before):
             theirs = await self._theirs(page)
-            found += islice((row for row in page if row["id"] in theirs), limit - len(found))
+            found += (call_id for call_id, *_ in page if call_id in theirs)
             if len(found) >= limit:
                 break
-        return tuple(call_records.opened(self._tx, row) for row in found)
+        return await call_records.some(self._tx, found[:limit])
 
-    async def _theirs(self, rows: Sequence[RowMapping]) -> set[str]:
-        """Ids of those of these records (id, at, line_id) that are theirs."""
-        began = {row["id"]: row["at"] for row in rows}
-        found = {row["id"] for row in rows if row["line_id"] in self._owners.lines}
+    async def _theirs(self, rows: _Rows) -> set[str]:
+        """Ids of those of these records that are theirs."""
+        began = {call_id: at for call_id, at, _ in rows}
+        found = {call_id for call_id, _, line_id in rows if line_id in self._owners.lines}
         for index in (_PEERS, _HASHES):
             wanted = select(index.c.call_id, index.c.digest).where(index.c.call_id.in_(began))
-            for row in await self._tx.rows(wanted):
-                since = self._digests.get(row["digest"])
-                if since is not None and since <= began[row["call_id"]]:
-                    found.add(row["call_id"])
+            for call_id, digest in await self._tx.tuples(wanted):
+                since = self._digests.get(digest)
+                if since is not None and since <= began[call_id]:
+                    found.add(call_id)
         return found
 
-    async def _many(self) -> bool:
+    async def _mine(self) -> ColumnElement[bool] | None:
+        """What may be theirs, the quicker way for as many as they are; None: look at each."""
         if len(self._digests) > _MOST_DIGESTS:
-            return True
-        some = select(_PEERS.c.call_id).where(_PEERS.c.digest.in_(self._digests)).limit(FEW + 1).subquery()
+            return None
+        some = select(_PEERS.c.digest).where(_PEERS.c.digest.in_(self._digests)).limit(FEW + 1).subquery()
         row = await self._tx.row(select(func.count().label("n")).select_from(some))
-        return row is not None and row["n"] > FEW
-
-    def _mine(self) -> ColumnElement[bool]:
+        by_line = _T.c.line_id.in_(self._owners.lines)
+        if row is not None and row["n"] > FEW:
+            return or_(by_line, *(self._is_named(index) for index in (_PEERS, _HASHES)))
         named = (select(index.c.call_id).where(index.c.digest.in_(self._digests)) for index in (_PEERS, _HASHES))
-        by_line = select(_T.c.id).where(_T.c.line_id.in_(self._owners.lines))
-        return _T.c.id.in_(union(*named, by_line))
+        return _T.c.id.in_(union(*named, select(_T.c.id).where(by_line)))
+
+    def _is_named(self, index: Table) -> ColumnElement[bool]:
+        """Asked of one record after the other. Were `digest` written alone, SQLite would look through all calls of a
+        digest for each record."""
+        digest = func.coalesce(index.c.digest, index.c.digest)
+        return select(index.c.call_id).where(index.c.call_id == _T.c.id, digest.in_(self._digests)).exists()
 
     async def _pages(
-        self, mine: ColumnElement[bool] | None, line_id: str | None, before: tuple[datetime, str] | None
-    ) -> AsyncIterator[Sequence[RowMapping]]:
-        wanted: Select[tuple[object, ...]] = select(_T).order_by(_T.c.at.desc(), _T.c.id).limit(_PAGE)
+        self, mine: ColumnElement[bool] | None, size: int, line_id: str | None, before: tuple[datetime, str] | None
+    ) -> AsyncIterator[_Rows]:
+        wanted = select(_T.c.id, _T.c.at, _T.c.line_id).order_by(_T.c.at.desc(), _T.c.id).limit(size)
         if mine is not None:
             wanted = wanted.where(mine)
         if line_id is not None:
             wanted = wanted.where(_T.c.line_id == line_id)
         while True:
-            page = await self._tx.rows(wanted if before is None else wanted.where(older(before)))
+            page = await self._tx.tuples(wanted if before is None else wanted.where(older(before)))
             yield page
-            if len(page) < _PAGE:
+            if len(page) < size:
                 return
-            before = page[-1]["at"], page[-1]["id"]
+            before = page[-1][1], page[-1][0]
 
 
 def older(than: tuple[datetime, str]) -> ColumnElement[bool]:

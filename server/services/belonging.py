@@ -65,9 +65,9 @@ async def theirs(tx: Tx, actor: Actor) -> Theirs | None:
     """None: everything."""
     if actor.within is None:
         return None
-    own = [one for one in await accounts.list_all(tx) if one.name in actor.within]
+    own = await accounts.named(tx, actor.within)
     ids = frozenset(one.id for one in own)
-    reached = [line for line in await lines.list_all(tx) if not ids.isdisjoint(line.members)]
+    reached = await lines.ringing_at(tx, ids)
     alone = [line for line in reached if ids.issuperset(line.members)]
     since = {text: one.created_at for one in own for text in (one.name, one.extension)}
     calls = await OwnedCalls.of(tx, Owners(since, frozenset(line.id for line in alone)))

@@ -19,6 +19,7 @@ from server.services.directory import line_by_name, no_line
 from storage import ageing, call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
+from storage.recordings import Recording
 from storage.tx import Tx
 
 
@@ -60,9 +61,7 @@ async def list_(
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
         records = await _listed(tx, own, line, number, limit)
-        names = {one.id: one.name for one in await lines.list_all(tx)}
-        scores = await diagnoses.scores(tx, [record.id for record in records], services.clock())
-        found = [await _view(tx, record, own, names, scores, masked=actor.masked) for record in records]
+        found = await _views(services, tx, records, own, masked=actor.masked)
         await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
     return found
 
@@ -89,9 +88,7 @@ async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
         record = await _found(tx, own, call_id)
-        names = {one.id: one.name for one in await lines.list_all(tx)}
-        scores = await diagnoses.scores(tx, [record.id], services.clock())
-        view = await _view(tx, record, own, names, scores, masked=actor.masked)
+        (view,) = await _views(services, tx, [record], own, masked=actor.masked)
         (stored,) = await ageing.load(tx, [record.id])
         view = replace(view, ages=tuple(explain(aging(stored), metadata_ages.load(), services.clock())))
         await note(services, tx, actor, "show", "call", call_id=record.id)
@@ -108,31 +105,42 @@ async def _found(tx: Tx, own: Theirs | None, call_id: str) -> CallRecord:
     return record
 
 
-async def _view(
-    tx: Tx,
-    record: CallRecord,
-    own: Theirs | None,
-    lines_by_id: Mapping[str, str],
-    scores: Mapping[str, int],
-    *,
-    masked: bool,
+async def _views(
+    services: Services, tx: Tx, records: Sequence[CallRecord], own: Theirs | None, *, masked: bool
+) -> list[CallView]:
+    """For many at once: each of what a record is shown with is asked for once."""
+    ids = [record.id for record in records]
+    names = await lines.names(tx)
+    scores = await diagnoses.scores(tx, ids, services.clock())
+    numbers = await call_records.numbers_of(tx, ids)
+    parts = await recordings.of_calls(tx, ids)
+    if own is not None:
+        seen = {one.id for one in await own.recordings_of([part for some in parts.values() for part in some])}
+        parts = {call_id: [part for part in some if part.id in seen] for call_id, some in parts.items()}
+    found = []
+    for record in records:
+        mine = parts.get(record.id, [])
+        shown = {role: masking.number(text) if masked else text for role, text in numbers[record.id].items()}
+        view = _view(record, mine, shown, names.get(record.line_id or ""), scores.get(record.id))
+        hidden = own is not None and view.recording_id not in {part.id for part in mine}
+        found.append(replace(view, recording_id=None) if hidden else view)
+    return found
+
+
+def _view(
+    record: CallRecord, parts: Sequence[Recording], numbers: Mapping[str, str], line: str | None, score: int | None
 ) -> CallView:
-    numbers = await call_records.numbers(tx, record.id)
-    parts = await recordings.of_call(tx, record.id)
-    if own is not None and parts:
-        parts = tuple(await own.recordings_of(parts))
-    hidden = own is not None and record.recording_id not in {part.id for part in parts}
     return CallView(
         id=record.id,
         at=record.at,
-        line=lines_by_id.get(record.line_id or ""),
+        line=line,
         metadata_class=record.metadata_class,
         purpose=record.purpose,
         legal_basis=record.legal_basis,
-        numbers={role: masking.number(text) if masked else text for role, text in numbers.items()},
+        numbers=numbers,
         fields=record.fields,
-        recording_id=None if hidden else record.recording_id,
+        recording_id=record.recording_id,
         expires_at=record.expires_at,
-        mos=scores[record.id] / 100 if record.id in scores else None,
+        mos=None if score is None else score / 100,
         recordings=tuple(PartView(part.id, part.state, part.started_at, part.duration_ms) for part in parts),
     )

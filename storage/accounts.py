@@ -87,6 +87,11 @@ async def list_all(tx: Tx) -> tuple[Account, ...]:
     return tuple(_account(tx, row) for row in await tx.rows(select(_T).order_by(_T.c.name)))
 
 
+async def names(tx: Tx) -> dict[str, str]:
+    """Id to name of all, disabled ones included."""
+    return {row["id"]: row["name"] for row in await tx.rows(select(_T.c.id, _T.c.name))}
+
+
 async def named(tx: Tx, names: Collection[str]) -> tuple[Account, ...]:
     """Those of these names that there are, disabled ones included."""
     wanted = sorted(names)

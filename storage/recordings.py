@@ -19,6 +19,7 @@ from storage.types import canonical_json
 
 GAP_REASONS = frozenset({"hold", "pause"})
 _MAX_GAPS = 1000
+_FEW = 100
 _IN_ONE = 500  # ids in one statement
 STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
 _T = tables.recordings
@@ -236,6 +237,12 @@ async def get(tx: Tx, rec_id: str) -> Recording:
     return _found(rec_id, await tx.row(select(_T).where(_T.c.id == rec_id)))
 
 
+async def beginning_with(tx: Tx, prefix: str) -> tuple[Recording, ...]:
+    """Those whose id begins so, a few at most: more than one is too many."""
+    wanted = select(_T).where(_T.c.id.startswith(prefix, autoescape=True))
+    return tuple(opened(row) for row in await tx.rows(wanted.limit(_FEW)))
+
+
 async def list_all(tx: Tx, *, states: Iterable[str] | None = None, limit: int | None = None) -> tuple[Recording, ...]:
     """Newest first; all, or those in one of `states`."""
     wanted = select(_T).order_by(_T.c.started_at.desc(), _T.c.id).limit(limit)
@@ -284,6 +291,17 @@ async def parties(tx: Tx, rec_id: str) -> tuple[Party, ...]:
         return ()
     opened = tx.keys.open("recordings", "parties", rec_id, row["parties_sealed"])
     return tuple(Party(**party) for party in json.loads(opened))
+
+
+async def parties_of(tx: Tx, rec_ids: Sequence[str]) -> dict[str, tuple[Party, ...]]:
+    """`parties` of many; those that are destroyed are left out."""
+    found: dict[str, tuple[Party, ...]] = {}
+    open_parties = tx.keys.opener("recordings", "parties")
+    for start in range(0, len(rec_ids), _IN_ONE):
+        some = _T.c.id.in_(rec_ids[start : start + _IN_ONE]) & _T.c.parties_sealed.is_not(None)
+        for rec_id, sealed in await tx.tuples(select(_T.c.id, _T.c.parties_sealed).where(some)):
+            found[rec_id] = tuple(Party(**party) for party in json.loads(open_parties(rec_id, sealed)))
+    return found
 
 
 def _seal_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -20,6 +20,8 @@ from storage import accounts, keys, owned_recordings, recordings
 from storage.errors import NotFound
 from storage.recordings import Recording
 from storage.tx import Tx
+
+_LEAST_ID = 6  # characters of an id that name a recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ async def list_(
             rows = list(await recordings.list_all(tx, states=wanted, limit=limit))
         else:
             rows = list(await owned_recordings.newest(tx, own.heard, states=wanted, limit=limit))
-        found = [await _view(tx, row, own, masked=actor.masked) for row in rows]
+        found = await _views(tx, rows, own, masked=actor.masked)
         await note(services, tx, actor, "search" if number else "list", "recording", count=len(found))
     return found
 
@@ -110,11 +112,9 @@ async def list_(
 async def show(services: Services, actor: Actor, *, rec_id: str) -> RecordingView:
     """Raises Failure."""
     async with services.db.transaction() as tx:
-        recording = await found(tx, rec_id)
         own = await theirs(tx, actor)
-        if own is not None and not await own.recordings_of([recording]):
-            raise _absent(rec_id)
-        view = await _view(tx, recording, own, masked=actor.masked)
+        recording = await found(tx, rec_id, own)
+        (view,) = await _views(tx, [recording], own, masked=actor.masked)
         await note(services, tx, actor, "show", "recording", rec_id=recording.id, purpose=recording.purpose)
     return view
 
@@ -132,21 +132,18 @@ async def verify(services: Services, actor: Actor, *, rec_ids: Sequence[str] = (
     return [await _verdict(services, row, has_key=row.id in keyed) for row in rows]
 
 
-async def found(tx: Tx, rec_id: str) -> Recording:
-    """By id, or by the beginning of one (at least 6 digits) where that is not ambiguous. Raises Failure."""
+async def found(tx: Tx, rec_id: str, own: Theirs | None = None) -> Recording:
+    """By id, or by the beginning of one (at least 6 digits) where that is not ambiguous; among their own where not
+    all is seen. Raises Failure."""
     try:
-        return await recordings.get(tx, rec_id)
+        some: Sequence[Recording] = [await recordings.get(tx, rec_id)]
     except NotFound:
-        pass
-    if len(rec_id) >= 6:
-        same = [one for one in await recordings.list_all(tx) if one.id.startswith(rec_id)]
-        if len(same) == 1:
-            return same[0]
-    raise _absent(rec_id)
-
-
-def _absent(rec_id: str) -> Failure:
-    return Failure(f"no recording {rec_id[:32]}", "Type: beffroi recordings list", "not_found")
+        some = await recordings.beginning_with(tx, rec_id) if len(rec_id) >= _LEAST_ID else []
+    if own is not None:
+        some = await own.recordings_of(some)
+    if len(some) != 1:
+        raise Failure(f"no recording {rec_id[:32]}", "Type: beffroi recordings list", "not_found")
+    return some[0]
 
 
 async def _verdict(services: Services, row: Recording, *, has_key: bool) -> Verdict:
@@ -168,7 +165,25 @@ async def _verdict(services: Services, row: Recording, *, has_key: bool) -> Verd
     return Verdict(row.id, row.state, not findings, tuple(findings))
 
 
-async def _view(tx: Tx, row: Recording, own: Theirs | None, *, masked: bool) -> RecordingView:
+async def _views(tx: Tx, rows: Sequence[Recording], own: Theirs | None, *, masked: bool) -> list[RecordingView]:
+    """For many at once: each of what a recording is shown with is asked for once."""
+    heard = await recordings.parties_of(tx, [row.id for row in rows])
+    names = await accounts.names(tx)
+    parts = await recordings.of_calls(tx, sorted({row.call_id for row in rows if row.call_id is not None}))
+    if own is not None:
+        parts = {call_id: await own.recordings_of(some) for call_id, some in parts.items()}
+    return [
+        _view(
+            row,
+            tuple(_party(one, names, masked=masked) for one in heard.get(row.id, ())),
+            tuple(one.id for one in parts.get(row.call_id or "", ())),
+        )
+        for row in rows
+    ]
+
+
+def _view(row: Recording, parties: tuple[PartyView, ...], parts: tuple[str, ...]) -> RecordingView:
+    """`parts`: all recordings of its call, itself included: one for each composition of parties."""
     return RecordingView(
         id=row.id,
         state=row.state,
@@ -184,10 +199,10 @@ async def _view(tx: Tx, row: Recording, own: Theirs | None, *, masked: bool) -> 
         size_bytes=row.size_bytes,
         codec=row.codec,
         sha256=row.sha256,
-        parties=tuple([await _party(tx, one, masked=masked) for one in await recordings.parties(tx, row.id)]),
+        parties=parties,
         consent_refs=row.consent_refs,
         gaps=gaps(row),
-        parts=await _parts(tx, row, own),
+        parts=parts,
         waits_for=_waits_for(row),
         event_on=start_events.day_of(row.event_at) if row.event_at is not None else None,
     )
@@ -205,18 +220,6 @@ def gaps(row: Recording) -> tuple[GapView, ...]:
     return tuple(GapView(*gap) for gap in row.gaps)
 
 
-async def _parts(tx: Tx, row: Recording, own: Theirs | None) -> tuple[str, ...]:
-    """All recordings of its call, itself included: one for each composition of parties."""
-    parts = () if row.call_id is None else await recordings.of_call(tx, row.call_id)
-    return tuple(one.id for one in (parts if own is None else await own.recordings_of(parts)))
-
-
-async def _party(tx: Tx, party: recordings.Party, *, masked: bool) -> PartyView:
-    account = None
-    if party.account_id is not None:
-        try:
-            account = (await accounts.get(tx, party.account_id)).name
-        except NotFound:
-            account = None
+def _party(party: recordings.Party, names: Mapping[str, str], *, masked: bool) -> PartyView:
     number = party.number and (masking.number(party.number) if masked else party.number)
-    return PartyView(party.channel, account, number)
+    return PartyView(party.channel, names.get(party.account_id or ""), number)

@@ -167,6 +167,7 @@ async def same_as_absent(
 
 
 def test_each_narrow_operation_is_looked_at_here() -> None:
+    """A new one is added to the tests above, and then here."""
     assert NARROW.keys() == {
         "account.list", "device.list", "device.revoke", "mail.login.list", "mail.login.revoke", "calls.list",
         "calls.show", "calls.why", "calls.whys", "calls.live", "calls.hangup", "calls.transfer", "calls.pause",

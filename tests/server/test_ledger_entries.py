@@ -202,6 +202,10 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
     return {
         "person.add": {"login": "carl", "name": "Carl"},
         "person.list": {},
+        "role.list": {},
+        "role.show": {"role": "employee"},
+        "role.set": {"role": "employee", "right": "calls.read", "reach": "team"},
+        "role.reset": {"role": "employee"},
         "person.role": {"login": "carl", "roles": ["reader"]},
         "person.grant": {"login": "carl", "purpose": "REC_QUALITY"},
         "person.revoke": {"login": "carl", "purpose": "REC_QUALITY"},

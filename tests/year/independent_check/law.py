@@ -167,20 +167,24 @@ class Year:
         place = {"line": entry["line"], "at": moment(entry["began"])}
         self._add("recording", entry["id"], expires, targets, pack=entry["pack"], about=entry, **place)
 
+    def _admitted(self, entry, what):
+        """The recording that the entry is about; None for one that the law never let come about."""
+        item = self.items.get(("recording", entry["recording"]))
+        if item is None:
+            self.refused.append(f"{what} was entered for {entry['recording']}, which nobody may have recorded")
+        return item
+
     def _objection(self, entry, at):
-        item = self.items["recording", entry["recording"]]
-        if RECORDINGS[item.pack][1] and item.fate != GONE:
+        item = self._admitted(entry, "an objection")
+        if item and RECORDINGS[item.pack][1] and item.fate != GONE:
             item.expires = min(item.expires, at)
             if not self._held(item):
                 item.fate, item.why = GONE, "objection"
 
     def _event(self, entry, at):
-        if ("recording", entry["recording"]) not in self.items:
-            self.refused.append(
-                f"{entry['event']} was entered for {entry['recording']}, which nobody may have recorded"
-            )
+        item, day = self._admitted(entry, entry["event"]), moment(f"{entry['day']}T00:00:00Z")
+        if item is None:
             return
-        item, day = self.items["recording", entry["recording"]], moment(f"{entry['day']}T00:00:00Z")
         event, period = EVENTS.get(item.pack, ("", (0, 0)))
         if event != entry["event"] or day > at or day.date() < item.at.date() or "event" in item.about:
             self.refused.append(f"{entry['event']} was entered for {item.id}, and must not be")
@@ -189,7 +193,9 @@ class Year:
         item.expires = after(day + timedelta(1), period)
 
     def _ordered(self, entry, at):
-        item, because = self.items["recording", entry["recording"]], entry["because"]
+        item, because = self._admitted(entry, entry["because"]), entry["because"]
+        if item is None:
+            return
         may = {
             "withdrawal": item.pack not in BY_LAW,
             "no-contract": item.pack in FOR_A_CONTRACT and "event" not in item.about,

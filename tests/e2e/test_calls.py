@@ -432,6 +432,7 @@ async def test_a_full_house_says_so_and_goes_on_afterwards(house: House, limits:
         assert refused.start == "SIP/2.0 503 All 1 Lines Are In Use"
         house.anna.hang_up()
         await asyncio.to_thread(talk.ben_closed)
+        await asyncio.to_thread(scene.until, lambda: not scene.live_calls(house.product), "the line is free again")
         again = house.anna_dials("702")
         await asyncio.to_thread(again.ben, "CALL_INCOMING")
         house.anna.hang_up()

@@ -244,13 +244,13 @@ def test_a_stranger_is_no_trunk(out: Outside, tmp_path: Path):
     ("behaviour", "verdict"), [("503", "trunk-refused"), ("challenge", "trunk-credentials"), ("486", "busy")]
 )
 def test_why_a_call_outside_did_not_come_about(out: Outside, behaviour: str, verdict: str):
-    before = {one["id"] for one in out.product.json("calls", "why")}
+    before = {one["id"] for one in out.product.json("calls", "why", "--limit", "1000")}
     out.provider.behave(INVITE=behaviour)
     call = out.anna.dial(DORIS_DIALLED)
     out.anna.closed(call)
 
     def told() -> list[dict[str, Any]]:
-        return [one for one in out.product.json("calls", "why") if one["id"] not in before]
+        return [one for one in out.product.json("calls", "why", "--limit", "1000") if one["id"] not in before]
 
     [one] = scene.until(told, "it is written down", 15, every_s=0.2)
     said = out.product.json("calls", "why", one["id"])

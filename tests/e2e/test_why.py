@@ -66,7 +66,7 @@ def live_id(product: Product) -> str:
 def over(product: Product, call_id: str) -> dict[str, Any]:
     """What is said of it once it is over."""
     scene.until(lambda: not scene.live_calls(product), "the call is over", 15, every_s=0.2)
-    known = lambda: [one for one in product.json("calls", "why") if one["id"] == call_id]  # noqa: E731
+    known = lambda: [one for one in product.json("calls", "why", "--limit", "1000") if one["id"] == call_id]  # noqa: E731
     scene.until(known, "it is written down", 15, every_s=0.2)
     return why(product, call_id)
 
@@ -184,7 +184,7 @@ def test_a_phone_whose_network_goes_away(product: Product, ben: Phone):
 
 @pytest.mark.promise("3.3", "P15")
 async def test_a_protected_phone_leaves_nothing(product: Product, ben: Phone):
-    before = {one["id"] for one in product.json("calls", "why")}
+    before = {one["id"] for one in product.json("calls", "why", "--limit", "1000")}
     async with talker(product, "eve") as eve:
         ok = await eve.call("702")
         call_id = await asyncio.to_thread(live_id, product)
@@ -195,8 +195,8 @@ async def test_a_protected_phone_leaves_nothing(product: Product, ben: Phone):
         eve.formats = ("18",)
         assert (await eve.call("702")).code == 488
     await asyncio.sleep(0.5)
-    assert {one["id"] for one in product.json("calls", "why")} == before
-    assert not [one for one in product.json("calls", "why") if one["id"] == call_id]
+    assert {one["id"] for one in product.json("calls", "why", "--limit", "1000")} == before
+    assert not [one for one in product.json("calls", "why", "--limit", "1000") if one["id"] == call_id]
 
 
 # --- the echo test says it too ----------------------------------------------------------------------------------------

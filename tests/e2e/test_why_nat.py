@@ -44,7 +44,7 @@ class Place:
 
     def why(self, call_id: str) -> dict[str, Any]:
         """Once the call is over."""
-        known = lambda: [one for one in self.product.json("calls", "why") if one["id"] == call_id]  # noqa: E731
+        known = lambda: [one for one in self.product.json("calls", "why", "--limit", "1000") if one["id"] == call_id]  # noqa: E731
         scene.until(known, "it is written down", 20, every_s=0.2)
         return dict(self.product.json("calls", "why", call_id, "--language", "en"))
 

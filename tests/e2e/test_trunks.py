@@ -203,7 +203,7 @@ def test_a_subscriber_that_is_odd(out: Outside, tmp_path: Path, what: str, heard
             assert not out.anna.closed(call, timeout=30).startswith("200")
         else:
             out.anna.established(call)
-            scene.talk(1.5)
+            scene.talk(3)
             if what == "gone":
                 odd.finish(check=False)
             out.anna.hang_up(call)

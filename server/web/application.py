@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import importlib
 import json
 import logging
@@ -15,7 +16,7 @@ from multidict import MultiDict
 from server.failure import Failure
 from server.rights import NotFresh
 from server.services.context import Services
-from server.web import assets, cookies, page, security
+from server.web import api, assets, cookies, page, security
 from server.web.cookies import Look
 from server.web.language import LANGUAGES, chosen
 from server.web.routes import OPEN, Route
@@ -50,9 +51,7 @@ class Portal:
         app.router.add_post(security.REPORTS, self._report)
         for route in self.site.routes:
             app.router.add_route(route.method, route.path, self._serve(route))
-        api = importlib.import_module("server.web.api")
-        if hasattr(api, "attach"):
-            api.attach(app, self.services)
+        api.attach(app, self.services)
         return app
 
     # --- every request ------------------------------------------------------------------------------------------------
@@ -242,6 +241,8 @@ class Portal:
 
     async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
         """Somebody typed an address, or a name that we do not go by; or a site plays tricks with names."""
+        if request.path.startswith(API):
+            return await self._error(request, 421)
         visit = await self._visit(request.clone(headers={}), None)
         return visit.page("elsewhere.html", status=421, origin=self._origin)
 
@@ -255,7 +256,7 @@ class Portal:
 
     async def _error(self, request: web.Request, status: int, reference: str = "") -> web.StreamResponse:
         if request.path.startswith(API):
-            body = {"type": "about:blank", "title": "not found" if status == 404 else "failed", "status": status}
+            body = {"type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status}
             return web.json_response(body, status=status, content_type="application/problem+json")
         try:
             visit = await self._visit(request, None)

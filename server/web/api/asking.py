@@ -24,11 +24,6 @@ def bearer(request: web.Request) -> str | None:
     return found[1] if found else None
 
 
-def source(request: web.Request) -> str:
-    """The address that asks; behind a proxy the portal has put in its place whom the proxy speaks for."""
-    return request.remote or "unknown"
-
-
 def reason(request: web.Request) -> str | None:
     """Raises Refused."""
     return _words(request, REASON, MAX_REASON_CHARS)
@@ -50,6 +45,15 @@ def one(given: dict[str, list[str]], name: str) -> str | None:
     if len(sent) > 1:
         raise wrong_query(name, "stands there more than once")
     return sent[0] if sent else None
+
+
+def check_query(**texts: str | None) -> None:
+    """Raises Refused."""
+    for name, text in texts.items():
+        try:
+            bounds.check(text)
+        except Unbounded as error:
+            raise wrong_query(name, str(error)) from None
 
 
 def wrong_query(name: str, why: str) -> Refused:

@@ -16,6 +16,7 @@ from server.services.context import Services
 from server.services.phone_numbers import e164
 
 CALLS = 5
+RIGHT = RULES["calls.list"].right
 
 Ask = Callable[[str, Mapping[str, object]], Awaitable[object]]
 """An operation by name, in the name of whoever asks."""

@@ -33,7 +33,7 @@ OWN: tuple[Own, ...] = (
         "GET",
         "/lookup",
         "Who is that? For a CRM that has a number",
-        "calls.read",
+        lookup.RIGHT,
         (_JSON, lookup.SCHEMA),
         (
             {"name": "number", "in": "query", "required": True, "schema": _TEXT},

@@ -90,7 +90,7 @@ def test_a_token_asks_so_often_and_no_more() -> None:
     assert [rates.ask("a").allowed for _ in range(4)] == [True, True, True, False]
     assert rates.ask("b").allowed
     refused = rates.ask("a")
-    assert refused.headers(rates.limit)["Retry-After"] == "20"
+    assert refused.headers(rates.limit, rates.name)["Retry-After"] == "20"
     now = 20.0
     assert rates.ask("a").allowed
     assert not rates.ask("a").allowed

@@ -14,6 +14,7 @@ from storage.tx import Tx
 METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
 _IN_ONE = 500  # names in one statement
 _T = tables.accounts
+_OWN = tables.accounts.alias()
 _NAMING = (
     *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
     *(tables.owned_numbers, tables.emergency_calls, tables.mail_logins, tables.inboxes, tables.sms_waiting),
@@ -100,6 +101,31 @@ async def named(tx: Tx, names: Collection[str]) -> tuple[Account, ...]:
         some = _T.c.name.in_(wanted[start : start + _IN_ONE])
         found += [_account(tx, row) for row in await tx.rows(select(_T).where(some).order_by(_T.c.name))]
     return tuple(found)
+
+
+async def of_person(tx: Tx, person_id: str) -> frozenset[str]:
+    """Names of a person's accounts, disabled ones included."""
+    return frozenset(row["name"] for row in await tx.rows(select(_T.c.name).where(_T.c.person_id == person_id)))
+
+
+async def beside(tx: Tx, person_id: str) -> frozenset[str]:
+    """Names of the accounts that share a line with one of that person's, their own included."""
+    mine, others, lines = tables.line_members, tables.line_members.alias(), tables.lines
+    wanted = (
+        select(_T.c.name)
+        .distinct()
+        .join(others, others.c.account_id == _T.c.id)
+        .join(lines, lines.c.id == others.c.line_id)
+        .where(
+            lines.c.disabled_at.is_(None),
+            others.c.line_id.in_(
+                select(mine.c.line_id).where(
+                    mine.c.account_id.in_(select(_OWN.c.id).where(_OWN.c.person_id == person_id))
+                )
+            ),
+        )
+    )
+    return frozenset(row["name"] for row in await tx.rows(wanted))
 
 
 async def disable(tx: Tx, account_id: str, now: datetime) -> Account:

@@ -26,6 +26,7 @@ KEY_TABLES = tuple(
         *(tables.kek_wraps, tables.reader_keys),
         *(tables.accounts, tables.devices, tables.call_settings, tables.owned_numbers, tables.trunks),
         *(tables.mail_logins, tables.mail_addresses, tables.mail_orders),
+        *(tables.passwords, tables.sign_in_totp, tables.passkeys, tables.recovery_codes),
         *(tables.contact_keys, tables.month_keys, tables.index_keys),
     )
 )

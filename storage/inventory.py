@@ -288,6 +288,63 @@ _ALERTS: Sequence[tuple[str, TableKept]] = (
     ),
 )  # fmt: skip
 
+_SIGN_IN_BY_ITSELF = "it lets somebody in and proves nothing about a call; "
+
+
+def _sign_in(where: str, what: str, expiry: str, ends: str) -> Kept:
+    return Kept(where, what, _STAFF, "signing in", _EMPLOYMENT, expiry, unless=_SIGN_IN_BY_ITSELF + ends)
+
+
+_UNTIL_DISABLED = "until the person is disabled or leaves"
+_SIGN_IN: Sequence[tuple[str, TableKept]] = (
+    _table(
+        _sign_in("passwords", "what passwords are checked against", _UNTIL_DISABLED, "another takes its place"),
+        id="person_id", sealed="verifier_sealed", time="changed_at",
+    ),
+    _table(
+        _sign_in("sign_in_totp", "secrets of authenticator programs, for the portal", _UNTIL_DISABLED,
+                 "another takes its place"),
+        id="person_id", sealed="secret_sealed", fact="last_step", time="created_at",
+    ),
+    _table(
+        _sign_in("passkeys", "public keys of passkeys", _UNTIL_DISABLED, "their person removes it"),
+        id="id person_id", sealed="name_sealed credential_sealed", fact="sign_count", time="created_at last_used_at",
+    ),
+    _table(
+        _sign_in("recovery_codes", "codes for whoever has lost their second factor, hashed", _UNTIL_DISABLED,
+                 "each goes when it is used"),
+        id="id person_id", digest="code_sha256",
+    ),
+    _table(
+        _sign_in("sessions", "who is signed in, from where", "sessions.expires_at; 7 days at most",
+                 "signing out takes it away, the sweep what has expired"),
+        id="id person_id", digest="token_sha256", sealed="source_sealed", fact="browser",
+        time="created_at last_seen_at expires_at fresh_until",
+    ),
+    _table(
+        _sign_in("known_browsers", "browsers that somebody has signed in with", "known_browsers.expires_at; 180 days",
+                 "the sweep takes away what has expired"),
+        id="id person_id", digest="token_sha256", time="expires_at",
+    ),
+    _table(
+        _sign_in("sign_in_challenges", "what waits for its second half", "sign_in_challenges.expires_at; minutes",
+                 "the sweep takes away what has expired"),
+        id="id person_id session_id invitation_id browser_id", digest="token_sha256", sealed="held_sealed",
+        fact="kind browser tries", time="created_at expires_at",
+    ),
+    _table(
+        _sign_in("invitations", "links for a first sign-in", "invitations.expires_at; a day",
+                 "it goes when it is used"),
+        id="id person_id", digest="token_sha256", time="created_at expires_at",
+    ),
+    _table(
+        _sign_in("api_tokens", "tokens of programs, and what they may do", "api_tokens.expires_at",
+                 "it goes when it is revoked"),
+        id="id person_id", digest="token_sha256", sealed="name_sealed", fact="rights",
+        time="created_at expires_at last_used_at",
+    ),
+)  # fmt: skip
+
 _CONTACTS: Sequence[tuple[str, TableKept]] = (
     _table(
         _contact("contact_consents", "who agreed to be contacted", "contact_consent", "CONSENT_EVIDENCE"),
@@ -440,5 +497,5 @@ _LEDGER: Sequence[tuple[str, TableKept]] = (
 )  # fmt: skip
 
 TABLES: Mapping[str, TableKept] = dict(
-    (*_DIRECTORY, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_ALERTS, *_CONTACTS, *_TEXTS, *_LEDGER)
+    (*_DIRECTORY, *_SIGN_IN, *_KEYS, *_CALLS, *_RETENTION, *_POLICY, *_ALERTS, *_CONTACTS, *_TEXTS, *_LEDGER)
 )

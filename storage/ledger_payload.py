@@ -25,9 +25,9 @@ ACTIONS = _words(
 )
 OBJECTS = _words(
     "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"
-    " emergency escrow hold inbox kek key ledger limits line mail_login number orphan person policy precondition reader"
-    " recipient recording report request retention right role sender session suppression system text totp trunk usage"
-    " vault"
+    " emergency escrow hold inbox invitation kek key ledger limits line mail_login number orphan passkey password"
+    " person policy precondition reader recipient recording recovery report request retention right role sender session"
+    " suppression system text token totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry no_contract objection refusal request restore shutdown withdrawal")
@@ -85,7 +85,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("call_id", "leg_id", "rec_id", "kek_id", "account_id", "device_id", "line_id"), _opaque),
     **dict.fromkeys(("person_id", "case_id", "hold_id", "reason_id", "receipt_id", "session_id"), _opaque),
     **dict.fromkeys(("trunk_id", "number_id", "consent_id", "contract_id", "suppression_id", "orphan_id"), _opaque),
-    **dict.fromkeys(("policy_id", "precondition_id", "alert_id", "login_id"), _opaque),
+    **dict.fromkeys(("policy_id", "precondition_id", "alert_id", "login_id", "token_id", "passkey_id"), _opaque),
     **dict.fromkeys(("text_id", "inbox_id", "sender_id", "conversation_id", "campaign_id", "request_id"), _opaque),
     **dict.fromkeys(("actor_id", "reader_id"), _actor),
     # enumerations

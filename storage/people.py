@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, insert, select, update
 
-from storage import tables
+from storage import sign_in_ends, tables
 from storage.errors import Invalid, NotFound
 from storage.ids import ACCOUNT_NAME, LANGUAGE, new_id, require
 from storage.tx import Tx
@@ -70,7 +70,9 @@ async def list_all(tx: Tx) -> tuple[Person, ...]:
 
 
 async def disable(tx: Tx, person_id: str, now: datetime) -> Person:
-    """From now on nothing may be opened or changed in this person's name. Raises `NotFound`."""
+    """From now on nothing may be opened or changed in this person's name; who is signed in is so no more. Raises
+    `NotFound`."""
+    await sign_in_ends.end_all(tx, person_id)
     return await _change(tx, person_id, disabled_at=now)
 
 

@@ -20,6 +20,7 @@ from config.paths import Paths
 from config.settings import Change, Settings
 from server.failure import Failure
 from server.services import secret_sources
+from server.services.doorkeeper import Doorkeeper
 from server.services.lock import DataLock
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
@@ -99,6 +100,7 @@ class Services:
     reindexer: Reindexer | None = None  # None: the daemon is not running
     texts: Messaging | None = None  # None: the daemon is not running
     campaigns: CampaignRunner | None = None  # None: the daemon is not running
+    doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

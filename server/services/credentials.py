@@ -17,6 +17,11 @@ def new_secret() -> str:
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(size)) for size in _GROUPS)
 
 
+def new_recovery_code() -> str:
+    """79 random bits in four groups of four, for somebody who has lost their second factor."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
 def new_auth_user(account: str) -> str:
     """A user name for one device of an account: `alice-k3f9`."""
     return f"{account[:48]}-{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"

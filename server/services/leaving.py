@@ -32,6 +32,7 @@ from storage import (
     people,
     person_locks,
     readers,
+    sign_in_factors,
 )
 from storage.accounts import Account
 from storage.call_settings import FORWARDS, CallSettings
@@ -138,6 +139,7 @@ async def _do(services: Services, actor: Actor, leaver: Leaver, act: Act) -> Non
             case "person":
                 await people.disable(tx, person.id, now)
                 await person_locks.forget(tx, person.id)
+                await sign_in_factors.drop_all(tx, person.id)
                 await note(services, tx, actor, "disable", "person", person_id=person.id)
             case "roles":
                 await people.set_roles(tx, person.id, ())

@@ -15,7 +15,7 @@ from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.forgetting import forget
 from server.services.separation import not_themselves
-from storage import people, person_locks, readers
+from storage import people, person_locks, readers, sign_in_factors
 from storage.errors import NotFound
 from storage.people import Person
 from storage.tx import Tx
@@ -66,8 +66,10 @@ async def disable(services: Services, actor: Actor, *, login: str) -> PersonView
         person = await person_by_login(tx, login)
         person = await people.disable(tx, person.id, services.clock())
         await person_locks.keep_disabled(tx, person.id)
+        await sign_in_factors.drop_all(tx, person.id)
         await note(services, tx, actor, "disable", "person", person_id=person.id)
         view = await _view(tx, person, masked=actor.masked)
+    await forget(services)
     await readers_changed(services)
     return view
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,14 +45,19 @@ class RightView:
 async def of(services: Services, person: Person) -> dict[str, Reach]:
     """What the roles of a person let them do. Raises StorageError."""
     async with services.db.read() as tx:
-        return grants(person.roles, await effective(tx))
+        return await granted(tx, person)
 
 
-async def effective(tx: Tx) -> dict[str, dict[str, Reach]]:
+async def granted(tx: Tx, person: Person) -> dict[str, Reach]:
+    """As `of`, in a transaction that there is."""
+    return grants(person.roles, await effective(tx, person.roles))
+
+
+async def effective(tx: Tx, wanted: Collection[str] = ROLES) -> dict[str, dict[str, Reach]]:
     """Role -> right -> how far. A right that no operation asks for any more grants nothing."""
     changed = await role_rights.changed(tx)
     found = {}
-    for role in ROLES:
+    for role in wanted:
         words = {**_shipped(role), **changed.get(role, {})}
         found[role] = {right: Reach.parse(word) for right, word in words.items() if word != role_rights.NONE}
     return found

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime
 from itertools import pairwise
 
@@ -18,6 +20,10 @@ log = logging.getLogger(__name__)
 
 FEW = 5_000  # not worth a process
 MOST_PROCESSES = 4
+_LONGEST_ANSWER = 64 * 1024 * 1024
+
+watch: ContextVar[Callable[[int, int], None] | None] = ContextVar("watch", default=None)
+"""Whoever sets it is told how many calls have been counted, and of how many."""
 
 
 async def past_calls(services: Services, who: Who, first: datetime, last: datetime) -> Counted:
@@ -26,14 +32,22 @@ async def past_calls(services: Services, who: Who, first: datetime, last: dateti
         many = await history.how_many(tx, first, last)
         processes = min(MOST_PROCESSES, os.cpu_count() or 1, many // FEW)
         cuts = [await history.nth_at(tx, first, last, many * part // processes) for part in range(1, processes)]
+    done, told = 0, watch.get()
+
+    def more(counted: int) -> None:
+        nonlocal done
+        done += counted
+        if told is not None:
+            told(done, many)
+
     if not processes:
-        return await count(services.db, who, first, last)
+        return await count(services.db, who, first, last, progress=more)
     ends = [first, *sorted(set(cuts)), last]
     url, found = database_url(services.paths, services.settings), Counted({})
     spans, problem = list(pairwise(ends)), ""
     try:
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(_ask(order(url, services.keys.fields, who, *span))) for span in spans]
+            parts = [group.create_task(_ask(order(url, services.keys.fields, who, *span), more)) for span in spans]
         for part in parts:
             found.add(read(part.result()))
     except* (OSError, ValueError) as errors:
@@ -44,13 +58,22 @@ async def past_calls(services: Services, who: Who, first: datetime, last: dateti
     return found
 
 
-async def _ask(told: bytes) -> bytes:
+async def _ask(told: bytes, more: Callable[[int], None]) -> bytes:
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "server.past_calls"),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd="/", start_new_session=True,
+        *(sys.executable, "-I", "-m", "server.past_calls"), limit=_LONGEST_ANSWER,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd="/", process_group=0,
     )  # fmt: skip
+    assert program.stdin is not None and program.stdout is not None
     try:
-        said, _ = await program.communicate(told)
+        program.stdin.write(told)
+        program.stdin.close()
+        said = b""
+        async for line in program.stdout:
+            if line.strip().isdigit():
+                more(int(line))
+            else:
+                said = line
+        await program.wait()
     finally:
         if program.returncode is None:
             program.kill()

@@ -98,20 +98,22 @@ class FieldKeys:
     def opener(self, table: str, column: str) -> Callable[[str, bytes], bytes]:
         """As `open`, for many rows of one column: row id and sealed value in, plaintext out."""
         place, current = _framed(table, column), bytes([_FORMAT]) + self.current.to_bytes(2, "big")
-        ciphers = {current: AESGCM(self._key("field", self.current, place)).decrypt}
+        ciphers = {current: (AESGCM(self._key("field", self.current, place)).decrypt, current + place)}
 
         def open_one(row_id: str, sealed: bytes) -> bytes:
-            header, nonce, rest = sealed[:_HEADER_BYTES], sealed[_HEADER_BYTES:_BODY_AT], sealed[_BODY_AT:]
-            decrypt = ciphers.get(header)
-            if decrypt is None or len(nonce) < _NONCE_BYTES:
+            header, raw_id = sealed[:_HEADER_BYTES], row_id.encode()
+            found = ciphers.get(header)
+            if found is None:
                 version = int.from_bytes(header[1:], "big")
-                if len(nonce) < _NONCE_BYTES or header[0] != _FORMAT or version not in self.masters:
+                if len(sealed) < _BODY_AT or header[0] != _FORMAT or version not in self.masters:
                     raise SealBroken(f"{table}.{column} of {row_id}: unknown format or key version")
-                decrypt = ciphers[header] = AESGCM(self._key("field", version, place)).decrypt
-            raw_id = row_id.encode()
+                found = ciphers[header] = AESGCM(self._key("field", version, place)).decrypt, header + place
+            decrypt, bound = found
             try:
-                return decrypt(nonce, rest, header + place + len(raw_id).to_bytes(4, "big") + raw_id)
-            except InvalidTag as error:
+                return decrypt(
+                    sealed[_HEADER_BYTES:_BODY_AT], sealed[_BODY_AT:], bound + len(raw_id).to_bytes(4, "big") + raw_id
+                )
+            except (InvalidTag, ValueError) as error:  # ValueError: shorter than a nonce
                 raise SealBroken(f"{table}.{column} of {row_id}: does not open") from error
 
         return open_one

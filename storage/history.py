@@ -1,7 +1,7 @@
 """What there was, for simulations: facts of past calls without who, and how much is kept until when."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,30 +21,38 @@ _decode = json.JSONDecoder().decode
 
 
 class PastCall(NamedTuple):
-    """As much as its class and its age have left. `line`: id, or None for a call by none. `peer`: a country, a prefix,
-    "internal", "unknown"; "" where `numbers` says more. `numbers`: role to number or account name."""
+    """As much as its class and its age have left. `at_us`: microseconds since 1970. `line`: id, or None for a call by
+    none. `peer`: a country, a prefix, "internal", "unknown"; "" where `numbers` says more. `numbers`: as it was sealed,
+    for `numbers_in`; the same two parties give the same text."""
 
-    at: datetime
+    at_us: int
     line: str | None
     direction: str
     talked: bool
     recorded: bool
     peer: str
-    numbers: dict[str, str]
+    numbers: bytes
 
     def __repr__(self) -> str:
-        return f"PastCall({self.at}, {self.direction})"  # never a number: it may end in a log
+        return f"PastCall({self.at_us}, {self.direction})"  # never a number: it may end in a log
 
 
 Rows = Sequence[Sequence[Any]]  # as stored: id, line_id, at, fields_sealed, numbers_sealed, recording_id
+_began_us = type_coerce(_C.c.at, BigInteger)  # of a million moments a datetime each would take a second
 
 
-async def calls(tx: Tx, since: datetime, until: datetime, *, after: tuple[datetime, str] | None, limit: int) -> Rows:
+async def calls(tx: Tx, since: datetime, until: datetime, *, after: tuple[int, str] | None, limit: int) -> Rows:
     """Records of calls that began then, oldest first, from the one behind `after`; for `opened`, and `last_of`."""
-    wanted = select(_C.c.id, _C.c.line_id, _C.c.at, _C.c.fields_sealed, _C.c.numbers_sealed, _C.c.recording_id)
-    wanted = wanted.where(_C.c.at >= since, _C.c.at < until)
-    if after is not None:
-        wanted = wanted.where(or_(_C.c.at > after[0], and_(_C.c.at == after[0], _C.c.id > after[1])))
+    wanted = select(_C.c.id, _C.c.line_id, _began_us, _C.c.fields_sealed, _C.c.numbers_sealed, _C.c.recording_id)
+    wanted = wanted.where(_C.c.at < until)
+    if after is None:
+        wanted = wanted.where(_C.c.at >= since)
+    else:
+        at_us, row_id = after
+        behind = or_(_began_us > at_us, and_(_began_us == at_us, _C.c.id > row_id))
+        wanted = wanted.where(
+            _began_us >= at_us, behind
+        )  # the first says nothing new: it is where the index is entered
     return await tx.tuples(wanted.order_by(_C.c.at, _C.c.id).limit(limit))
 
 
@@ -61,35 +69,46 @@ async def nth_at(tx: Tx, since: datetime, until: datetime, number: int) -> datet
     return until if row is None else row["at"]
 
 
-def last_of(rows: Rows) -> tuple[datetime, str]:
+def last_of(rows: Rows) -> tuple[int, str]:
     """What the next piece begins behind."""
     return rows[-1][2], rows[-1][0]
 
 
-def opened(keys: FieldKeys, rows: Rows) -> list[PastCall]:
-    """Blocks for some microseconds a row: call it in a thread. Raises `SealBroken`."""
+def opened(keys: FieldKeys, rows: Rows) -> Iterator[PastCall]:
+    """Blocks for some microseconds a row: go through it in a thread. Raises `SealBroken`."""
     open_fields, open_numbers = keys.opener("call_records", "fields"), keys.opener("call_records", "numbers")
-    found = []
-    for row_id, line_id, at, fields_sealed, numbers_sealed, recording_id in rows:
+    for row_id, line_id, at_us, fields_sealed, numbers_sealed, recording_id in rows:
         fields = _decode(open_fields(row_id, fields_sealed).decode())
         line = line_id or fields.get("line_pseudonym")
         if "duration_s" in fields:
             talked = fields["duration_s"] > 0
         else:
             talked = fields["duration"] != "none" if "duration" in fields else fields.get("cause") in _TALKED
-        numbers = _decode(open_numbers(row_id, numbers_sealed).decode())
-        found.append(
-            PastCall(
-                at,
-                None if line == "direct" else line,
-                fields.get("direction", "internal"),
-                talked,
-                recording_id is not None,
-                fields.get("peer", ""),
-                numbers,
-            )
+        yield PastCall(
+            at_us,
+            None if line == "direct" else line,
+            fields.get("direction", "internal"),
+            talked,
+            recording_id is not None,
+            fields.get("peer", ""),
+            open_numbers(row_id, numbers_sealed),
         )
+
+
+def numbers_in(said: bytes) -> dict[str, str]:
+    """Role to number or account name, of `PastCall.numbers`."""
+    found: dict[str, str] = _decode(said.decode())
     return found
+
+
+def moment(at_us: int) -> datetime:
+    """Of `PastCall.at_us`."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def microseconds(at: datetime) -> int:
+    """As `PastCall.at_us`."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

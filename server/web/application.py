@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-import importlib
 import json
 import logging
 import secrets
@@ -15,6 +14,7 @@ from multidict import MultiDict
 
 from server.failure import Failure
 from server.rights import NotFresh
+from server.services import sign_in
 from server.services.context import Services
 from server.web import api, assets, cookies, page, security
 from server.web.cookies import Look
@@ -158,7 +158,7 @@ class Portal:
                 texts.add(name, value.replace("\0", ""))
             elif isinstance(value, web.FileField):
                 files[name] = value
-        visit.given = {name: texts[name].strip() if name != "password" else texts[name] for name in texts}
+        visit.given = {name: texts[name] if name.startswith("password") else texts[name].strip() for name in texts}
         visit.lists = {name: texts.getall(name) for name in texts}
         visit.files = files
 
@@ -200,7 +200,6 @@ class Portal:
 
     async def _visit(self, request: web.Request, route: Route | None) -> Visit:
         token = request.cookies.get(cookies.SESSION, "")
-        sign_in = importlib.import_module("server.services.sign_in")
         identity = await sign_in.identify(self.services, session_token=token) if token else None
         look = Look(**{k: v for k, v in cookies.unpacked(request.cookies.get(cookies.LOOK, "")).items() if k in _LOOKS})
         company = self.services.settings.company

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, insert, or_, select, text, update
 
 from storage import month_keys, tables
 from storage.accounts import METADATA_CLASSES
@@ -92,12 +92,21 @@ async def get(tx: Tx, call_id: str) -> CallRecord:
     return _opened(tx, row)
 
 
-async def list_all(tx: Tx, *, line_id: str | None = None, limit: int | None = None) -> tuple[CallRecord, ...]:
-    """Newest first."""
+async def list_all(
+    tx: Tx, *, line_id: str | None = None, limit: int | None = None, before: tuple[datetime, str] | None = None
+) -> tuple[CallRecord, ...]:
+    """Newest first; those that come after `before` (start and id of a call) in that order."""
     wanted = select(_T).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
     if line_id is not None:
         wanted = wanted.where(_T.c.line_id == line_id)
+    if before is not None:
+        wanted = wanted.where(older(before))
     return tuple(_opened(tx, row) for row in await tx.rows(wanted))
+
+
+def older(than: tuple[datetime, str]) -> ColumnElement[bool]:
+    """What comes later in a list that has the newest first."""
+    return or_(_T.c.at < than[0], and_(_T.c.at == than[0], _T.c.id > than[1]))
 
 
 async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:

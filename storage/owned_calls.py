@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Table, func, or_, select, union
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
@@ -109,13 +109,8 @@ class OwnedCalls:
         if line_id is not None:
             wanted = wanted.where(_T.c.line_id == line_id)
         while True:
-            page = await self._tx.tuples(wanted if before is None else wanted.where(older(before)))
+            page = await self._tx.tuples(wanted if before is None else wanted.where(call_records.older(before)))
             yield page
             if len(page) < size:
                 return
             before = page[-1][1], page[-1][0]
-
-
-def older(than: tuple[datetime, str]) -> ColumnElement[bool]:
-    """What comes later in a list that has the newest first."""
-    return or_(_T.c.at < than[0], and_(_T.c.at == than[0], _T.c.id > than[1]))

@@ -42,10 +42,18 @@ FIELDS = (
 
 def register(subparsers: Subparsers) -> None:
     calls = group(subparsers, "calls", "what remains of calls")
-    listed = leaf(calls, "list", "list call records, newest first", operation("calls.list", "line", "number", "limit"),
-                  fields=FIELDS, many=True, reasons=True)  # fmt: skip
+    listed = leaf(
+        calls,
+        "list",
+        "list call records, newest first",
+        operation("calls.list", "line", "number", "before", "limit"),
+        fields=FIELDS,
+        many=True,
+        reasons=True,
+    )
     listed.add_argument("--line", metavar="NAME", help="of this line only")
     listed.add_argument("--number", metavar="NUMBER", help="from or to this number; needs --reason")
+    listed.add_argument("--before", metavar="ID", help="those that come after this call in the list, the older ones")
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(calls, "show", "show a call record", operation("calls.show", "call_id"), fields=FIELDS, reasons=True)
     show.add_argument("call_id", metavar="ID", help="as calls list --json shows it")

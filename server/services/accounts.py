@@ -94,7 +94,7 @@ async def list_(services: Services, actor: Actor) -> list[AccountView]:
     """By name. Display names are masked unless the actor gives a reason."""
     async with services.db.transaction() as tx:
         seen = [account for account in await accounts.list_all(tx) if actor.sees(account.name)]
-        found = [await _view(tx, account, masked=actor.masked) for account in seen]
+        found = [await _view(tx, account, masked=actor.masks(account.name)) for account in seen]
         await note(services, tx, actor, "list", "account", count=len(found))
     return found
 
@@ -103,13 +103,14 @@ async def show(services: Services, actor: Actor, *, name: str) -> AccountDetail:
     """One account with its devices, and where they are registered now. Raises Failure."""
     async with services.db.transaction() as tx:
         account = await account_by_name(tx, name)
-        view = await _view(tx, account, masked=actor.masked)
+        masked = actor.masks(account.name)
+        view = await _view(tx, account, masked=masked)
         owned = await devices.list_all(tx, account.id)
-        chosen = await call_settings.view(tx, account, masked=actor.masked)
+        chosen = await call_settings.view(tx, account, masked=masked)
         reached = [one.number for one in await numbers_owned.of_account(tx, account.id)]
         await note(services, tx, actor, "show", "account", account_id=account.id)
-    shown = [await device_service.view(services, device, account.name, masked=actor.masked) for device in owned]
-    numbers = tuple(masking.number(one) if actor.masked else one for one in reached)
+    shown = [await device_service.view(services, device, account.name, masked=masked) for device in owned]
+    numbers = tuple(masking.number(one) if masked else one for one in reached)
     return AccountDetail(view, tuple(shown), chosen, numbers)
 
 

@@ -25,6 +25,7 @@ class Actor:
     reason: str | None = None
     case: str | None = None
     within: frozenset[str] | None = None  # names of the accounts whose things are shown; None: all (server.rights)
+    own: frozenset[str] = frozenset()  # names of the accounts that are this person's own
 
     def sees(self, *accounts: str | None) -> bool:
         """Whether something that belongs to any of these accounts may be shown."""
@@ -34,6 +35,10 @@ class Actor:
     def masked(self) -> bool:
         """Whether this actor is shown numbers and names masked."""
         return not (self.reason and self.reason.strip())
+
+    def masks(self, account: str) -> bool:
+        """Whether what belongs to this account is shown masked: never to whose account it is."""
+        return self.masked and account not in self.own
 
 
 def os_actor_id(uid: int, key: Ed25519PrivateKey) -> str:

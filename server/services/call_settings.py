@@ -141,7 +141,7 @@ async def _change(
         before: CallSettings = await call_settings.get(tx, account.id)
         await call_settings.save(tx, replace(before, **changes))  # type: ignore[arg-type]
     await note(services, tx, actor, "change" if changes else "show", "account", account_id=account.id)
-    return await view(tx, account, masked=actor.masked)
+    return await view(tx, account, masked=actor.masks(account.name))
 
 
 async def _tell(services: Services, *, changed: bool) -> None:

@@ -16,7 +16,7 @@ from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
 from server.services.directory import line_by_name, no_line
-from storage import ageing, call_records, diagnoses, lines, recordings
+from storage import accounts, ageing, call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
 from storage.recordings import Recording
@@ -53,27 +53,45 @@ class CallView:
 
 
 async def list_(
-    services: Services, actor: Actor, *, line: str | None = None, number: str | None = None, limit: int = 50
+    services: Services,
+    actor: Actor,
+    *,
+    line: str | None = None,
+    number: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
 ) -> list[CallView]:
-    """Newest first; of a line, or from and to a number (which needs a reason: it is a search for somebody)."""
+    """Newest first; of a line, or from and to a number (which needs a reason: it is a search for somebody).
+
+    `before`: id of a call; the list goes on after it. Raises Failure.
+    """
     if number and actor.masked:
         raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
-        records = await _listed(tx, own, line, number, limit)
-        found = await _views(services, tx, records, own, masked=actor.masked)
+        records = await _listed(tx, own, line, number, await _found(tx, own, before) if before else None, limit)
+        found = await _views(services, tx, actor, records, own)
         await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
     return found
 
 
-async def _listed(tx: Tx, own: Theirs | None, line: str | None, number: str | None, limit: int) -> Sequence[CallRecord]:
+async def _listed(
+    tx: Tx, own: Theirs | None, line: str | None, number: str | None, last: CallRecord | None, limit: int
+) -> Sequence[CallRecord]:
     if number:
         records = await call_records.with_number(tx, number)
-        return (records if own is None else await own.calls_of(records))[:limit]
+        seen = list(records) if own is None else await own.calls_of(records)
+        return [one for one in seen if last is None or _place(one) > _place(last)][:limit]
     line_id = await _line_id(tx, own, line) if line else None
+    before = (last.at, last.id) if last is not None else None
     if own is None:
-        return await call_records.list_all(tx, line_id=line_id, limit=limit)
-    return await own.calls.newest(line_id=line_id, limit=limit)
+        return await call_records.list_all(tx, line_id=line_id, limit=limit, before=before)
+    return await own.calls.newest(line_id=line_id, limit=limit, before=before)
+
+
+def _place(record: CallRecord) -> tuple[float, str]:
+    """Where it stands in a list that has the newest first."""
+    return -record.at.timestamp(), record.id
 
 
 async def _line_id(tx: Tx, own: Theirs | None, name: str) -> str:
@@ -88,7 +106,7 @@ async def show(services: Services, actor: Actor, *, call_id: str) -> CallView:
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
         record = await _found(tx, own, call_id)
-        (view,) = await _views(services, tx, [record], own, masked=actor.masked)
+        (view,) = await _views(services, tx, actor, [record], own)
         (stored,) = await ageing.load(tx, [record.id])
         view = replace(view, ages=tuple(explain(aging(stored), metadata_ages.load(), services.clock())))
         await note(services, tx, actor, "show", "call", call_id=record.id)
@@ -106,13 +124,15 @@ async def _found(tx: Tx, own: Theirs | None, call_id: str) -> CallRecord:
 
 
 async def _views(
-    services: Services, tx: Tx, records: Sequence[CallRecord], own: Theirs | None, *, masked: bool
+    services: Services, tx: Tx, actor: Actor, records: Sequence[CallRecord], own: Theirs | None
 ) -> list[CallView]:
-    """For many at once: each of what a record is shown with is asked for once."""
+    """For many at once: each of what a record is shown with is asked for once. Whoever took part sees the numbers, as
+    their telephone has shown them."""
     ids = [record.id for record in records]
     names = await lines.names(tx)
     scores = await diagnoses.scores(tx, ids, services.clock())
     numbers = await call_records.numbers_of(tx, ids)
+    since = {text: one.created_at for one in await accounts.named(tx, actor.own) for text in (one.name, one.extension)}
     parts = await recordings.of_calls(tx, ids)
     if own is not None:
         seen = {one.id for one in await own.recordings_of([part for some in parts.values() for part in some])}
@@ -120,7 +140,10 @@ async def _views(
     found = []
     for record in records:
         mine = parts.get(record.id, [])
-        shown = {role: masking.number(text) if masked else text for role, text in numbers[record.id].items()}
+        known = numbers[record.id]
+        took_part = any(since[text] <= record.at for text in known.values() if text in since)
+        masked = actor.masked and not took_part
+        shown = {role: masking.number(text) if masked else text for role, text in known.items()}
         view = _view(record, mine, shown, names.get(record.line_id or ""), scores.get(record.id))
         hidden = own is not None and view.recording_id not in {part.id for part in mine}
         found.append(replace(view, recording_id=None) if hidden else view)

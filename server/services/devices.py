@@ -67,7 +67,10 @@ async def list_(services: Services, actor: Actor, *, account: str | None = None)
         found = [one for one in every if actor.sees(names[one.account_id])]
         account_id = owner.id if owner else None
         await note(services, tx, actor, "list", "device", count=len(found), account_id=account_id)
-    return [await view(services, device, names[device.account_id], masked=actor.masked) for device in found]
+    return [
+        await view(services, device, names[device.account_id], masked=actor.masks(names[device.account_id]))
+        for device in found
+    ]
 
 
 async def revoke(services: Services, actor: Actor, *, user: str) -> DeviceView:
@@ -81,7 +84,7 @@ async def revoke(services: Services, actor: Actor, *, user: str) -> DeviceView:
         await note(services, tx, actor, "revoke", "device", device_id=device.id, account_id=account.id)
     await forget(services)
     await drop_devices(services, [device.auth_user])
-    return await view(services, device, account.name, masked=actor.masked)
+    return await view(services, device, account.name, masked=actor.masks(account.name))
 
 
 async def _found(tx: Tx, actor: Actor, user: str) -> tuple[Device, Account]:

@@ -32,6 +32,15 @@ _REMEDIES: Mapping[str, str] = {
 }
 
 
+class Refused(Failure):
+    """A call that may not begin. `cause`: a word for programs, such as "not-registered" or "limit"."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        remedy = _REMEDIES.get(refusal.cause, "Type: beffroi status, and beffroi doctor")
+        super().__init__(f"refused: {refusal.reason} ({refusal.code})", remedy, "denied")
+        self.cause = refusal.cause
+
+
 @dataclass(frozen=True, slots=True)
 class LiveView:
     """Fields: see `server.commands.live_calls.FIELDS`."""
@@ -100,7 +109,7 @@ async def transfer(services: Services, actor: Actor, *, call_id: str, to: str, l
     await _note(services, actor, "change", call)
     refusal = await _control(services).transfer(call.call_id, leaves, to)
     if refusal is not None:
-        raise _refused(refusal)
+        raise Refused(refusal)
     return Done(call.call_id)
 
 
@@ -121,7 +130,7 @@ async def originate(services: Services, actor: Actor, *, account: str, number: s
         await note(services, tx, actor, "start", "call", account_id=owner.id)
     found = await control.originate(owner.name, number)
     if isinstance(found, Refusal):
-        raise _refused(found)
+        raise Refused(found)
     return Done(found)
 
 
@@ -151,8 +160,3 @@ async def _find(services: Services, actor: Actor, call_id: str) -> LiveCall:
 async def _note(services: Services, actor: Actor, action: str, call: LiveCall) -> None:
     async with services.db.transaction() as tx:
         await note(services, tx, actor, action, "call", call_id=call.call_id)
-
-
-def _refused(refusal: Refusal) -> Failure:
-    remedy = _REMEDIES.get(refusal.cause, "Type: beffroi status, and beffroi doctor")
-    return Failure(f"refused: {refusal.reason} ({refusal.code})", remedy, "denied")

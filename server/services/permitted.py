@@ -53,7 +53,9 @@ async def call(
         if refused.code == "denied":
             await _note_denied(services, actor, name)
         raise
-    return await operations.call(name, services, replace(actor, within=allowed.within), allowed.arguments)
+    return await operations.call(
+        name, services, replace(actor, within=allowed.within, own=identity.own), allowed.arguments
+    )
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

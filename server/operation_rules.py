@@ -25,11 +25,14 @@ def _all(
 RULES: Mapping[str, Rule] = {
     # --- people and what they telephone with
     **_all("people.read", "person.list"),
-    **_all("people.manage", "person.add", "person.disable", fresh=True),
+    **_all("people.manage", "person.add", "person.disable", "person.invite", fresh=True),
     **_all("people.rights", "person.role", "person.grant", "person.revoke", fresh=True),
     **_all("people.rights", "role.list", "role.show"),
     **_all("people.rights", "role.set", "role.reset", fresh=True),
     **_all("people.contain", "person.lock", "person.unlock", "person.leave", fresh=True),
+    **_all("sessions.use", "session.list", "session.revoke", login="login"),
+    **_all("tokens.use", "token.list", "token.revoke", login="login"),
+    **_all("tokens.use", "token.create", login="login", fresh=True),
     **_all("accounts.read", "account.list", narrow=True),
     **_all("accounts.read", "account.show", account="name"),
     **_all("accounts.manage", "account.add", "account.disable", "account.enable", "account.remove"),

@@ -114,6 +114,11 @@ async def end(tx: Tx, challenge: Challenge) -> None:
     await tx.write(delete(_T).where(_T.c.id == challenge.id))
 
 
+async def end_begun(tx: Tx, person_id: str) -> None:
+    """Sign-ins that were begun with a password that counts no more."""
+    await tx.write(delete(_T).where(_T.c.person_id == person_id, _T.c.kind == "sign_in"))
+
+
 # --- invitations ------------------------------------------------------------------------------------------------------
 
 

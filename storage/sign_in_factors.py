@@ -38,6 +38,11 @@ async def set_password(tx: Tx, person_id: str, verifier: bytes, now: datetime) -
     await tx.write(insert(_P).values(person_id=person_id, verifier_sealed=sealed, changed_at=now))
 
 
+async def lock(tx: Tx, person_id: str) -> None:
+    """Nobody else changes this person's factors until this transaction ends."""
+    await tx.row(select(_P.c.person_id).where(_P.c.person_id == person_id).with_for_update())
+
+
 async def password(tx: Tx, person_id: str) -> bytes | None:
     row = await tx.row(select(_P.c.verifier_sealed).where(_P.c.person_id == person_id))
     return None if row is None else tx.keys.open("passwords", "verifier", person_id, row["verifier_sealed"])
@@ -98,6 +103,13 @@ async def use_passkey(tx: Tx, passkey_id: str, sign_count: int, now: datetime) -
     used = update(_K).where(_K.c.id == passkey_id).values(sign_count=sign_count, last_used_at=now)
     if not await tx.write(used):
         raise NotFound("passkey", passkey_id)
+
+
+async def rename_passkey(tx: Tx, person_id: str, passkey_id: str, name: str) -> bool:
+    """Whether there is such a passkey of theirs."""
+    sealed = tx.keys.seal_text("passkeys", "name", passkey_id, name)
+    mine = update(_K).where(_K.c.id == passkey_id, _K.c.person_id == person_id)
+    return bool(await tx.write(mine.values(name_sealed=sealed)))
 
 
 async def drop_passkey(tx: Tx, person_id: str, passkey_id: str) -> bool:

@@ -9,7 +9,20 @@ from typing import Any
 
 from server.client import ask
 from server.commands import containment
-from server.commands.base import Field, Subparsers, answer, asking, group, leaf, many, minutes, operation, out, words
+from server.commands.base import (
+    Field,
+    Subparsers,
+    answer,
+    asking,
+    group,
+    leaf,
+    many,
+    minutes,
+    operation,
+    out,
+    print_json,
+    words,
+)
 from server.failure import Failure
 
 FIELDS = (
@@ -28,6 +41,11 @@ FIELDS = (
     Field("listens_to", "purposes whose recordings this person may open", "LISTENS TO", words),
     Field("created_at", "when"),
     Field("disabled_at", "since when nothing may be done in this person's name", "DISABLED", minutes),
+)
+INVITED = (
+    Field("login", "who is invited"),
+    Field("link", "address for a first sign-in: it works once, and whoever opens it is that person"),
+    Field("expires_at", "until when", show=minutes),
 )
 ENROLLED = (
     Field("person_id", "opaque id"),
@@ -48,6 +66,10 @@ def register(subparsers: Subparsers) -> None:
     add.add_argument("--roles", type=many, metavar="LIST", help=f"with commas: {roles}")
     add.add_argument("--language", metavar="CODE", help="fr or en")
     leaf(people, "list", "list persons", operation("person.list"), fields=FIELDS, many=True, reasons=True)
+    invite = leaf(people, "invite", "make the link for a first sign-in", _invite, fields=INVITED,
+                  details="It is shown once and works once, within a day. Of somebody who has signed in before, it"
+                  " takes the place of password and second factor when it is used.")  # fmt: skip
+    invite.add_argument("login")
     disable = leaf(people, "disable", "nothing may be opened or changed in this person's name any more",
                    operation("person.disable", "login"), fields=FIELDS, reasons=True)  # fmt: skip
     role = leaf(people, "role", "give a person these roles, in place of the old",
@@ -72,6 +94,15 @@ def register(subparsers: Subparsers) -> None:
     enrol.add_argument("--passphrase-fd", type=int, metavar="N", help="read the passphrase from descriptor N")
     enrol.add_argument("--secrets-fd", type=int, metavar="N", help="write the TOTP secret as JSON to descriptor N")
     enrol.add_argument("--qr", action=argparse.BooleanOptionalAction, help="show a QR code (default: on a terminal)")
+
+
+def _invite(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "person.invite", login=args.login)
+    if args.json:
+        print_json(said)
+        return 0
+    out(f"Shown once, for {args.login} alone. It works once, until {minutes(said['expires_at'])}:\n    {said['link']}")
+    return 0
 
 
 def _enrol(args: argparse.Namespace) -> int:

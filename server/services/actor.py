@@ -27,6 +27,8 @@ class Actor:
     within: frozenset[str] | None = None  # names of the accounts whose things are shown; None: all (server.rights)
     own: frozenset[str] = frozenset()  # names of the accounts that are this person's own
 
+    session: str | None = None  # in which a person asks
+
     def sees(self, *accounts: str | None) -> bool:
         """Whether something that belongs to any of these accounts may be shown."""
         return self.within is None or any(name in self.within for name in accounts if name)

@@ -46,7 +46,7 @@ async def call(
     rule = RULES.get(name)
     if rule is None or name in CLOSED:
         raise Failure("there is no such operation", "Look at the list of operations", "not_found")
-    actor = Actor(identity.person_id, workstation, _said(reason), _said(case))
+    actor = Actor(identity.person_id, workstation, _said(reason), _said(case), session=identity.session_id)
     try:
         allowed = _allowed(services, identity, name, rule, arguments)
     except Failure as refused:

@@ -116,7 +116,7 @@ async def start(
         given = password if len(password) <= _LONGEST_PASSWORD else ""
         keeper, is_known = services.doorkeeper, browser_id is not None
         right = await keeper.hashing(passwords.proves, given, known, known=is_known)
-        challenge = await _begin(services, person, browser_id, agent) if right and known and person else None
+        challenge = await _begin(services, person, known, browser_id, agent) if right and person else None
         if challenge is None or person is None:
             await _refused(services, source, person, "wrong")
             raise Failure("login or password is not right", "Type both again", "denied")
@@ -138,11 +138,15 @@ async def _asked(services: Services, login: str, browser: str) -> tuple[Person |
         return person, browser_id, await sign_in_factors.password(tx, person_id)
 
 
-async def _begin(services: Services, person: Person, browser_id: str | None, agent: str) -> Challenge | None:
-    """None for somebody who may not sign in, or has nothing to prove it by."""
+async def _begin(
+    services: Services, person: Person, known: bytes | None, browser_id: str | None, agent: str
+) -> Challenge | None:
+    """None for somebody who may not sign in, has nothing to prove it by, or has changed the password meanwhile."""
     now, token = services.clock(), new_token()
     async with services.db.transaction() as tx:
         if (await people.get(tx, person.id)).disabled_at is not None:
+            return None
+        if await sign_in_factors.password(tx, person.id) != known:
             return None
         totp = await sign_in_factors.totp_secret(tx, person.id) is not None
         keys = bool(await sign_in_factors.passkeys(tx, person.id))
@@ -280,7 +284,7 @@ async def step_up_passkey_request(services: Services, identity: Identity) -> dic
     now = services.clock()
     with told():
         async with services.db.transaction() as tx:
-            session_id = await _session_of(tx, identity, now)
+            session_id = (await session_of(tx, identity, now)).id
             asked, state = await second_factors.passkey_request(services, tx, identity.person_id)
             await sign_in_challenges.add(
                 tx, identity.person_id, "step_up", now, now + CHALLENGE, session_id=session_id, held={"passkey": state}
@@ -292,7 +296,7 @@ async def step_up_passkey(services: Services, identity: Identity, *, answer: Map
     """Raises Failure: denied, not_found where nothing was asked."""
 
     async def tried(tx: Tx) -> str:
-        session_id = await _session_of(tx, identity, services.clock())
+        session_id = (await session_of(tx, identity, services.clock())).id
         begun = await sign_in_challenges.of_session(tx, session_id, "step_up", services.clock())
         if begun is None:
             raise over()
@@ -309,7 +313,7 @@ async def _step_up(
     with told():
         await _spend(services, keys, source, None)
         async with services.db.transaction() as tx:
-            session_id = await _session_of(tx, identity, services.clock())
+            session_id = (await session_of(tx, identity, services.clock())).id
             outcome = await tried(tx)
             if outcome == "done":
                 await sessions.freshen(tx, session_id, services.clock() + FRESH)
@@ -319,12 +323,12 @@ async def _step_up(
             raise second_factors.wrong_passkey() if by == "passkey" else second_factors.wrong_code()
 
 
-async def _session_of(tx: Tx, identity: Identity, now: datetime) -> str:
+async def session_of(tx: Tx, identity: Identity, now: datetime) -> Session:
     """Of somebody who is signed in still. Raises Failure."""
     if identity.session_id is None:
         raise Failure("that is done in the portal alone", "Sign in there", "denied")
     try:
-        return (await sessions.get(tx, identity.person_id, identity.session_id, now)).id
+        return await sessions.get(tx, identity.person_id, identity.session_id, now)
     except NotFound:
         raise Failure("you are not signed in any more", "Sign in", "denied") from None
 

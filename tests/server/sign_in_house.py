@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from config import settings as configuration
 from config.paths import Paths
 from server.failure import Failure
+from server.rights import Identity
 from server.services import invitations, sign_in
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
@@ -101,6 +101,12 @@ class SignInHouse:
         self.later(seconds=30)
         return done
 
+    async def now_of(self, signed_in: SignedIn) -> Identity:
+        """Who that session is now."""
+        found = await sign_in.identify(self.services, session_token=signed_in.session_token)
+        assert found is not None
+        return found
+
     async def entries(self, subject: str | None = None) -> list[dict[str, Any]]:
         """Of the access log, about this."""
         async with self.services.db.read() as tx:
@@ -113,6 +119,3 @@ async def refused(asked: Any) -> Failure:
     with pytest.raises(Failure) as caught:
         await asked
     return caught.value
-
-
-Refused = Callable[[Any], Any]

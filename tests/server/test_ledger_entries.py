@@ -27,6 +27,7 @@ from sip.edge.state import Ban
 from storage import (
     accounts,
     alerts,
+    api_tokens,
     call_records,
     consents,
     contact_references,
@@ -37,6 +38,7 @@ from storage import (
     mail_logins,
     people,
     receipts,
+    sessions,
 )
 from storage.call_records import CallRecord
 from storage.holds import About
@@ -162,6 +164,10 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         await receipts.add(tx, "d" * 32, a_receipt(services).to_json(), now)
         owner = await accounts.by_dialled(tx, "alice")
         assert owner is not None
+        days = now + timedelta(days=9)
+        token = (await api_tokens.add(tx, person.id, b"t", "CRM", {"calls.read": "own"}, now, days)).id
+        where = {"source": "192.0.2.1", "browser": "", "expires_at": days, "fresh_until": None}
+        session = (await sessions.add(tx, person.id, b"s", now, **where)).id
         mailing = (await mail_logins.add(tx, owner.id, "m", "alice-m", b"v", ["a.l@example.org"], now)).login
         about = About("A-1", "court", "DPO", "claim", "101")
         await holds.add(tx, "e" * 32, "number", about, numbers=["101"], now=now, review_at=now + timedelta(days=9))
@@ -202,6 +208,12 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
     return {
         "person.add": {"login": "carl", "name": "Carl"},
         "person.list": {},
+        "person.invite": {"login": "carl"},
+        "token.create": {"login": "carl", "name": "CRM", "rights": {"calls.read": "own"}},
+        "token.list": {"login": "carl"},
+        "token.revoke": {"login": "rita", "token": token},
+        "session.list": {"login": "rita"},
+        "session.revoke": {"login": "rita", "session": session},
         "role.list": {},
         "role.show": {"role": "employee"},
         "role.set": {"role": "employee", "right": "calls.read", "reach": "team"},

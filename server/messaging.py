@@ -18,8 +18,9 @@ from server.services.context import Services
 from server.text_writer import TextWriter, draft, new_text
 from server.week_keys import WeekKeys
 from sms.carriers.carrier import Carrier, InboundPart, Receipt, Receiver
-from sms.inbound import HELP, Arrived, Intake, Periods
+from sms.inbound import Arrived, Intake, Periods
 from sms.outbound import Outbox, Permission
+from sms.reactions import HELP
 from sms.routing import Route
 from sms.words.reader import read
 from storage import inboxes, sms_received, sms_sent
@@ -192,7 +193,7 @@ class Messaging:
 
 
 class _Answers:
-    """Fills `sms.inbound.Answers`."""
+    """Fills `sms.reactions.Answers`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

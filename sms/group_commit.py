@@ -69,32 +69,20 @@ class GroupCommit(Generic[_T]):
         try:
             async with self._database.transaction() as tx:
                 await self._apply(tx, [item for item, _ in some])
-        except StorageError as error:
-            if len(some) > 1:
-                await self._one_by_one(some)
-            else:
-                _settle(some[0][1], error)
         except asyncio.CancelledError:
             for _, done in some:
                 done.cancel()
             raise
-        except Exception as error:  # ours: whoever waits has to know, and the others go on
-            log.exception("what was to be written together was not")
-            for _, done in some:
-                _settle(done, error)
+        except Exception as error:  # whoever waits has to know, and the others go on
+            if len(some) > 1:  # one of them may be at fault: the others are not to suffer for it
+                for one in some:
+                    await self._commit([one])
+                return
+            if not isinstance(error, StorageError):  # ours
+                log.exception("what was to be written was not")
+            _settle(some[0][1], error)
         else:
             for _, done in some:
-                _settle(done, None)
-
-    async def _one_by_one(self, some: Sequence[tuple[_T, asyncio.Future[None]]]) -> None:
-        """One of them may be at fault: the others are not to suffer for it."""
-        for item, done in some:
-            try:
-                async with self._database.transaction() as tx:
-                    await self._apply(tx, [item])
-            except StorageError as error:
-                _settle(done, error)
-            else:
                 _settle(done, None)
 
 

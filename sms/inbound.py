@@ -1,5 +1,5 @@
-"""Texts that come in: committed, then acknowledged. STOP first, in the same transaction; then the one inbox to which
-the text belongs, sealed to its readers.
+"""Texts that come in: committed, then acknowledged. What has come since the last commit is taken together, in one
+transaction: each to the one inbox to which it belongs, sealed to its readers; and in that transaction STOP counts.
 
 Nothing of a text is readable here once its transaction is over, but for two things that are needed and said: parts of
 a long text that wait for the others, and a copy for a person's own phones until one of them has taken it.
@@ -7,12 +7,13 @@ a long text that wait for the others, and a copy for a person's own phones until
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from retention import contact_case
@@ -20,17 +21,18 @@ from sms import addresses, sealing
 from sms.addresses import Address
 from sms.carriers.carrier import Coding, InboundPart
 from sms.group_commit import GroupCommit
+from sms.reactions import Answers, Heard, heed
 from sms.reading import Read, Reading
 from sms.routing import Place, Written, place_of_reply
 from sms.text.joining import Piece, joined
-from storage import consents, conversations, inboxes, ledger, sms_received, sms_sent, suppressions
+from storage import conversations, inboxes, sms_received, sms_sent
 from storage.database import Database
-from storage.errors import Conflict, Unavailable
+from storage.errors import Unavailable
 from storage.ids import new_id
 from storage.inboxes import Inbox, Sender
 from storage.keys import Kek
 from storage.sms_received import Delivery, NewReceived
-from storage.sms_sent import NewText
+from storage.sms_sent import Wrote
 from storage.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -40,9 +42,6 @@ SAME_DELIVERY = timedelta(minutes=15)  # what a network repeats over another lin
 DELIVERIES_KEPT = timedelta(days=1)
 FRAGMENTS_WAIT = timedelta(hours=24)
 REQUEST_DUE = timedelta(days=30)  # GDPR Art. 12(3): a month
-ANSWER_ONCE = timedelta(hours=24)  # an answer that nobody wrote, to the same telephone
-SYSTEM, AWAY = "system", "away"  # authors of such answers
-STOP_ACK, HELP = "stop_ack", "help"
 
 
 class Keks(Protocol):
@@ -61,18 +60,6 @@ class Periods:
     phone_copy: timedelta  # 0: no copy for phones
 
 
-class Answers(Protocol):
-    """What is said without anybody writing it."""
-
-    def text(self, kind: str, language: str) -> str:
-        """`STOP_ACK` or `HELP`; empty: nothing is said."""
-
-    def prepared(
-        self, words: str, *, inbox: Inbox, sender: Sender, recipient: str, author: str, now: datetime
-    ) -> NewText:
-        """Ready to be queued: split, with pack and periods."""
-
-
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """For whoever tells people that something is there: no word and no number of it."""
@@ -88,6 +75,7 @@ class _Incoming:
     carrier: str
     part: InboundPart
     arrived: list[Arrived] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)  # goes into the metrics once it is committed
     queued: bool = False  # something is to be sent now
 
 
@@ -103,6 +91,28 @@ class _Whole:
     parts: int
     missing: int
     sent_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Text:
+    """One of a batch, on its way into its inbox."""
+
+    id: str
+    whole: _Whole
+    told: _Incoming
+    reading: Reading
+    remote: str
+    ours: str
+    person: bool  # nobody else is answered
+    sender: Sender | None = None
+    place: Place = field(default_factory=lambda: Place(None, "not an address of ours"))
+    box: Inbox = field(init=False)
+    kek: Kek = field(init=False)
+    conversation_id: str | None = None
+
+    @property
+    def state(self) -> str:
+        return "held" if self.reading.stop == "ambiguous" else "aside" if self.reading.aside else "new"
 
 
 class Intake:
@@ -131,6 +141,8 @@ class Intake:
         self._boxes: dict[str, tuple[Inbox, Kek]] = {}
         self._sealed_id = ""
         self._known = False
+        self._learning = asyncio.Lock()
+        self._keys_until = datetime.min.replace(tzinfo=UTC)
         self._commits: GroupCommit[_Incoming] = GroupCommit(database, self._apply)
         self.counted: Counter[str] = Counter()  # for the metrics
 
@@ -139,6 +151,7 @@ class Intake:
         self._known = False
 
     async def run(self) -> None:
+        self._read("")  # its words are read now, and not while the first text waits
         await self._commits.run()
 
     async def received(self, carrier: str, part: InboundPart) -> None:
@@ -155,13 +168,14 @@ class Intake:
         async with self._database.transaction() as tx:
             await sms_received.forget_deliveries(tx, now - DELIVERIES_KEPT)
             unfinished = await sms_received.unfinished(tx, now - FRAGMENTS_WAIT)
-            for whole, parts in unfinished.items():
-                await self._keep(tx, _joined(parts), now, told)
+            await self._keep(tx, [(_joined(parts), told) for parts in unfinished.values()], now)
+            for whole in unfinished:
                 await sms_received.join(tx, whole)
         await self._tell(told)
         return len(unfinished)
 
     async def _tell(self, incoming: _Incoming) -> None:
+        self.counted.update(incoming.counted)
         if incoming.queued:
             self._on_queued()
         for one in incoming.arrived:
@@ -169,39 +183,34 @@ class Intake:
 
     async def _know_boxes(self) -> None:
         """Every inbox with the key that is in force for it: made outside of any transaction of ours."""
-        now = self._clock()
-        if self._known and all(kek.not_after > now for _, kek in self._boxes.values()):
+        if self._known and self._keys_until > self._clock():
             return
-        self._known = True  # before it is read: what changes meanwhile is read again
-        async with self._database.transaction() as tx:
-            sealed = await inboxes.sealed_box(tx, now)
-            every = await inboxes.list_all(tx)
-        try:
-            found = {box.id: (box, await self._keks.current(box.purpose, now)) for box in every}
-        except BaseException:
-            self._known = False
-            raise
-        self._boxes, self._sealed_id = found, sealed.id
+        async with self._learning:  # whoever comes meanwhile waits for the same
+            now = self._clock()
+            if self._known and self._keys_until > now:
+                return
+            self._known = True  # before it is read: what changes meanwhile is read again
+            try:
+                async with self._database.transaction() as tx:
+                    sealed = await inboxes.sealed_box(tx, now)
+                    every = await inboxes.list_all(tx)
+                found = {box.id: (box, await self._keks.current(box.purpose, now)) for box in every}
+            except BaseException:
+                self._known = False
+                raise
+            self._boxes, self._sealed_id = found, sealed.id
+            self._keys_until = min(kek.not_after for _, kek in found.values())
 
     # --- within the transaction ---------------------------------------------------------------------------------
 
     async def _apply(self, tx: Tx, items: Sequence[_Incoming]) -> None:
         now = self._clock()
-        prints = [_fingerprint(tx, item.carrier, item.part) for item in items]
-        known = await sms_received.deliveries(tx, prints)
-        for item, fingerprint in zip(items, prints, strict=True):
-            item.arrived.clear()  # of a try that was rolled back
+        for item in items:  # of a try that was rolled back
+            item.arrived.clear()
+            item.counted.clear()
             item.queued = False
-            delivery = Delivery(item.part.delivery, item.part.link, now)
-            before, known[fingerprint] = known.get(fingerprint), delivery
-            # A repetition too: what follows it here is new.
-            await sms_received.remember(tx, fingerprint, delivery, known=before is not None)
-            if before is not None and _is_repetition(before, delivery):
-                self.counted["repeated"] += 1
-                continue
-            whole = await self._whole(tx, item.carrier, item.part, now)
-            if whole is not None:
-                await self._keep(tx, whole, now, item)
+        whole = [(await self._whole(tx, item.carrier, item.part, now), item) for item in await _new(tx, items, now)]
+        await self._keep(tx, [(text, item) for text, item in whole if text is not None], now)
 
     async def _whole(self, tx: Tx, carrier: str, part: InboundPart, now: datetime) -> _Whole | None:
         if part.total <= 1:
@@ -214,69 +223,49 @@ class Intake:
         await sms_received.join(tx, whole)
         return _joined(there)
 
-    async def _keep(self, tx: Tx, whole: _Whole, now: datetime, told: _Incoming) -> None:
+    async def _keep(self, tx: Tx, wholes: Sequence[tuple[_Whole, _Incoming]], now: datetime) -> None:
+        if not wholes:
+            return
+        texts = [self._text(whole, told) for whole, told in wholes]
+        await self._place(tx, texts, now)
+        await self._converse(tx, texts, now)
+        await sms_received.add_all(tx, [self._row(text, now) for text in texts])
+        await self._heed(tx, [text for text in texts if text.person], now)
+        for text in texts:
+            text.told.counted["received"] += 1
+            for kind in text.reading.requests:
+                expires_at = self._periods.request(now)
+                await sms_received.open_request(
+                    tx, kind, text.id, text.box.id, now, due_at=now + REQUEST_DUE, expires_at=expires_at
+                )
+        copied = await self._copy_for_phones(tx, texts, now)
+        for text in texts:
+            account_id = text.box.account_id if text.whole.text is not None else None
+            account_id = account_id if account_id in copied else None
+            text.told.arrived.append(Arrived(text.id, text.box.id, account_id, text.state))
+
+    def _text(self, whole: _Whole, told: _Incoming) -> _Text:
         reading = self._read(whole.text) if whole.text is not None else Reading(machine=True, rule="no text")
-        remote, ours = addresses.as_text(whole.sender), addresses.as_text(whole.recipient)
-        person = addresses.can_be_answered(whole.sender)
-        sender = await self._sender(tx, ours)
-        place = await self._place(tx, remote, sender, now)
-        box, kek = self._box(place)
-        received_id = new_id()
-        state = "held" if reading.stop == "ambiguous" else "aside" if reading.aside else "new"
-        conversation_id = await self._conversation(tx, box, place, sender, remote, now) if person else None
-        await sms_received.add(
-            tx,
-            NewReceived(
-                id=received_id,
-                inbox_id=box.id,
-                carrier=whole.carrier,
-                sender=remote,
-                recipient=ours,
-                body_sealed=sealing.received(kek, received_id, sealing.words(whole.text, whole.raw)),
-                kek_id=kek.id,
-                purpose=_PACK,
-                legal_basis=contact_case.pack_of(_PACK).legal_basis,
-                stop=reading.stop,
-                sorting=reading.aside,
-                rule=reading.rule or place.rule,
-                state=state,
-                parts=whole.parts,
-                missing=whole.missing,
-                received_at=now,
-                expires_at=self._periods.received(now),
-                sent_at=whole.sent_at,
-                sender_id=None if sender is None else sender.id,
-                conversation_id=conversation_id,
-                campaign_id=place.campaign_id,
-                in_reply_to=place.in_reply_to,
-            ),
+        return _Text(
+            new_id(),
+            whole,
+            told,
+            reading,
+            remote=addresses.as_text(whole.sender),
+            ours=addresses.as_text(whole.recipient),
+            person=addresses.can_be_answered(whole.sender),
         )
-        self.counted["received"] += 1
-        if person:
-            await self._heed(tx, reading, remote, box, sender, now, told)
-        for kind in reading.requests:
-            expires_at = self._periods.request(now)
-            await sms_received.open_request(
-                tx, kind, received_id, box.id, now, due_at=now + REQUEST_DUE, expires_at=expires_at
-            )
-        account_id = await self._copy_for_phones(tx, box, remote, whole, now)
-        told.arrived.append(Arrived(received_id, box.id, account_id, state))
 
-    async def _sender(self, tx: Tx, ours: str) -> Sender | None:
-        """Read once in a transaction: most texts of a batch come to the same few addresses."""
-        known: dict[str, Sender | None] = tx.memo.setdefault("sms senders", {})
-        if ours not in known:
-            known[ours] = await inboxes.sender_by_address(tx, ours)
-        return known[ours]
-
-    async def _place(self, tx: Tx, remote: str, sender: Sender | None, now: datetime) -> Place:
-        if sender is None:
-            return Place(None, "not an address of ours")
-        wrote = await sms_sent.wrote_to(tx, remote, sender.id, now - timedelta(days=REPLY_DAYS))
-        written = [
-            Written(one.message_id, one.inbox_id, one.created_at, one.campaign_id, one.conversation_id) for one in wrote
-        ]
-        return place_of_reply(written, sender.inbox_id)
+    async def _place(self, tx: Tx, texts: Sequence[_Text], now: datetime) -> None:
+        senders = await inboxes.senders_by_address(tx, {text.ours for text in texts})
+        pairs = {(text.remote, senders[text.ours].id) for text in texts if text.ours in senders}
+        wrote = await sms_sent.wrote_to(tx, pairs, now - timedelta(days=REPLY_DAYS))
+        for text in texts:
+            sender = text.sender = senders.get(text.ours)
+            if sender is not None:
+                written = [_facts(one) for one in wrote.get((text.remote, sender.id), ())]
+                text.place = place_of_reply(written, sender.inbox_id)
+            text.box, text.kek = self._box(text.place)
 
     def _box(self, place: Place) -> tuple[Inbox, Kek]:
         box = self._boxes.get(place.inbox_id or self._sealed_id)
@@ -287,98 +276,89 @@ class Intake:
             return self._boxes[self._sealed_id]
         return box
 
-    async def _conversation(
-        self, tx: Tx, box: Inbox, place: Place, sender: Sender | None, remote: str, now: datetime
-    ) -> str | None:
-        if box.kind == "sealed" or sender is None:
-            return None
+    async def _converse(self, tx: Tx, texts: Sequence[_Text], now: datetime) -> None:
+        """Each into its conversation, where a person wrote to an inbox: the one replied to, the open one, a new one."""
         until = self._periods.conversation(now)
-        known = place.conversation_id
-        if known is None:
-            found = await conversations.find(tx, box.id, sender.id, remote)
-            known = None if found is None else found.id
-        if known is None:
-            return await conversations.open_(tx, box.id, sender.id, remote, now, until)
-        await conversations.touched(tx, known, now, until)
-        return known
+        looked_for: dict[conversations.Place, list[_Text]] = {}
+        going_on = set()
+        for text in texts:
+            if not text.person or text.box.kind == "sealed" or text.sender is None:
+                continue
+            text.conversation_id = text.place.conversation_id
+            if text.conversation_id is not None:
+                going_on.add(text.conversation_id)
+            else:
+                looked_for.setdefault((text.box.id, text.sender.id, text.remote), []).append(text)
+        found = await conversations.find_each(tx, looked_for)
+        going_on.update(found.values())
+        found |= await conversations.open_each(tx, [place for place in looked_for if place not in found], now, until)
+        for place, theirs in looked_for.items():
+            for text in theirs:
+                text.conversation_id = found[place]
+        await conversations.touched(tx, going_on, now, until)
 
-    # --- what it asks for ---------------------------------------------------------------------------------------
+    def _row(self, text: _Text, now: datetime) -> NewReceived:
+        whole, reading = text.whole, text.reading
+        return NewReceived(
+            id=text.id,
+            inbox_id=text.box.id,
+            carrier=whole.carrier,
+            sender=text.remote,
+            recipient=text.ours,
+            body_sealed=sealing.received(text.kek, text.id, sealing.words(whole.text, whole.raw)),
+            kek_id=text.kek.id,
+            purpose=_PACK,
+            legal_basis=contact_case.pack_of(_PACK).legal_basis,
+            stop=reading.stop,
+            sorting=reading.aside,
+            rule=reading.rule or text.place.rule,
+            state=text.state,
+            parts=whole.parts,
+            missing=whole.missing,
+            received_at=now,
+            expires_at=self._periods.received(now),
+            sent_at=whole.sent_at,
+            sender_id=None if text.sender is None else text.sender.id,
+            conversation_id=text.conversation_id,
+            campaign_id=text.place.campaign_id,
+            in_reply_to=text.place.in_reply_to,
+        )
 
-    async def _heed(
-        self,
-        tx: Tx,
-        reading: Reading,
-        remote: str,
-        box: Inbox,
-        sender: Sender | None,
-        now: datetime,
-        told: _Incoming,
-    ) -> None:
-        if reading.stop == "stop":
-            self.counted["stop"] += 1
-            await self._stop(tx, remote, "*" if reading.calls_too else "sms", now)
-            if not reading.machine:
-                told.queued |= await self._answer(tx, STOP_ACK, box, sender, remote, now)
-        elif reading.stop == "help" and not reading.machine:
-            told.queued |= await self._answer(tx, HELP, box, sender, remote, now)
-        elif reading.stop == "none" and not reading.machine and not reading.aside:
-            told.queued |= await self._away(tx, box, sender, remote, now)
+    async def _heed(self, tx: Tx, texts: Sequence[_Text], now: datetime) -> None:
+        heard = [Heard(text.remote, text.reading, text.box, text.sender, text.told.counted) for text in texts]
+        if await heed(tx, self._answers, heard, now):
+            texts[0].told.queued = True  # one of them wakes the queue
 
-    async def _stop(self, tx: Tx, remote: str, channel: str, now: datetime) -> None:
-        """From this transaction on nothing of the kind is sent: not to be, not queued."""
-        listed = await suppressions.of_number(tx, remote, channel)
-        if not any(one.until is None and one.channel in (channel, "*") for one in listed):
-            pack = contact_case.pack_of(contact_case.SUPPRESSION_PACK)
-            made = await suppressions.add(
-                tx,
-                remote,
-                now,
-                channel=channel,
-                reason="withdrawal",
-                source="sms",
-                since=now,
-                until=None,
-                purpose=pack.purpose,
-                legal_basis=pack.legal_basis,
-                kept_until=contact_case.kept_until(contact_case.SUPPRESSION_PACK, now),
-            )
-            entry = {"actor_id": SYSTEM, "action": "add", "object": "suppression", "suppression_id": made.id}
-            await ledger.append(tx, "access", {**entry, "cause": "objection"}, now)
-        proof = contact_case.kept_until(contact_case.EVIDENCE_PACK, now)
-        for consent in await consents.of_number(tx, remote):
-            if consent.withdrawn_at is None and (channel == "*" or consent.channel == "sms"):
-                await consents.withdraw(tx, consent.id, "sms", now, proof)
-        await sms_sent.cancel_marketing(tx, remote, now)
+    async def _copy_for_phones(self, tx: Tx, texts: Sequence[_Text], now: datetime) -> frozenset[str]:
+        """Accounts whose phones have a copy waiting."""
+        if not self._periods.phone_copy:
+            return frozenset()
+        copies = [
+            (text.box.account_id, json.dumps({"from": text.remote, "text": text.whole.text}, ensure_ascii=False))
+            for text in texts
+            if text.box.account_id is not None and text.whole.text is not None
+        ]
+        return await sms_received.wait_each(tx, copies, now, now + self._periods.phone_copy)
 
-    async def _answer(self, tx: Tx, kind: str, box: Inbox, sender: Sender | None, remote: str, now: datetime) -> bool:
-        words = self._answers.text(kind, box.language)
-        if not words or sender is None or sender.disabled_at is not None or sender.kind == "name":
-            return False
-        if await sms_sent.answered_since(tx, remote, kind, now - ANSWER_ONCE):
-            return False
-        answer = self._answers.prepared(words, inbox=box, sender=sender, recipient=remote, author=kind, now=now)
-        await sms_sent.add_all(tx, [answer], now)
-        return True
 
-    async def _away(self, tx: Tx, box: Inbox, sender: Sender | None, remote: str, now: datetime) -> bool:
-        if box.away is None or box.away.until <= now or sender is None or sender.disabled_at is not None:
-            return False
-        if await sms_sent.answered_since(tx, remote, AWAY, now - ANSWER_ONCE):
-            return False
-        words = box.away.text
-        answer = self._answers.prepared(words, inbox=box, sender=sender, recipient=remote, author=AWAY, now=now)
-        await sms_sent.add_all(tx, [answer], now)
-        return True
+async def _new(tx: Tx, items: Sequence[_Incoming], now: datetime) -> list[_Incoming]:
+    """Those that have not come before. A repetition is remembered too: what follows it over the same link is new."""
+    prints = [_fingerprint(tx, item.carrier, item.part) for item in items]
+    known = await sms_received.deliveries(tx, prints)
+    last, new = dict(known), []
+    for item, fingerprint in zip(items, prints, strict=True):
+        delivery = Delivery(item.part.delivery, item.part.link, now)
+        before, last[fingerprint] = last.get(fingerprint), delivery
+        if before is not None and _is_repetition(before, delivery):
+            item.counted["repeated"] += 1
+        else:
+            new.append(item)
+    await sms_received.remember(tx, {fingerprint: last[fingerprint] for fingerprint in sorted(last)}, known=known)
+    return new
 
-    async def _copy_for_phones(self, tx: Tx, box: Inbox, remote: str, whole: _Whole, now: datetime) -> str | None:
-        if box.account_id is None or whole.text is None or not self._periods.phone_copy:
-            return None
-        said = json.dumps({"from": remote, "text": whole.text}, ensure_ascii=False)
-        try:
-            await sms_received.wait(tx, box.account_id, said, now, now + self._periods.phone_copy)
-        except Conflict:  # the account is being removed
-            return None
-        return box.account_id
+
+def _facts(one: Wrote) -> Written:
+    return Written(one.message_id, one.inbox_id, one.created_at, one.campaign_id, one.conversation_id)
 
 
 _PACK = "SMS_REPLIES"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +11,11 @@ from sqlalchemy import RowMapping, insert, select, update
 from storage import tables
 from storage.errors import NotFound
 from storage.ids import new_id
-from storage.numbers import digest, digests
+from storage.numbers import digests_of_many, indexer
 from storage.tx import Tx
 
 _T, _EVENTS = tables.conversations, tables.sms_events
+_IN_ONE = 200  # numbers or ids in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +42,66 @@ class Event:
     detail: str = ""
 
 
-async def find(tx: Tx, inbox_id: str, sender_id: str, remote: str) -> Conversation | None:
-    """The open one."""
-    row = await tx.row(
-        select(_T)
-        .where(
-            _T.c.inbox_id == inbox_id,
-            _T.c.sender_id == sender_id,
-            _T.c.digest.in_(await digests(tx, remote)),
-            _T.c.closed_at.is_(None),
+Place = tuple[str, str, str]  # inbox, sender, the number on the other side
+
+
+async def find(tx: Tx, inbox_id: str, sender_id: str, remote: str) -> str | None:
+    """The open one; its id."""
+    return (await find_each(tx, [(inbox_id, sender_id, remote)])).get((inbox_id, sender_id, remote))
+
+
+async def find_each(tx: Tx, places: Iterable[Place]) -> dict[Place, str]:
+    """The open one of each, where there is one; its id."""
+    wanted = set(places)
+    numbers = sorted({number for _, _, number in wanted})
+    found: dict[Place, str] = {}
+    for start in range(0, len(numbers), _IN_ONE):
+        by_digest = await digests_of_many(tx, numbers[start : start + _IN_ONE])
+        open_ones = (
+            select(_T.c.inbox_id, _T.c.sender_id, _T.c.digest, _T.c.id)
+            .where(_T.c.digest.in_(list(by_digest)), _T.c.closed_at.is_(None))
+            .order_by(_T.c.last_at.desc(), _T.c.id)
         )
-        .order_by(_T.c.last_at.desc(), _T.c.id)
-        .limit(1)
-    )
-    return None if row is None else _conversation(row)
+        for inbox_id, sender_id, index, conversation_id in await tx.tuples(open_ones):
+            place = inbox_id, sender_id, by_digest[bytes(index)]
+            if place in wanted:
+                found.setdefault(place, conversation_id)
+    return found
 
 
 async def open_(tx: Tx, inbox_id: str, sender_id: str, remote: str, now: datetime, expires_at: datetime) -> str:
     """A new one; its id. Raises `Conflict` for an inbox or sender that is not there."""
-    conversation_id = new_id()
-    await tx.write(
-        insert(_T).values(
-            id=conversation_id,
-            inbox_id=inbox_id,
-            sender_id=sender_id,
-            remote_sealed=tx.keys.seal_text("conversations", "remote", conversation_id, remote),
-            digest=await digest(tx, remote),
-            opened_at=now,
-            last_at=now,
-            expires_at=expires_at,
-        )
-    )
+    [conversation_id] = (await open_each(tx, [(inbox_id, sender_id, remote)], now, expires_at)).values()
     return conversation_id
 
 
-async def touched(tx: Tx, conversation_id: str, now: datetime, expires_at: datetime) -> None:
-    """Something was said in it: it is kept from now on."""
-    await tx.write(update(_T).where(_T.c.id == conversation_id).values(last_at=now, expires_at=expires_at))
+async def open_each(tx: Tx, places: Iterable[Place], now: datetime, expires_at: datetime) -> dict[Place, str]:
+    """A new one for each; their ids. Raises `Conflict` for an inbox or sender that is not there."""
+    index = await indexer(tx)
+    opened = {place: new_id() for place in places}
+    rows = [
+        {
+            "id": conversation_id,
+            "inbox_id": inbox_id,
+            "sender_id": sender_id,
+            "remote_sealed": tx.keys.seal_text("conversations", "remote", conversation_id, remote),
+            "digest": index(remote),
+            "opened_at": now,
+            "last_at": now,
+            "expires_at": expires_at,
+        }
+        for (inbox_id, sender_id, remote), conversation_id in opened.items()
+    ]
+    await tx.write_each(insert(_T), rows)
+    return opened
+
+
+async def touched(tx: Tx, conversation_ids: Collection[str], now: datetime, expires_at: datetime) -> None:
+    """Something was said in them: they are kept from now on."""
+    ids = sorted(conversation_ids)
+    for start in range(0, len(ids), _IN_ONE):
+        some = _T.c.id.in_(ids[start : start + _IN_ONE])
+        await tx.write(update(_T).where(some).values(last_at=now, expires_at=expires_at))
 
 
 async def get(tx: Tx, conversation_id: str) -> Conversation:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
 
 from storage import tables
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id, require_in
-from storage.numbers import digest, digests
+from storage.numbers import digests, indexer
 from storage.tx import Tx
 
 STATES = frozenset({"new", "read", "handled", "aside", "held"})
 STOPS = frozenset({"stop", "start", "help", "ambiguous", "none"})
 REQUESTS = frozenset({"rectification", "erasure", "access", "objection"})
 _T, _DELIVERIES, _FRAGMENTS = tables.sms_received, tables.sms_deliveries, tables.sms_fragments
-_WAITING, _REQUESTS = tables.sms_waiting, tables.sms_requests
+_WAITING, _REQUESTS, _ACCOUNTS = tables.sms_waiting, tables.sms_requests, tables.accounts
 _IN_ONE = 400
 
 
@@ -89,14 +89,18 @@ class Sealed:
     body_sealed: bytes = field(repr=False)
 
 
-async def add(tx: Tx, new: NewReceived) -> None:
+async def add_all(tx: Tx, new: Sequence[NewReceived]) -> None:
     """Raises `Duplicate("id")`, `Conflict` for an inbox, sender or KEK that is not there."""
-    require_in("state", new.state, STATES)
-    require_in("stop", new.stop, STOPS)
-    said = {name: getattr(new, name) for name in NewReceived.__slots__ if name not in ("sender", "recipient")}
-    both = json.dumps([new.sender, new.recipient]).encode()
-    addresses = tx.keys.seal("sms_received", "addresses", new.id, both)
-    await tx.write(insert(_T).values(**said, addresses_sealed=addresses, digest=await digest(tx, new.sender)))
+    index = await indexer(tx)
+    rows = []
+    for one in new:
+        require_in("state", one.state, STATES)
+        require_in("stop", one.stop, STOPS)
+        said = {name: getattr(one, name) for name in NewReceived.__slots__ if name not in ("sender", "recipient")}
+        both = json.dumps([one.sender, one.recipient]).encode()
+        addresses = tx.keys.seal("sms_received", "addresses", one.id, both)
+        rows.append({**said, "addresses_sealed": addresses, "digest": index(one.sender)})
+    await tx.write_each(insert(_T), rows)
 
 
 async def get(tx: Tx, received_id: str) -> Received:
@@ -231,13 +235,25 @@ async def deliveries(tx: Tx, fingerprints: Sequence[bytes]) -> dict[bytes, Deliv
     return {bytes(r["fingerprint"]): Delivery(r["delivery"], r["link"], r["at"]) for r in await tx.rows(wanted)}
 
 
-async def remember(tx: Tx, fingerprint: bytes, delivery: Delivery, *, known: bool) -> None:
-    """It came in; the newest delivery of the same counts. `known`: one of the same is remembered already."""
-    values = {"delivery": delivery.delivery, "link": delivery.link, "at": delivery.at}
-    if known:
-        await tx.write(update(_DELIVERIES).where(_DELIVERIES.c.fingerprint == fingerprint).values(**values))
-    else:
-        await tx.write(insert(_DELIVERIES).values(fingerprint=fingerprint, **values))
+async def remember(tx: Tx, came: Mapping[bytes, Delivery], *, known: Container[bytes]) -> None:
+    """They came in; the newest delivery of the same counts. `known`: fingerprints that are remembered already."""
+    fresh = [_delivery(print_, one) for print_, one in came.items() if print_ not in known]
+    again = [
+        {"f": print_, "d": one.delivery, "l": one.link, "t": one.at} for print_, one in came.items() if print_ in known
+    ]
+    await tx.write_each(insert(_DELIVERIES), fresh)
+    await tx.write_each(_CAME_AGAIN, again)
+
+
+def _delivery(fingerprint: bytes, one: Delivery) -> dict[str, Any]:
+    return {"fingerprint": fingerprint, "delivery": one.delivery, "link": one.link, "at": one.at}
+
+
+_CAME_AGAIN = (
+    update(_DELIVERIES)
+    .where(_DELIVERIES.c.fingerprint == bindparam("f"))
+    .values(delivery=bindparam("d"), link=bindparam("l"), at=bindparam("t"))
+)
 
 
 async def forget_deliveries(tx: Tx, before: datetime) -> int:
@@ -301,6 +317,23 @@ async def wait(
     row = {"id": waiting_id, "account_id": account_id, "text_sealed": sealed, "created_at": now, "expires_at": until}
     await tx.write(insert(_WAITING).values(**row))
     return waiting_id
+
+
+async def wait_each(tx: Tx, copies: Sequence[tuple[str, str]], now: datetime, until: datetime) -> frozenset[str]:
+    """(account, text) as `wait`; an account that is being removed gets none. Those that have one."""
+    named = {account_id for account_id, _ in copies}
+    # Its row stays until this transaction ends: on PostgreSQL an insert that fails would take all the others with it.
+    there = select(_ACCOUNTS.c.id).where(_ACCOUNTS.c.id.in_(sorted(named))).with_for_update(read=True, key_share=True)
+    accounts = frozenset(row[0] for row in await tx.tuples(there)) if named else frozenset()
+    rows = []
+    for account_id, text in copies:
+        if account_id in accounts:
+            waiting_id = new_id()
+            sealed = tx.keys.seal_text("sms_waiting", "text", waiting_id, text)
+            row = {"id": waiting_id, "account_id": account_id, "text_sealed": sealed}
+            rows.append({**row, "created_at": now, "expires_at": until})
+    await tx.write_each(insert(_WAITING), rows)
+    return accounts
 
 
 async def waiting(tx: Tx, account_id: str | None = None, *, limit: int = 100) -> tuple[Waiting, ...]:

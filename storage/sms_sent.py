@@ -7,17 +7,17 @@ part in `sending` after a crash knows that nobody knows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, bindparam, delete, func, insert, or_, select, update
 
 from storage import tables
 from storage.errors import NotFound
 from storage.ids import new_id
-from storage.numbers import digests, indexer
+from storage.numbers import digests, digests_of_many, indexer
 from storage.tx import Tx
 
 _T, _PARTS, _RECEIPTS = tables.sms_sent, tables.sms_parts, tables.sms_receipts
@@ -450,22 +450,35 @@ class Wrote:
     created_at: datetime
 
 
-async def wrote_to(tx: Tx, number: str, sender_id: str | None, since: datetime) -> tuple[Wrote, ...]:
-    """What a reply from that number may be a reply to: the newest first."""
-    columns = [_T.c.id, _T.c.inbox_id, _T.c.sender_id, _T.c.campaign_id, _T.c.conversation_id, _T.c.created_at]
-    wanted = (
-        select(*columns)
+async def wrote_to(tx: Tx, pairs: Iterable[tuple[str, str]], since: datetime) -> dict[tuple[str, str], list[Wrote]]:
+    """By (number, sender), what a reply from that number to that sender may be a reply to: the newest first, a hundred
+    at most."""
+    wanted = set(pairs)
+    numbers, senders = sorted({number for number, _ in wanted}), {sender for _, sender in wanted}
+    found: dict[tuple[str, str], list[Wrote]] = {}
+    for some in _pieces(numbers):
+        by_digest = await digests_of_many(tx, some)
+        for row in await tx.tuples(_wrote(list(by_digest), senders, since)):
+            pair = by_digest[bytes(row[0])], row[3]
+            if pair in wanted:
+                found.setdefault(pair, []).append(Wrote(*row[1:7]))
+    return found
+
+
+def _wrote(index: list[bytes], senders: Collection[str], since: datetime) -> Select[Any]:
+    columns = (_T.c.digest, _T.c.id, _T.c.inbox_id, _T.c.sender_id, _T.c.campaign_id, _T.c.conversation_id)
+    newest = func.row_number().over(partition_by=(_T.c.digest, _T.c.sender_id), order_by=_T.c.created_at.desc())
+    lately = (
+        select(*columns, _T.c.created_at, newest.label("nth"))
         .where(
-            _T.c.digest.in_(await digests(tx, number)),
+            _T.c.digest.in_(index),
             _T.c.created_at >= since,
+            _T.c.sender_id.in_(list(senders)),
             _T.c.state.not_in(("refused", "cancelled", "held", "queued", "failed")),
         )
-        .order_by(_T.c.created_at.desc(), _T.c.id)
-        .limit(100)
+        .subquery()
     )
-    if sender_id is not None:
-        wanted = wanted.where(_T.c.sender_id == sender_id)
-    return tuple(Wrote(*row) for row in await tx.tuples(wanted))
+    return select(lately).where(lately.c.nth <= 100).order_by(lately.c.created_at.desc(), lately.c.id)
 
 
 async def waiting(tx: Tx) -> dict[str, int]:
@@ -495,10 +508,17 @@ async def cancel_marketing(tx: Tx, number: str, now: datetime) -> int:
     return await tx.write(update(_T).where(_T.c.digest.in_(await digests(tx, number)), *waits).values(**gone))
 
 
-async def answered_since(tx: Tx, number: str, author_id: str, since: datetime) -> bool:
-    """Whether an answer of that kind, which nobody wrote, went there lately."""
-    same = _T.c.digest.in_(await digests(tx, number)), _T.c.author_id == author_id, _T.c.created_at >= since
-    return await tx.row(select(_T.c.id).where(*same).limit(1)) is not None
+async def answered_since(tx: Tx, answers: Iterable[tuple[str, str]], since: datetime) -> frozenset[tuple[str, str]]:
+    """Of these (number, author), those where such an answer, which nobody wrote, went there lately."""
+    wanted = set(answers)
+    numbers, authors = sorted({number for number, _ in wanted}), {author for _, author in wanted}
+    found = set()
+    for some in _pieces(numbers):
+        by_digest = await digests_of_many(tx, some)
+        same = _T.c.digest.in_(list(by_digest)), _T.c.author_id.in_(list(authors)), _T.c.created_at >= since
+        for index, author in await tx.tuples(select(_T.c.digest, _T.c.author_id).where(*same).distinct()):
+            found.add((by_digest[bytes(index)], author))
+    return frozenset(found & wanted)
 
 
 _SEALED = ("recipient_sealed", "digest", "queued_sealed", "body_sealed")

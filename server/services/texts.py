@@ -283,8 +283,8 @@ async def conversation_with(
     known = await conversations.find(tx, box.id, sender.id, remote)
     if known is None:
         return await conversations.open_(tx, box.id, sender.id, remote, now, until)
-    await conversations.touched(tx, known.id, now, until)
-    return known.id
+    await conversations.touched(tx, [known], now, until)
+    return known
 
 
 async def _seen(tx: Tx, login: str, text: str) -> tuple[Person, Sent]:

@@ -75,7 +75,7 @@ class SmppSettings:
     refused_retry_s: float = 300.0
     goodbye_s: float = 3.0
     inbound_most: int = 1000
-    inbound_at_a_time: int = 50
+    inbound_at_a_time: int = 200
 
     def __post_init__(self) -> None:
         for what, room in (("system_id", 15), ("password", 64), ("system_type", 12), ("service_type", 5)):

@@ -74,8 +74,8 @@ async def known(house: House) -> There:
             box, sender, NOW, state="delivered", message_class="marketing", purpose="SMS_MARKETING", **to
         )
         await sms_sent.add_all(tx, [queued, left, advertising, other], NOW)
-        await sms_received.add(tx, received("d" * 32, box, kek))
-        await sms_received.add(tx, received("e" * 32, box, kek, state="held", stop="ambiguous"))
+        held = received("e" * 32, box, kek, state="held", stop="ambiguous")
+        await sms_received.add_all(tx, [received("d" * 32, box, kek), held])
         request = await sms_received.open_request(
             tx, "erasure", "d" * 32, box, NOW, due_at=NOW + 30 * DAY, expires_at=NOW + 900 * DAY
         )

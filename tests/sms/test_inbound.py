@@ -13,7 +13,8 @@ import pytest
 from sms import sealing
 from sms.addresses import Address, Number, SenderName, ShortCode
 from sms.carriers.carrier import Coding, InboundPart
-from sms.inbound import AWAY, STOP_ACK, Arrived, Intake, Periods
+from sms.inbound import Arrived, Intake, Periods
+from sms.reactions import AWAY, STOP_ACK
 from sms.reading import Reading
 from storage import accounts, consents, conversations, inboxes, sms_received, sms_sent, suppressions
 from storage.errors import StorageError
@@ -352,13 +353,76 @@ async def test_one_conversation_for_one_telephone(desk: Desk) -> None:
     assert len({one.conversation_id for one in await desk.received()}) == 2
 
 
+@pytest.mark.promise("1.3", "L17")
+async def test_what_comes_at_once_is_told_apart_as_if_it_had_come_one_by_one(desk: Desk) -> None:
+    house = desk.house
+    waiting = house.text(HIS, message_class="marketing")
+    await house.add(waiting)
+    async with asyncio.TaskGroup() as tasks:
+        for text, delivery in (("one", "l1.900"), ("one", "l1.900"), ("STOP", ""), ("STOP", ""), ("two", "")):
+            tasks.create_task(desk.bring(text, delivery=delivery))
+        for number in range(20):
+            tasks.create_task(desk.bring("hi", sender=f"+3360000{number:04d}", recipient=OTHER))
+        for number, text in ((2, "b"), (1, "a")):
+            tasks.create_task(desk.bring(text, sender="+33698765432", number=number, total=2, reference=1))
+    mine, theirs = await desk.received(house.sales), await desk.received(house.care)
+    assert sorted([await desk.words(one) for one in mine]) == ["STOP", "STOP", "ab", "one", "two"]
+    assert len(theirs) == 20 == len({one.conversation_id for one in theirs})
+    async with house.database.read() as tx:
+        assert len(await conversations.list_all(tx, [house.sales.id])) == 2
+        assert [one.reason for one in await suppressions.of_number(tx, HIS, "sms")] == ["withdrawal"]
+        answers = [one for one in await sms_sent.list_all(tx) if one.author_id == STOP_ACK]
+    assert len(answers) == 1
+    assert await house.state(waiting.id) == "refused"
+    assert dict(desk.intake.counted) == {"received": 25, "repeated": 1, "stop": 2}
+
+
+async def test_one_that_cannot_be_kept_costs_the_others_nothing(desk: Desk) -> None:
+    house, now, unknown = desk.house, desk.house.clock(), "+33162000009"
+    await desk.bring("first")
+    async with house.database.transaction() as tx:  # behind its back: it has no key of that inbox
+        box = await inboxes.add(tx, "night", "team", now)
+        await inboxes.add_sender(tx, box.id, unknown, "number", now, classes=["conversation"], approved_by="a" * 32)
+    results = await asyncio.gather(
+        *(desk.bring(f"text {n}", sender=f"+3360000{n:04d}") for n in range(5)),
+        desk.bring("to the night", recipient=unknown, delivery="l1.900"),
+        desk.bring("STOP"),
+        return_exceptions=True,
+    )
+    assert [type(one).__name__ for one in results] == ["NoneType"] * 5 + ["Unavailable", "NoneType"]
+    assert len(await desk.received()) == 7
+    async with house.database.read() as tx:
+        assert [one.channel for one in await suppressions.of_number(tx, HIS, "sms")] == ["sms"]
+    await desk.bring("to the night", recipient=unknown, delivery="l1.900")
+    [late] = await desk.received(box)
+    assert await desk.words(late) == "to the night"
+
+
+async def test_of_an_account_that_has_just_gone_the_text_stays_without_a_copy(desk: Desk) -> None:
+    house, now, hers = desk.house, desk.house.clock(), "+33162000003"
+    async with house.database.transaction() as tx:
+        alice = await accounts.add(tx, "alice", "101", "Alice", now)
+        box = await inboxes.add(tx, "alice", "person", now, account_id=alice.id)
+        await inboxes.add_sender(tx, box.id, hers, "number", now, classes=["conversation"], approved_by="a" * 32)
+    await desk.bring("before", recipient=hers)
+    async with house.database.transaction() as tx:
+        for copy in await sms_received.waiting(tx, alice.id):
+            await sms_received.taken(tx, copy.id)
+        await inboxes.release(tx, alice.id)
+        await accounts.remove(tx, alice.id)
+    await asyncio.gather(desk.bring("after", recipient=hers), desk.bring("elsewhere"))
+    assert sorted([await desk.words(one) for one in await desk.received()]) == ["after", "before", "elsewhere"]
+    assert desk.arrived[0].account_id == alice.id
+    assert [one.account_id for one in desk.arrived[1:]] == [None, None]
+
+
 async def test_nothing_is_acknowledged_that_the_database_did_not_take(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("storage.sms_received.add", fail)
+    monkeypatch.setattr("storage.sms_received.add_all", fail)
     with pytest.raises(StorageError):
         await desk.bring("hello", delivery="l1.5")
     monkeypatch.undo()

@@ -86,13 +86,13 @@ async def test_what_came_in_keeps_its_key_until_it_goes(db: Database, now: datet
 
 async def _key_stays(tx: Tx, now: datetime) -> None:
     box, sender, kek = await house(tx, now)
-    await sms_received.add(
+    await sms_received.add_all(
         tx,
-        NewReceived(
+        [NewReceived(
             id="d" * 32, inbox_id=box, carrier="one", sender=HIS, recipient="+33162000001", body_sealed=b"x",
             kek_id=kek, purpose="SMS_REPLIES", legal_basis="x", stop="none", sorting="", rule="", state="new", parts=1,
             missing=0, received_at=now, expires_at=now + 90 * DAY, sender_id=sender,
-        ),
+        )],
     )  # fmt: skip
     assert not await spent_keys.is_spent(tx, kek, now + 30 * DAY)
     assert await due(tx, "text_received", now + 90 * DAY) == ["d" * 32]

@@ -75,13 +75,13 @@ async def test_what_was_asked_for_is_found_by_the_text_that_asked(db: Database, 
     async with db.transaction() as tx:
         box, sender, kek = await house(tx, now)
         talk = await conversations.open_(tx, box, sender, HIS, now, now + DAY)
-        await sms_received.add(
+        await sms_received.add_all(
             tx,
-            sms_received.NewReceived(
+            [sms_received.NewReceived(
                 id="d" * 32, inbox_id=box, carrier="one", sender=HIS, recipient="+33162000001", body_sealed=b"x",
                 kek_id=kek, purpose="SMS_REPLIES", legal_basis="x", stop="none", sorting="", rule="", state="new",
                 parts=1, missing=0, received_at=now, expires_at=now + 90 * DAY, sender_id=sender,
-            ),
+            )],
         )  # fmt: skip
         asked = await sms_received.open_request(
             tx, "erasure", "d" * 32, box, now, due_at=now + 30 * DAY, expires_at=now + 900 * DAY

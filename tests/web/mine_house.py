@@ -6,8 +6,6 @@ Who has signed in is said by the test; how one signs in has tests of its own.
 from __future__ import annotations
 
 import re
-import sys
-import types
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from config import roles as shipped_roles
 from config import settings as configuration
 from config.paths import Paths
 from server.rights import Identity, Reach
+from server.services import sign_in
 from server.services.context import ServerKeys, Services
 from server.web import cookies, security
 from server.web.application import Portal
@@ -102,9 +101,7 @@ async def mine_house(
     async def identify(services: Services, *, session_token: str) -> Identity | None:
         return signed_in.get(session_token)
 
-    door = types.ModuleType("server.services.sign_in")
-    door.identify = identify  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, door.__name__, door)
+    monkeypatch.setattr(sign_in, "identify", identify)
     fields, ledger = keys
     services = Services(
         db, Paths(place / "data"), configuration.parse(""), ServerKeys(fields, ledger, ledger), clock=lambda: NOW

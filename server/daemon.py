@@ -30,6 +30,8 @@ from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
 from server.edge_plan import edge_plan
 from server.failure import Failure
+from server.happenings.hub import Hub
+from server.happenings.watch import Watch
 from server.mail_bounces import MailBounces
 from server.mail_desk import MailDesk
 from server.messaging import Messaging
@@ -172,6 +174,10 @@ class Daemon:
             pause_max_s=settings.recording.pause_max_s,
         )
         self.duty.attend(self.calls)
+        self.happenings = Hub()
+        self.watch = Watch(self.happenings, services.db, self.calls.live, services.clock)
+        self.messaging.outbox.changed = self.watch.texts_changed
+        self.messaging.heard = self.watch.arrived
         self.senses = Senses(services, self._parts())
         self.alerts = AlertDesk(services, self.senses.sense)
         self.hurry = asyncio.Event()  # asked to stop once more: emergency calls are waited for no longer
@@ -225,10 +231,19 @@ class Daemon:
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
+        looking = {"happenings": self.watch.run}
         portal = {"portal": self._portal} if self._services.settings.web.listen else {}
         texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
         texts |= {"campaigns": self.campaigns.run, "opt-outs": self._look_at_opt_outs}
-        return {**self.duty.parts(), **texts, **mail, **portal, "notices": self._notices, "bounces": self.bounces.run}
+        return {
+            **self.duty.parts(),
+            **texts,
+            **mail,
+            **portal,
+            **looking,
+            "notices": self._notices,
+            "bounces": self.bounces.run,
+        }
 
     async def _portal(self) -> None:
         """Loaded once phones are served, and beside them: nobody waits for a page before there is a switchboard."""
@@ -560,6 +575,7 @@ async def serve(data: Path) -> None:
         services.alerts = daemon.alerts
         services.texts = daemon.messaging
         services.campaigns = daemon.campaigns
+        services.happenings = daemon.happenings
         services.reindexer = daemon.reindexer
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):

@@ -82,6 +82,7 @@ class Messaging:
             on_queued=self.outbox.wake,
         )
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self.heard: Callable[[Arrived], None] = lambda _: None  # told of each text that came in
 
     # --- for carriers -------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class Messaging:
                 log.error("long texts wait: %s", error)
 
     async def _arrived(self, one: Arrived) -> None:
+        self.heard(one)
         if one.account_id is not None:
             self._waiting.put_nowait(one.account_id)
         if self._notices is not None:

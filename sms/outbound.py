@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -128,6 +128,7 @@ class Outbox:
         self._only: dict[str, str] = {}  # texts that try one carrier out
         self._early: set[tuple[str, str]] = set()  # receipts that nobody has claimed yet
         self.counted: Counter[str] = Counter()  # for the metrics: by outcome
+        self.changed: Callable[[Collection[str]], None] = lambda _: None  # told of texts whose state may be another
 
     # --- what others ask ----------------------------------------------------------------------------------------
 
@@ -446,6 +447,7 @@ class Outbox:
 
     async def _end(self, tx: Tx, ended: Sequence[tuple[str, str, str, int]], now: datetime) -> None:
         await sms_sent.left(tx, ended, now)
+        self.changed([message_id for message_id, *_ in ended])
         for message_id, *_ in ended:
             self._one_time.pop(message_id, None)
             self._tried.pop(message_id, None)
@@ -501,6 +503,7 @@ class Outbox:
         for message_id, theirs in (await sms_sent.parts_of(tx, list(several))).items():
             whole.append((message_id, str(of_parts(State(one.state) for one in theirs)), ""))
         await sms_sent.set_states(tx, whole, now)
+        self.changed([message_id for message_id, *_ in whole])
         return unclaimed
 
     async def _without_message(self, tx: Tx, carrier: str, receipt: Receipt, now: datetime) -> None:
@@ -521,6 +524,7 @@ class Outbox:
                 theirs = (await sms_sent.parts_of(tx, [part.message_id]))[part.message_id]
                 whole = of_parts(State(one.state) for one in theirs)
                 await sms_sent.set_states(tx, [(part.message_id, whole, "by its receipt")], now)
+                self.changed([part.message_id])
                 await conversations.note(tx, [Event(part.message_id, now, "settled", part.number, None, "receipt")])
                 return
         network_id = receipt.message_ids[0]

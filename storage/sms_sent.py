@@ -100,6 +100,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """How a text is doing."""
+
+    inbox_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Queued:
     """One that waits, with what is to be sent. `texts` None: they were in the memory of a process that is gone."""
 
@@ -158,6 +166,12 @@ async def get(tx: Tx, message_id: str) -> Sent:
     if row is None:
         raise NotFound("text", message_id)
     return _sent(row)
+
+
+async def brief(tx: Tx, message_ids: Sequence[str]) -> dict[str, Brief]:
+    """Of these, those that there are."""
+    rows = await tx.rows(select(_T.c.id, _T.c.inbox_id, _T.c.state).where(_T.c.id.in_(message_ids)))
+    return {row["id"]: Brief(row["inbox_id"], row["state"]) for row in rows}
 
 
 async def beginning_with(tx: Tx, beginning: str) -> tuple[Sent, ...]:

@@ -28,6 +28,7 @@ from storage.field_crypto import FieldKeys
 if TYPE_CHECKING:
     from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
+    from server.happenings.hub import Hub
     from server.messaging import Messaging
     from server.reconciler import Reconciler
     from server.reindexer import Reindexer
@@ -101,6 +102,7 @@ class Services:
     texts: Messaging | None = None  # None: the daemon is not running
     campaigns: CampaignRunner | None = None  # None: the daemon is not running
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
+    happenings: Hub | None = None  # None: the daemon is not running
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

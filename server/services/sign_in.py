@@ -73,8 +73,11 @@ def over() -> Failure:
 # --- who is it --------------------------------------------------------------------------------------------------------
 
 
-async def identify(services: Services, *, session_token: str) -> Identity | None:
-    """Asked with each request. None where the session is over or the person disabled. Raises Failure."""
+async def identify(services: Services, *, session_token: str, counts: bool = True) -> Identity | None:
+    """Asked with each request. None where the session is over or the person disabled. Raises Failure.
+
+    `counts` False: a page that is only left open asks, and nobody does anything.
+    """
     now = services.clock()
     with told():
         async with services.db.read() as tx:
@@ -85,7 +88,7 @@ async def identify(services: Services, *, session_token: str) -> Identity | None
             if person.disabled_at is not None:
                 return None
             identity = await identities.read(tx, person, session=session)
-        if now - session.last_seen_at >= SEEN_EVERY:
+        if counts and now - session.last_seen_at >= SEEN_EVERY:
             async with services.db.transaction() as tx:
                 await sessions.seen(tx, session.id, now, _end(session, now))
     return identity

@@ -13,10 +13,10 @@ from aiohttp import web
 from multidict import MultiDict
 
 from server.failure import Failure
-from server.rights import NotFresh
+from server.rights import Identity, NotFresh
 from server.services import sign_in
 from server.services.context import Services
-from server.web import api, assets, cookies, page, security
+from server.web import api, assets, cookies, live, page, security
 from server.web.cookies import Look
 from server.web.language import LANGUAGES, chosen
 from server.web.routes import OPEN, Route
@@ -44,6 +44,7 @@ class Portal:
         self._origin = services.settings.web.origin
         self._headers = security.headers(services.settings.web.host)
         self._reports = 0
+        self.live = live.Live(self.site.topics)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=_REPORT_MAX)
@@ -51,6 +52,8 @@ class Portal:
         app.router.add_post(security.REPORTS, self._report)
         for route in self.site.routes:
             app.router.add_route(route.method, route.path, self._serve(route))
+        app.router.add_get(live.PATH, self._events, allow_head=False)
+        app.on_shutdown.append(self._close)
         api.attach(app, self.services)
         return app
 
@@ -95,6 +98,21 @@ class Portal:
         if packed:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=found.packed if packed else found.body, headers=headers)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Regions of a page, as they change."""
+        visit = await self._visit(request, None)
+        if visit.identity is None or security.is_foreign(request.headers, self._origin):
+            return self._to_sign_in(request)
+        token = request.cookies[cookies.SESSION]
+
+        async def identify() -> Identity | None:
+            return await sign_in.identify(self.services, session_token=token, counts=False)
+
+        return await self.live.serve(visit, identify, self._headers)
+
+    async def _close(self, _: web.Application) -> None:
+        self.live.close()
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The browser was told to do what the policy forbids: a mistake of ours, or somebody's attempt."""

@@ -64,6 +64,7 @@ class LiveCall:
     paused: bool = False  # staff let silence flow into the recording
     emergency: bool = False
     accounts: frozenset[str] = frozenset()  # ids of all of ours who take part or are rung
+    private: bool = False  # nothing of it is kept
 
 
 class CallControl:
@@ -299,6 +300,7 @@ class CallControl:
                 paused=call.script.floor.paused,
                 emergency=call.plan.emergency,
                 accounts=frozenset(call.accounts()),
+                private=call.plan.private or call.script.outcome.private or call.plan.metadata_class == "none",
             )
             for call in self._calls.values()
         ]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from server.rights import Identity
+from server.services import sign_in
 from server.services.context import Services
 from server.web import cookies, security
 from server.web.api import asking
@@ -50,7 +51,7 @@ class Callers:
                     "too_many",
                     headers=verdict.headers(self._strangers.limit, self._strangers.name),
                 )
-        found = await self._find(token, session) if shown else None
+        found = await self._find(token, session, counts=True) if shown else None
         if found is None:
             self._known.pop(digest, None)
             self._strangers.ask(source)
@@ -62,8 +63,15 @@ class Callers:
             self._is_ours(request, session)
         return found
 
-    async def _find(self, token: str | None, session: str) -> Identity | None:
-        return await by_token(self._services, token) if token is not None else await by_session(self._services, session)
+    async def again(self, request: web.Request) -> Identity | None:
+        """Who sends it now: of a request that goes on."""
+        token = asking.bearer(request)
+        return await self._find(token, request.cookies.get(cookies.SESSION, ""), counts=False)
+
+    async def _find(self, token: str | None, session: str, *, counts: bool) -> Identity | None:
+        if token is not None:
+            return await by_token(self._services, token)
+        return await by_session(self._services, session, counts=counts)
 
     def _is_ours(self, request: web.Request, session: str) -> None:
         """A session does what a page of ours asks, and no other site. Raises Refused."""
@@ -87,8 +95,5 @@ async def by_token(services: Services, token: str) -> Identity | None:
     return found
 
 
-async def by_session(services: Services, session: str) -> Identity | None:
-    found: Identity | None = await importlib.import_module("server.services.sign_in").identify(
-        services, session_token=session
-    )
-    return found
+async def by_session(services: Services, session: str, *, counts: bool) -> Identity | None:
+    return await sign_in.identify(services, session_token=session, counts=counts)

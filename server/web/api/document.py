@@ -101,7 +101,7 @@ def _own(own: Own) -> dict[str, Any]:
         "summary": own.summary,
         "tags": [BEYOND],
         "x-right": own.right,
-        "description": f"Right: `{own.right}`." if own.right else "Any token.",
+        "description": " ".join(filter(None, (own.words, f"Right: `{own.right}`." if own.right else "Any token."))),
     }
     found["parameters"] = [*own.takes, *found["parameters"]]
     found["responses"] = {"200": _answer(schema, content), **found["responses"]}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.web.api import lookup
+from server.web.api import lookup, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Own:
     right: str | None  # None: any token that holds
     answer: tuple[str, Mapping[str, Any]]
     takes: tuple[Mapping[str, Any], ...] = field(default=())
+    words: str = ""
 
 
 _JSON = "application/json"
@@ -39,5 +40,16 @@ OWN: tuple[Own, ...] = (
             {"name": "number", "in": "query", "required": True, "schema": _TEXT},
             {"name": "line", "in": "query", "schema": _TEXT, "description": "The line that would call it."},
         ),
+    ),
+    Own(
+        "events",
+        "GET",
+        "/events",
+        "What happens, as it happens: calls and texts",
+        None,
+        ("text/event-stream", {"type": "string"}),
+        stream.TAKES,
+        "Server-sent events that go on until the token holds no more. Each tells ids, states and names of ours that the"
+        " token may know of: no number, no word of a text.",
     ),
 )

@@ -21,6 +21,7 @@ from server.failure import Failure
 from server.rights import Identity
 from server.services import permitted
 from server.services.context import Services
+from server.web import security
 from server.web.api import asking, cursors, lookup, reference
 from server.web.api.answers import json_answer, tagged
 from server.web.api.bounds import parse
@@ -32,6 +33,7 @@ from server.web.api.problems import Refused, fault, problem
 from server.web.api.rates import Limit, Rates
 from server.web.api.routes import Route, routes
 from server.web.api.signatures import fields, is_paged, read_body, read_path, read_query, takes_limit
+from server.web.api.stream import Streams
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Api:
         self._rates = Rates(PER_CALLER, monotonic)
         self._sources = Rates(PER_SOURCE, monotonic, name="source")
         self._busy: Counter[str] = Counter()
+        self._streams = Streams(services)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
@@ -71,7 +74,9 @@ class Api:
             "reference": self._reference,
             "document": self._document,
             "lookup": self._lookup,
+            "events": self._events,
         }
+        app.on_shutdown.append(self._close)
         for one in OWN:
             self._add(app, one.method, one.path, own[one.name])
         app.router.add_get("/reference.css", self._style)
@@ -86,7 +91,7 @@ class Api:
             return await self._serve(request, handler)
 
         if method == "GET":
-            app.router.add_get(path, serve)  # and HEAD
+            app.router.add_get(path, serve, allow_head=handler != self._events)
         else:
             app.router.add_route(method, path, serve)
 
@@ -117,12 +122,15 @@ class Api:
         said = verdict.headers(self._rates.limit, self._rates.name)
         if not verdict.allowed:
             raise _too_many(said)
-        with self._one_more(caller):
-            asked = Asked(request, who, source, asking.reason(request), asking.case(request))
-            try:
+        asked = Asked(request, who, source, asking.reason(request), asking.case(request))
+        try:
+            if handler == self._events:  # goes on, and counts for itself
                 answer = await handler(asked)
-            except Failure as failure:
-                answer = problem(failure)
+            else:
+                with self._one_more(caller):
+                    answer = await handler(asked)
+        except Failure as failure:
+            answer = problem(failure)
         if not answer.prepared:
             answer.headers.update(said)
         return answer
@@ -192,6 +200,17 @@ class Api:
 
     async def _document(self, asked: Asked) -> web.StreamResponse:
         return json_answer(asked.request, document())
+
+    async def _events(self, asked: Asked) -> web.StreamResponse:
+        async def identify() -> Identity | None:
+            return await self._callers.again(asked.request)
+
+        caller = asked.who.token_id or asked.who.session_id or asked.who.person_id
+        headers = security.headers(self._services.settings.web.host)
+        return await self._streams.serve(asked.request, asked.who, caller, identify, headers)
+
+    async def _close(self, _: web.Application) -> None:
+        self._streams.close()
 
     async def _lookup(self, asked: Asked) -> web.StreamResponse:
         if not asked.who.may(lookup.RIGHT):

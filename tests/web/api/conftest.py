@@ -49,7 +49,11 @@ def holders(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> dict[str, Ident
         return made.get(shown)
 
     monkeypatch.setattr(callers, "by_token", find)
-    monkeypatch.setattr(callers, "by_session", find)
+
+    async def find_session(services: Services, shown: str, *, counts: bool) -> Identity | None:
+        return made.get(shown)
+
+    monkeypatch.setattr(callers, "by_session", find_session)
     return made
 
 

@@ -76,17 +76,22 @@ class Program:
 
 
 @asynccontextmanager
-async def served(services: Services, token: str | None = None) -> AsyncIterator[Program]:
-    """Until the end of the block."""
-    app = Portal(services, Site(())).application()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+async def portal(made: Portal) -> AsyncIterator[tuple[int, str]]:
+    """Port, and the name that it goes by; until the end of the block."""
+    runner = web.AppRunner(made.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        host = services.settings.web.origin.removeprefix("https://")
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Program(port, host, session, token)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1], made.services.settings.web.origin.removeprefix("https://")
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def served(services: Services, token: str | None = None) -> AsyncIterator[Program]:
+    """Until the end of the block."""
+    async with (
+        portal(Portal(services, Site(()))) as (port, host),
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        yield Program(port, host, session, token)

@@ -1,0 +1,1 @@
+"""What happens in the house, as it happens: for whoever listens and may know. Nothing is kept of it."""

@@ -1,0 +1,120 @@
+"""The API's stream of what happens: calls and texts that the token may know of, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from server.failure import Failure
+from server.happenings.hub import KINDS, Full, Happening, Listener
+from server.happenings.sight import sight_of
+from server.rights import Identity
+from server.services.context import Services
+from server.services.failures import told
+from server.web.api.problems import Refused
+from server.web.event_stream import HEARTBEAT_S, EventStream, Gone
+from server.web.live import same
+
+MAX_OF_ONE = 5  # streams of one token
+LOOK_S = 20.0  # between two looks whether the token still holds, and what it may see
+_LAST = "Last-Event-ID"
+
+Identify = Callable[[], Awaitable[Identity | None]]
+
+TAKES: tuple[Mapping[str, object], ...] = (
+    {
+        "name": "kind",
+        "in": "query",
+        "description": "Only these; all where none is named.",
+        "style": "form",
+        "explode": True,
+        "schema": {"type": "array", "maxItems": len(KINDS), "items": {"enum": list(KINDS)}},
+    },
+    {
+        "name": _LAST,
+        "in": "header",
+        "description": "The last that was heard: what came after it follows, or an event `missed`.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f-]{1,40}$"},
+    },
+)
+
+
+class Streams:
+    """All that listen by the API."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._of: Counter[str] = Counter()
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """The daemon stops."""
+        self._closing.set()
+
+    async def serve(
+        self, request: web.Request, who: Identity, caller: str, identify: Identify, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Until the program leaves. Raises Failure."""
+        kinds = frozenset(request.query.getall("kind", []))
+        if kinds - frozenset(KINDS) or request.query.keys() - {"kind"}:
+            raise Refused("kind is none of those that there are", f"Take: {', '.join(KINDS)}", "misuse")
+        hub = self._services.happenings
+        if hub is None or self._closing.is_set():
+            raise Failure("the daemon is not running: nothing happens", "Type: beffroi serve", "not_running")
+        if self._of[caller] >= MAX_OF_ONE:
+            raise Refused("that is too many streams", "End one", "too_many", headers={"Retry-After": "30"})
+        self._of[caller] += 1
+        try:
+            with hub.listening(request.headers.get(_LAST, "")[:40]) as listener:
+                stream = await EventStream.open(request, headers)
+                with contextlib.suppress(Gone):
+                    await self._tell(stream, listener, who, kinds, identify)
+                return stream.answer
+        except Full:
+            raise Refused(
+                "so many listen already", "Come again later", "too_many", headers={"Retry-After": "30"}
+            ) from None
+        except Gone:
+            return web.Response(status=499)
+        finally:
+            self._of[caller] -= 1
+            self._of += Counter()
+
+    async def _tell(
+        self, stream: EventStream, listener: Listener, who: Identity, kinds: frozenset[str], identify: Identify
+    ) -> None:
+        """Raises Gone, Failure."""
+        loop = asyncio.get_running_loop()
+        with told():
+            sight = await sight_of(self._services, who)
+        look_s = beat_s = loop.time()
+        while not self._closing.is_set():
+            if listener.missed:
+                listener.missed = False
+                await stream.send("missed", {})
+            one = await self._next(listener)
+            if loop.time() - look_s >= LOOK_S:
+                look_s = loop.time()
+                now = await identify()
+                if now is None or not same(who, now):
+                    await stream.send("end", {})
+                    return
+                with told():
+                    sight = await sight_of(self._services, now)
+            if one is not None and (not kinds or one.kind in kinds) and sight.sees(one):
+                await stream.send(one.kind, sight.told(one), one.id)
+                beat_s = loop.time()
+            elif loop.time() - beat_s >= HEARTBEAT_S:
+                await stream.beat()
+                beat_s = loop.time()
+
+    async def _next(self, listener: Listener) -> Happening | None:
+        try:
+            async with asyncio.timeout(1.0):
+                return await listener.queue.get()
+        except TimeoutError:
+            return None

@@ -53,7 +53,8 @@ def _syslog(text: str) -> str:
     return text
 
 
-def _webhook(text: str) -> str:
+def webhook_address(text: str) -> str:
+    """An address that is sent to; checked where it is read."""
     if not text:
         return text
     parts = urlsplit(text)
@@ -108,7 +109,7 @@ class Alerts(Section):
             'Such as { admin = ["it@example.org"], dpo = ["dpo@example.org"] }.'
         ),
     )
-    webhook: Annotated[str, AfterValidator(_webhook)] = Field(
+    webhook: Annotated[str, AfterValidator(webhook_address)] = Field(
         default="",
         max_length=500,
         description="A web address that is told of each alert (POST, signed by webhook.secret). Empty: none.",

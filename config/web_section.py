@@ -9,9 +9,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from config.addresses import Endpoint, is_domain
+from config.alert_section import webhook_address
 from config.sections import RESTART, Section, network, wrong
 
 HTTPS_PORT = 443
+KINDS = ("call.started", "call.answered", "call.ended", "text.in", "text.out")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
 def _endpoint_or_empty(text: str) -> str:
@@ -36,6 +40,36 @@ def _path(text: str) -> str:
     if text and not text.startswith("/"):
         raise wrong("is not a full path", "write a path such as /etc/ssl/portal.pem, or leave it empty")
     return text
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise wrong("is nothing that is told", f"write some of {', '.join(KINDS)}")
+    return text
+
+
+class Webhook(Section):
+    """One place that is told what happens. What it is signed with lies with the other secrets:
+    webhook.NAME.password."""
+
+    url: Annotated[str, AfterValidator(webhook_address)] = Field(
+        default="", max_length=500, description="https://host/path; http:// for this machine alone."
+    )
+    login: str = Field(
+        default="",
+        max_length=64,
+        description="The person whose rights say what it is told: what they may not see, it does not hear of.",
+    )
+    kinds: tuple[Annotated[str, AfterValidator(_kind)], ...] = Field(
+        default=(), strict=False, max_length=len(KINDS), description=f"Of {', '.join(KINDS)}; empty: all."
+    )
+    numbers: bool = Field(
+        default=False,
+        description="Whether it is told the numbers of calls that have ended, as far as that person may see them.",
+    )
+    ca_file: Annotated[str, AfterValidator(_path)] = Field(
+        default="", description="Certificates (PEM) that vouch for it; empty: those that this machine trusts."
+    )
 
 
 class Web(Section):
@@ -77,6 +111,12 @@ class Web(Section):
         max_length=16,
         json_schema_extra=RESTART,
         description="Networks of proxies before the portal, whose X-Forwarded-For is believed; nobody else's is.",
+    )
+
+    webhooks: dict[Name, Webhook] = Field(
+        default={},
+        description="Who is told what happens, each under a name: [web.webhooks.NAME]. Nobody else ever is.",
+        json_schema_extra=RESTART,
     )
 
     @property

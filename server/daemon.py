@@ -48,6 +48,7 @@ from server.text_desk import TextsDesk
 from server.text_notices import MailNotices
 from server.text_phones import Absent, Copies, Outside
 from server.trunks_desk import TrunkView
+from server.webhooks import teller as webhooks
 from sip.calls.control import CallControl
 from sip.calls.observatory import Observatory
 from sip.calls.planning import DirectoryPlanner, Timing
@@ -176,6 +177,7 @@ class Daemon:
         self.duty.attend(self.calls)
         self.happenings = Hub()
         self.watch = Watch(self.happenings, services.db, self.calls.live, services.clock)
+        self.webhooks = webhooks.Teller(services, self.happenings)
         self.messaging.outbox.changed = self.watch.texts_changed
         self.messaging.heard = self.watch.arrived
         self.senses = Senses(services, self._parts())
@@ -231,7 +233,7 @@ class Daemon:
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}
-        looking = {"happenings": self.watch.run}
+        looking = {"happenings": self.watch.run, **self.webhooks.parts()}
         portal = {"portal": self._portal} if self._services.settings.web.listen else {}
         texts = {**self.texts.parts(), **self.messaging.parts(), "arrivals": self.arrivals.run}
         texts |= {"campaigns": self.campaigns.run, "opt-outs": self._look_at_opt_outs}
@@ -504,6 +506,7 @@ class Daemon:
             **self.texts.counters(),
             **self.messaging.counters(),
             **self.mail.counters(),
+            **self.webhooks.counters(),
         }
 
     def gauges(self) -> dict[str, float]:

@@ -165,7 +165,10 @@ def test_the_sample_is_true() -> None:
         assert f"[{name}]" in text
         section = field.annotation
         for key, described in section.model_fields.items():  # type: ignore[union-attr]
-            tables = (name, key) == ("sms", "carriers")  # each is a table of its own, below its key's name
+            tables = (name, key) in {
+                ("sms", "carriers"),
+                ("web", "webhooks"),
+            }  # each is a table of its own, below its key's name
             assert (f"\n# [{name}.{key}.NAME]\n" if tables else f"\n{key} = ") in text
             assert described.description, f"{name}.{key} says nothing"
             assert described.description.split(".")[0][:30] in text

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections import OrderedDict
 from collections.abc import Callable
 
 from aiohttp import web
 
 from server.rights import Identity
-from server.services import sign_in
+from server.services import sign_in, tokens
 from server.services.context import Services
 from server.web import cookies, security
 from server.web.api import asking
@@ -89,10 +88,7 @@ class Callers:
 
 
 async def by_token(services: Services, token: str) -> Identity | None:
-    found: Identity | None = await importlib.import_module("server.services.tokens").identify_token(
-        services, token=token
-    )
-    return found
+    return await tokens.identify_token(services, token=token)
 
 
 async def by_session(services: Services, session: str, *, counts: bool) -> Identity | None:

@@ -35,9 +35,10 @@ async def teams(db: Database, field_keys: Any, ledger_key: Any, tmp_path: Any) -
 
 @pytest.fixture
 def holders(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> dict[str, Identity]:
-    """Token or session -> whose it is. "root" reaches everything, "alice" what is her team's, "own" what is hers."""
+    """Token or session -> whose it is. "root" reaches everything and owns nothing, "alice" what is her team's, "own"
+    what is hers."""
     people = {
-        "root": teams.identity("dave", Reach.ALL, RIGHT_NAMES),
+        "root": replace(teams.identity("dave", Reach.ALL, RIGHT_NAMES), own=frozenset(), team=frozenset()),
         "alice": teams.identity("alice", Reach.TEAM, RIGHT_NAMES),
         "own": teams.identity("alice", Reach.OWN, RIGHT_NAMES),
         "nobody": teams.identity("bob", Reach.ALL, ()),

@@ -76,6 +76,8 @@ class AccessRules:
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self._openings = _windows(kinds["bulk-listening"])
         self._refusals = _windows(kinds["unlock-guessing"])
+        self._passwords = _windows(kinds["sign-in-guessing"])
+        self._factors = _windows(kinds["second-factor-guessing"])
         self._shown = _windows(kinds["bulk-numbers"])
 
     def feed(self, entry: Looked, *, took_part: bool = False) -> list[Raised]:
@@ -89,6 +91,10 @@ class AccessRules:
         elif entry.object in _SEALED and entry.action in _UNLOCKS and entry.outcome in _REFUSED:
             if count := self._refusals.add(entry.person_id, entry.at):
                 found.append(Raised("unlock-guessing", entry.person_id, count))
+        elif entry.action == "sign_in" and entry.outcome in _REFUSED and entry.person_id:
+            found += self._guessed(entry)
+        elif (entry.action, entry.object, entry.outcome) == ("restore", "invitation", "done"):
+            found.append(Raised("sign-in-reset", entry.person_id))
         elif shows_in_clear(entry.action, entry.object, reasoned=entry.reasoned):
             if entry.outcome == "denied":
                 if not entry.purpose:  # else a right was missing, and no limit was reached
@@ -98,6 +104,13 @@ class AccessRules:
         elif (entry.action, entry.object, entry.outcome) == ("grant", "right", "done"):
             found.append(Raised("right-given", entry.person_id))
         return found
+
+    def _guessed(self, entry: Looked) -> list[Raised]:
+        """A wrong password, or a wrong second factor after the right one."""
+        is_password = entry.object == "session"
+        count = (self._passwords if is_password else self._factors).add(entry.person_id, entry.at)
+        kind = "sign-in-guessing" if is_password else "second-factor-guessing"
+        return [Raised(kind, entry.person_id, count)] if count else []
 
 
 def _windows(kind: Kind) -> Windows:

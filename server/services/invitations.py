@@ -62,7 +62,8 @@ async def create(services: Services, actor: Actor, *, login: str) -> NewInvitati
         if person.disabled_at is not None:
             raise Failure(f"{login} is disabled", "Invite somebody else, or unlock them", "conflict")
         made = await sign_in_challenges.invite(tx, person.id, digest(token), now, now + VALID)
-        await note(services, tx, actor, "add", "invitation", person_id=person.id)
+        anew = await sign_in_factors.password(tx, person.id) is not None
+        await note(services, tx, actor, "restore" if anew else "add", "invitation", person_id=person.id)
     return NewInvitation(login, services.settings.web.origin + PATH + token, made.expires_at)
 
 

@@ -94,6 +94,7 @@ async def test_a_new_link_begins_anew(house: SignInHouse) -> None:
     """What was before is gone once it is used, and not before."""
     old = await house.enrolled("alice")
     token = await house.invited("alice")
+    assert [one["action"] for one in await house.entries("invitation")] == ["add", "restore"]
     assert await sign_in.identify(house.services, session_token=old.session_token) is not None
     begun = await invitations.accept(house.services, token=token, password="another long sentence", source=HERE)
     assert await sign_in.identify(house.services, session_token=old.session_token) is not None

@@ -60,6 +60,27 @@ def test_somebody_guesses_at_a_hold(action: str, outcome: str):
     assert rules.feed(entry("unlock", "hold", outcome="failed", person_id=YOU)) == [], "nothing waits to be secured"
 
 
+@pytest.mark.promise("0.2")
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [("session", "sign-in-guessing"), ("totp", "second-factor-guessing"), ("recovery", "second-factor-guessing"),
+     ("passkey", "second-factor-guessing")],
+)  # fmt: skip
+def test_somebody_guesses_at_a_sign_in(subject: str, kind: str):
+    rules, limit = AccessRules(KINDS), KINDS[kind].limits["count"]
+    wrong = entry("sign_in", subject, outcome="wrong", person_id=YOU)
+    assert [rules.feed(wrong) for _ in range(limit)] == [[]] * (limit - 1) + [[Raised(kind, YOU, limit)]]
+    assert rules.feed(entry("sign_in", "session", outcome="done", person_id=YOU)) == []
+    nobody = AccessRules(KINDS)
+    assert not any(nobody.feed(entry("sign_in", subject, outcome="wrong")) for _ in range(3 * limit)), "no such login"
+
+
+@pytest.mark.promise("0.2")
+def test_a_link_for_somebody_who_signs_in_already():
+    assert AccessRules(KINDS).feed(entry("add", "invitation", person_id=YOU)) == []
+    assert AccessRules(KINDS).feed(entry("restore", "invitation", person_id=YOU)) == [Raised("sign-in-reset", YOU)]
+
+
 def test_two_persons_are_not_added_up():
     rules, limit = AccessRules(KINDS), KINDS["bulk-listening"].limits["count"]
     assert not any(rules.feed(opening(who=who)) for _ in range(limit - 1) for who in (ME, YOU))
@@ -260,7 +281,7 @@ def test_other_thresholds_count_at_once_and_forget_nothing():
 def test_every_kind_has_something_that_raises_it():
     """Else an entry of the data would be a promise that nothing keeps."""
     by_entry = {"bulk-listening", "own-call-listening", "unlock-guessing", "bulk-numbers", "numbers-refused",
-                "right-given"}  # fmt: skip
+                "right-given", "sign-in-guessing", "second-factor-guessing", "sign-in-reset"}  # fmt: skip
     by_look = {
         kind for kind, _ in Conditions(KINDS)._holding(
             replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"}), carriers={"one": False}), NOW

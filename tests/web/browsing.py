@@ -46,6 +46,7 @@ def chromium(portal: Portal) -> Iterator[Browser]:
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",
+                "--disable-breakpad",
                 f"--host-resolver-rules=MAP {HOST} {LOCAL}, MAP * ~NOTFOUND",
                 f"--ignore-certificate-errors-spki-list={digest}",
             ],

@@ -19,7 +19,7 @@ POSTS = [route for route in ROUTES if route.method == "POST"]
 
 
 def path(route: Route) -> str:
-    return re.sub(r"\{[^}]*\}", NAMES_NOTHING, route.path)
+    return re.sub(r"\{(?:[^{}]|\{[^{}]*\})*\}", NAMES_NOTHING, route.path)
 
 
 def has(role: str, route: Route) -> bool:

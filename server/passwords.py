@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 import secrets
@@ -51,7 +52,11 @@ def is_outdated(known: bytes) -> bool:
 
 @functools.cache
 def _nobody() -> bytes:
-    return verifier(secrets.token_urlsafe(32))
+    """Of no password; with today's parameters."""
+    salt, hashed = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT_BYTES, _HASH_BYTES)
+    )
+    return f"{_PARAMETERS}{salt}${hashed}".encode()
 
 
 def weakness(password: str, login: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select, update
 
 from storage import call_settings, dialplan, emergency_calls, inboxes, limits, mail_logins, numbers_owned, tables, usage
 from storage.errors import NotFound
@@ -14,7 +14,18 @@ from storage.tx import Tx
 METADATA_CLASSES = frozenset({"none", "minimal", "standard"})
 _IN_ONE = 500  # names in one statement
 _T = tables.accounts
-_OWN = tables.accounts.alias()
+_OWN, _LINES = tables.accounts.alias(), tables.lines
+_MINE, _OTHERS = tables.line_members.alias(), tables.line_members.alias()
+_BESIDE = (
+    select(_OTHERS.c.account_id)
+    .join(_LINES, _LINES.c.id == _OTHERS.c.line_id)
+    .join(_MINE, _MINE.c.line_id == _OTHERS.c.line_id)
+    .join(_OWN, _OWN.c.id == _MINE.c.account_id)
+    .where(_LINES.c.disabled_at.is_(None), _OWN.c.person_id == bindparam("person_id"))
+)
+_AROUND = select(_T.c.name, _T.c.person_id, _T.c.id.in_(_BESIDE).label("beside")).where(
+    or_(_T.c.person_id == bindparam("person_id"), _T.c.id.in_(_BESIDE))
+)
 _NAMING = (
     *(tables.devices, tables.line_members, tables.dialled, tables.call_settings),
     *(tables.owned_numbers, tables.emergency_calls, tables.mail_logins, tables.inboxes, tables.sms_waiting),
@@ -103,29 +114,12 @@ async def named(tx: Tx, names: Collection[str]) -> tuple[Account, ...]:
     return tuple(found)
 
 
-async def of_person(tx: Tx, person_id: str) -> frozenset[str]:
-    """Names of a person's accounts, disabled ones included."""
-    return frozenset(row["name"] for row in await tx.rows(select(_T.c.name).where(_T.c.person_id == person_id)))
-
-
-async def beside(tx: Tx, person_id: str) -> frozenset[str]:
-    """Names of the accounts that share a line with one of that person's, their own included."""
-    mine, others, lines = tables.line_members, tables.line_members.alias(), tables.lines
-    wanted = (
-        select(_T.c.name)
-        .distinct()
-        .join(others, others.c.account_id == _T.c.id)
-        .join(lines, lines.c.id == others.c.line_id)
-        .where(
-            lines.c.disabled_at.is_(None),
-            others.c.line_id.in_(
-                select(mine.c.line_id).where(
-                    mine.c.account_id.in_(select(_OWN.c.id).where(_OWN.c.person_id == person_id))
-                )
-            ),
-        )
-    )
-    return frozenset(row["name"] for row in await tx.rows(wanted))
+async def around(tx: Tx, person_id: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of a person's accounts, disabled ones included; and of those that share a line with one of them, their own
+    among these. Asked with each request of the portal: one statement."""
+    rows = await tx.rows(_AROUND.params(person_id=person_id))
+    own = frozenset(row["name"] for row in rows if row["person_id"] == person_id)
+    return own, frozenset(row["name"] for row in rows if row["beside"])
 
 
 async def disable(tx: Tx, account_id: str, now: datetime) -> Account:

@@ -37,13 +37,14 @@ async def read(
 ) -> Identity:
     """`asked`: what a token may do at most. Roles count from this moment on."""
     granted = await roles.granted(tx, person)
+    own, team = await accounts.around(tx, person.id)
     return Identity(
         person_id=person.id,
         login=person.login,
         language=person.language,
         grants=granted if asked is None else narrowed(granted, asked),
-        own=await accounts.of_person(tx, person.id),
-        team=await accounts.beside(tx, person.id),
+        own=own,
+        team=team,
         session_id=session.id if session else None,
         token_id=token_id,
         fresh_until=session.fresh_until if session else None,

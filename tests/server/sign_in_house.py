@@ -66,6 +66,11 @@ class SignInHouse:
         assert made.link.startswith(f"{ORIGIN}/invitation/")
         return made.link.rpartition("/")[2]
 
+    async def invited_and_begun(self, login: str) -> Challenge:
+        """A first sign-in that waits for its second factor."""
+        token = await self.invited(login)
+        return await invitations.accept(self.services, token=token, password=PASSWORD, source=HERE)
+
     async def enrolled(self, login: str, password: str = PASSWORD) -> SignedIn:
         """The first sign-in, with an authenticator program; half a minute later."""
         token = await self.invited(login)

@@ -154,8 +154,8 @@ async def test_whose_accounts_are_beside_somebodys(db: Database, alice: Person, 
         }  # fmt: skip
         await lines.add(tx, "sales", "300", now, members=[made["alice-home"].id, made["bob"].id])
         old = await lines.add(tx, "old", "301", now, members=[made["alice"].id, made["eve"].id])
-        assert await accounts.of_person(tx, alice.id) == {"alice", "alice-home"}
-        assert await accounts.beside(tx, alice.id) == {"alice-home", "bob", "alice", "eve"}
+        own = {"alice", "alice-home"}
+        assert await accounts.around(tx, alice.id) == (own, {"alice-home", "bob", "alice", "eve"})
         await lines.disable(tx, old.id, now)
-        assert await accounts.beside(tx, alice.id) == {"alice-home", "bob"}
-        assert await accounts.beside(tx, "f" * 32) == frozenset()
+        assert await accounts.around(tx, alice.id) == (own, {"alice-home", "bob"})
+        assert await accounts.around(tx, "f" * 32) == (frozenset(), frozenset())

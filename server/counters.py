@@ -7,13 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import datetime
 from itertools import pairwise
 
 from server.failure import Failure
 from server.past_calls import Counted, Who, count, order, read
 from server.services.context import Services, database_url
+from server.services.work import watch
 from storage import history
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 FEW = 5_000  # not worth a process
 MOST_PROCESSES = 4
 _LONGEST_ANSWER = 64 * 1024 * 1024
-
-watch: ContextVar[Callable[[int, int], None] | None] = ContextVar("watch", default=None)
-"""Whoever sets it is told how many calls have been counted, and of how many."""
 
 
 async def past_calls(services: Services, who: Who, first: datetime, last: datetime) -> Counted:

@@ -7,7 +7,7 @@ points at it, and the whole says in one sentence what it shows (WCAG 2.2, 1.1.1)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -21,44 +21,58 @@ _STYLE = (
 )
 
 
-def picture(said: Mapping[str, Any]) -> str:
-    """Of a simulation's answer (`server.services.simulation.SimulationView`, as JSON)."""
-    against = "the lines as they are" if said["against"] is None else f"version {said['against']}"
-    title = f"Version {said['number']} of the policy, compared with {against}"
+_TOLD = (
+    "Of %(calls)s calls, %(before)s would be recorded before and %(after)s after. "
+    "Of %(kept)s things that are kept, %(gone)s go at once."
+)
+
+
+def picture(said: Mapping[str, Any], words: Callable[[str], str] = str) -> str:
+    """Of a simulation's answer (`server.services.simulation.SimulationView`, as JSON). `words`: says an English text in
+    another language; names within it stand as %(name)s."""
+    number, other = said["number"], said["against"]
+    against = words("the lines as they are") if other is None else words("version %(number)s") % {"number": other}
+    title = words("Version %(number)s of the policy, compared with %(against)s") % {
+        "number": number,
+        "against": against,
+    }
     recorded, leaving = said["months"], said["leaving"]
-    words = (
-        f"{title}. Of {said['calls']} calls, {said['before']['recorded']} would be recorded before and "
-        f"{said['after']['recorded']} after. Of {said['kept']} things that are kept, "
-        f"{sum(one['at_once'] for one in said['gone'])} go at once."
-    )
+    told = words(_TOLD) % {
+        "calls": said["calls"],
+        "before": said["before"]["recorded"],
+        "after": said["after"]["recorded"],
+        "kept": said["kept"],
+        "gone": sum(one["at_once"] for one in said["gone"]),
+    }
     top = 96
     parts = [
-        *_panel(top, "Calls recorded in each month, if nobody refuses", recorded),
-        *_panel(top + PANEL + GAP, "Recordings and call records that go in each month", leaving),
+        *_panel(top, words("Calls recorded in each month, if nobody refuses"), recorded, words),
+        *_panel(top + PANEL + GAP, words("Recordings and call records that go in each month"), leaving, words),
     ]
     height = top + 2 * (PANEL + GAP)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="t d">\n'
         f"<style>{_STYLE}</style>\n"
-        f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(words)}</desc>\n'
-        f'<text class="t" x="{LEFT}" y="34">{escape(title)}</text>\n{_legend(against, said["number"])}\n'
+        f'<title id="t">{escape(title)}</title>\n<desc id="d">{escape(f"{title}. {told}")}</desc>\n'
+        f'<text class="t" x="{LEFT}" y="34">{escape(title)}</text>\n{_legend(against, number, words)}\n'
         + "\n".join(parts)
         + "\n</svg>\n"
     )
 
 
-def _legend(against: str, number: int) -> str:
-    first = f"before: {against}"
+def _legend(against: str, number: int, words: Callable[[str], str]) -> str:
+    first = words("before: %(against)s") % {"against": against}
+    after = words("after: version %(number)s") % {"number": number}
     second = LEFT + 26 + 8 * len(first)
     return (
         f'<rect class="b" x="{LEFT}" y="50" width="12" height="12"/>'
         f'<text x="{LEFT + 18}" y="61">{escape(first)}</text>'
         f'<rect class="a" x="{second}" y="50" width="12" height="12"/>'
-        f'<text x="{second + 18}" y="61">after: version {number}</text>'
+        f'<text x="{second + 18}" y="61">{escape(after)}</text>'
     )
 
 
-def _panel(top: int, title: str, months: Sequence[Mapping[str, Any]]) -> list[str]:
+def _panel(top: int, title: str, months: Sequence[Mapping[str, Any]], words: Callable[[str], str]) -> list[str]:
     most = max((max(one["before"], one["after"]) for one in months), default=0)
     ceiling = _round_up(most)
     parts = [f'<text class="s" x="{LEFT}" y="{top}">{escape(title)}</text>']
@@ -69,10 +83,11 @@ def _panel(top: int, title: str, months: Sequence[Mapping[str, Any]]) -> list[st
         parts.append(f'<line class="g" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="s" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     if not months:
-        parts.append(f'<text x="{LEFT + 8}" y="{base - full / 2 - 8:.1f}">nothing</text>')
+        parts.append(f'<text x="{LEFT + 8}" y="{base - full / 2 - 8:.1f}">{escape(words("nothing"))}</text>')
         return parts
     step = (WIDTH - LEFT - RIGHT) / len(months)
     bar = min(22.0, step * 0.38)
+    says = {kind: words(f"%(month)s, {kind}: %(calls)s") for kind in ("before", "after")}
     every = math.ceil(LABEL / step)  # not more labels than there is room for
     for place, one in enumerate(months):
         middle = LEFT + step * (place + 0.5)
@@ -80,7 +95,7 @@ def _panel(top: int, title: str, months: Sequence[Mapping[str, Any]]) -> list[st
             high = full * one[kind] / ceiling if ceiling else 0
             parts.append(
                 f'<rect class="{kind[0]}" x="{left:.1f}" y="{base - high:.1f}" width="{bar:.1f}" height="{high:.1f}">'
-                f"<title>{one['month']}, {kind}: {one[kind]}</title></rect>"
+                f"<title>{escape(says[kind] % {'month': one['month'], 'calls': one[kind]})}</title></rect>"
             )
         if place % every == 0:
             label = f'<text class="s" x="{middle:.1f}" y="{base + 18}" text-anchor="middle">{one["month"]}</text>'

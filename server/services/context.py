@@ -22,6 +22,7 @@ from server.failure import Failure
 from server.services import secret_sources
 from server.services.doorkeeper import Doorkeeper
 from server.services.lock import DataLock
+from server.services.work import Work
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
@@ -103,6 +104,7 @@ class Services:
     campaigns: CampaignRunner | None = None  # None: the daemon is not running
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
     happenings: Hub | None = None  # None: the daemon is not running
+    work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

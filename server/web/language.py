@@ -30,9 +30,11 @@ def translations(language: str) -> gettext.NullTranslations:
     everything = Catalog(locale=language)
     for path in sorted((CATALOGUES / language).glob("*.po")):
         with path.open("rb") as file:
-            for message in read_po(file, locale=language):
-                if message.id:
-                    everything[message.id] = message
+            catalogue = read_po(file, locale=language)
+        everything.mime_headers = catalogue.mime_headers  # the forms of the plural, which Babel thinks to be others
+        for message in catalogue:
+            if message.id:
+                everything[message.id] = message
     compiled = io.BytesIO()
     write_mo(compiled, everything)
     compiled.seek(0)

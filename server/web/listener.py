@@ -51,7 +51,9 @@ async def run(services: Services) -> None:
     try:
         await web.TCPSite(runner, str(place.host), place.port, ssl_context=tls).start()
         log.info("the portal is served at %s", services.settings.web.origin)
-        await _watch(tls, certificate, key)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_watch(tls, certificate, key), name="certificate")
+            group.create_task(services.work.run(services.clock), name="work")
     finally:
         await runner.cleanup()
 

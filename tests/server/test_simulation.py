@@ -17,13 +17,13 @@ from recording import keys as key_tools
 from recording import vault
 from retention import metadata
 from retention.metadata import CallFacts, MetadataClass
-from server.counters import watch
 from server.failure import Failure
 from server.services import policies as policy_service
 from server.services import policy_register
 from server.services.actor import Actor
 from server.services.context import Services
 from server.services.simulation import SimulationView, simulate
+from server.services.work import watch
 from server.simulation_picture import picture
 from server.sweeper import Sweeper
 from server.wire import plain

@@ -89,6 +89,11 @@ def test_french_is_read_from_all_catalogues() -> None:
     assert translations("en").gettext("Sign out") == "Sign out"
 
 
+@pytest.mark.parametrize(("num", "said"), [(0, "0 an"), (1, "1 an"), (2, "2 ans"), (1_000_000, "1000000 ans")])
+def test_french_has_two_forms_for_one_and_many(num: int, said: str) -> None:
+    assert translations("fr").ngettext("%(num)s year", "%(num)s years", num) % {"num": num} == said
+
+
 def test_moments_stand_in_the_zone_of_the_person() -> None:
     french, english = Times("fr", "Europe/Paris"), Times("en", "UTC")
     at = "2026-06-30T22:30:00+00:00"

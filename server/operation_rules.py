@@ -39,7 +39,7 @@ RULES: Mapping[str, Rule] = {
     **_all("accounts.manage", "account.limits", account="name"),
     **_all("accounts.settings", "account.forward", "account.dnd", "account.call-waiting", "account.present",
            account="name"),
-    **_all("devices.manage", "device.add", account="account"),
+    **_all("devices.manage", "device.add", "device.offer", account="account"),
     **_all("devices.manage", "device.list", "device.revoke", narrow=True),
     **_all("devices.manage", "mail.login.list", "mail.login.revoke", narrow=True),
     **_all("devices.manage", "mail.login.add", account="account"),

@@ -60,7 +60,7 @@ def text(settings: Settings, data: Path) -> str:
         ("user", "the user shown at set-up, such as alice-k3f9 (beffroi device list)"),
         ("password", "shown once; for another:  beffroi device add alice"),
         ("domain", host),
-        ("server", f"{_first_host(settings)}  (transport TLS)"),
+        ("server", f"{phones_server(settings)}  (transport TLS)"),
         ("encryption", "SRTP, SDES, mandatory"),
         ("trust", f"the authority in {paths.tls_ca}"),
     ]
@@ -90,7 +90,8 @@ def tls_port(settings: Settings) -> int:
     return int(settings.sip.tls_listen[0].rpartition(":")[2]) if settings.sip.tls_listen else 5061
 
 
-def _first_host(settings: Settings) -> str:
+def phones_server(settings: Settings) -> str:
+    """host:port that phones come to by TLS."""
     listen = settings.sip.tls_listen[0] if settings.sip.tls_listen else settings.sip.domain
     host, _, port = listen.rpartition(":")
     return f"{settings.media.address}:{port}" if host in ("0.0.0.0", "[::]") else listen  # noqa: S104

@@ -66,6 +66,14 @@ NEW_DEVICE_FIELDS = (
     Field("domain", "SIP domain to type in"),
     Field("password", "password to type in; it is not shown again"),
 )
+OFFER_FIELDS = (
+    Field("device", "the device, with the fields of device list", show=lambda device: str(device["user"])),
+    Field("domain", "SIP domain to type in"),
+    Field("server", "server, or outbound proxy, with its port: by TLS"),
+    Field("password", "password to type in; it is not shown again"),
+    Field("link", "where the phone fetches its configuration, once"),
+    Field("expires_at", "until when", show=minutes),
+)
 
 
 def register(subparsers: Subparsers) -> None:
@@ -101,6 +109,16 @@ def register(subparsers: Subparsers) -> None:
     new.add_argument("account")
     new.add_argument("--label", metavar="TEXT", help="what to call it")
     new.add_argument("--qr", action=argparse.BooleanOptionalAction, help="show a QR code (default: on a terminal)")
+    offer = leaf(
+        devices,
+        "offer",
+        "make a credential that a phone fetches by itself",
+        operation("device.offer", "account", "label"),
+        fields=OFFER_FIELDS,
+        details="The link is good once, for ten minutes; the password is shown once. The daemon has to run.",
+    )
+    offer.add_argument("account")
+    offer.add_argument("--label", metavar="TEXT", help="what to call it")
     listed = leaf(devices, "list", "list phones", operation("device.list", "account"), fields=DEVICE_FIELDS,
                   many=True, reasons=True)  # fmt: skip
     listed.add_argument("account", nargs="?", help="of this account only")

@@ -76,6 +76,15 @@ class ServerKeys:
     proof: Ed25519PrivateKey = dataclasses.field(repr=False)  # proof tokens for the recorder
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A phone may fetch its configuration (server.services.provisioning)."""
+
+    device_id: str
+    expires_at: datetime
+    sealed: bytes = dataclasses.field(repr=False)
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -105,6 +114,7 @@ class Services:
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
     happenings: Hub | None = None  # None: the daemon is not running
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
+    offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

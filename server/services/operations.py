@@ -57,6 +57,7 @@ OPERATIONS: Mapping[str, str] = {
     "account.present": "call_settings:present",
     "account.limits": "limits:of_account",
     "device.add": "devices:add",
+    "device.offer": "provisioning:offer",
     "device.list": "devices:list_",
     "device.revoke": "devices:revoke",
     "mail.login.add": "mail_logins:add",

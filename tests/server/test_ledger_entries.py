@@ -236,6 +236,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "account.show": {"name": "carol"},
         "account.remove": {"name": "carol"},
         "device.add": {"account": "alice"},
+        "device.offer": {"account": "alice"},
         "device.list": {},
         "device.revoke": {"user": shown["devices"][0]["user"]},
         "line.add": {"name": "sales", "number": "300"},

@@ -50,6 +50,11 @@ _PEOPLE = {
     "account.present": ("PUT", "/accounts/{name}/presented-number", "Choose the number that is shown"),
     "device.list": ("GET", "/devices", "Phones"),
     "device.add": ("POST", "/devices", "Make a credential for one more phone; it is shown once"),
+    "device.offer": (
+        "POST",
+        "/devices/offers",
+        "Make a credential that a phone fetches by itself, once, within ten minutes",
+    ),
     "device.revoke": ("DELETE", "/devices/{user}", "Revoke a phone"),
     "mail.login.list": ("GET", "/mail-logins", "Mail logins"),
     "mail.login.add": ("POST", "/mail-logins", "Add a mail login; its password is shown once"),

@@ -267,6 +267,6 @@ ROUTES = (
     ),
     Route("POST", "/calls", in_clear, "calls.read", again=calls),
     Route("POST", "/calls/make", make, "calls.make", again=calls),
-    Route("GET", "/calls/{call_id:[0-9a-f]{6,32}}", call, "calls.read"),
-    Route("POST", "/calls/{call_id:[0-9a-f]{6,32}}", call_in_clear, "calls.read", again=call),
+    Route("GET", "/calls/{call_id:[0-9a-f]+}", call, "calls.read"),
+    Route("POST", "/calls/{call_id:[0-9a-f]+}", call_in_clear, "calls.read", again=call),
 )

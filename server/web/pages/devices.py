@@ -66,5 +66,5 @@ ROUTES = (
     ),
     Route("POST", "/devices", add, "devices.manage", again=devices),
     Route("POST", "/devices/revoke", revoke, "devices.manage", again=devices),
-    Route("GET", provisioning.PATH + "{token:[A-Za-z0-9_-]{20,64}}", configuration, OPEN),
+    Route("GET", provisioning.PATH + "{token:[A-Za-z0-9_-]+}", configuration, OPEN),
 )

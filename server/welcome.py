@@ -54,6 +54,7 @@ def text(settings: Settings, data: Path) -> str:
         ("phones, TLS", ", ".join(sip.tls_listen) or "not served"),
         ("phones, plain", "; ".join(plain) or "not served"),
         ("audio", f"{settings.media.address}, UDP {settings.media.rtp_port_first}-{settings.media.rtp_port_last}"),
+        ("portal", settings.web.origin if settings.web.listen else "not served"),
         ("health", f"http://{settings.http.listen}/healthz and /metrics"),
     ]
     softphone = [
@@ -77,6 +78,10 @@ def text(settings: Settings, data: Path) -> str:
         _title("Before anybody relies on it")
         + "    NO EMERGENCY CALL LEAVES THIS HOUSE until a trunk is added:\n"
         + "    beffroi trunk add. beffroi doctor says how it stands.\n",
+        _title("How to open the portal")
+        + '    beffroi person add me "My name" --roles admin\n'
+        + "    beffroi person invite me\n"
+        + "    It shows a link, once: open it in a browser on this machine, within a day.\n",
         _title("How to open the first recording")
         + "    beffroi recordings list\n"
         + '    beffroi recordings open ID --as reader --reason "first try"\n'

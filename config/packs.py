@@ -51,6 +51,7 @@ class Pack:
     trigger: str = ""
     lossless: bool = False
     destroy_on_objection: bool = True
+    two_listeners: bool = False  # nobody opens it alone: a second reader of the purpose agrees each time
     retention_note: str = ""
     minimum_note: str = ""
     maximum_note: str = ""

@@ -43,6 +43,11 @@ def audio_context(rec_id: str, purpose: str) -> bytes:
     return _join("beffroi/recording/1", check_rec_id(rec_id), check_name(purpose), "audio")
 
 
+def note_context(rec_id: str, purpose: str, note_id: str) -> bytes:
+    """Key and associated data of a note on a recording (section 8)."""
+    return _join("beffroi/note/1", check_rec_id(rec_id), check_name(purpose), check_rec_id(note_id))
+
+
 def dek_info(rec_id: str, purpose: str, kek_id: str) -> bytes:
     """HPKE info of a DEK wrap (section 4)."""
     return _join("beffroi/dek-wrap/1", check_rec_id(rec_id), check_name(purpose), check_name(kek_id))

@@ -35,6 +35,34 @@ class Playable:
             return self._source.read(size_bytes) or b""
 
 
+class PlayableFile(io.RawIOBase):
+    """A file of its own over a Playable that others read too."""
+
+    def __init__(self, playable: Playable) -> None:
+        super().__init__()
+        self._playable = playable
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._playable.size_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._playable.read_at(self._position, size if size >= 0 else self._playable.size_bytes)
+        self._position += len(data)
+        return data
+
+
 def as_wav(ogg: io.RawIOBase, rate_hz: int) -> BinaryIO:
     """Decode a whole Ogg stream into memory (never to disk): 16-bit stereo, 115 MB an hour at 8 kHz.
 

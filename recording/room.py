@@ -22,7 +22,7 @@ from recording.credentials import BadCredentials, check
 from recording.format import FormatError
 from recording.hardening import harden
 from recording.keys import KeysError, unwrap_dek, unwrap_kek
-from recording.playable import MEDIA_TYPES, Playable, PlayableError, as_wav
+from recording.playable import MEDIA_TYPES, Playable, PlayableError, PlayableFile, as_wav
 from recording.rewrap import Rewrap, rewrapped
 from recording.room_messages import BLOCK_BYTES, HungUp, Lines, RoomJob, Why
 from recording.room_page import RoomPage
@@ -62,7 +62,7 @@ def _open(job: RoomJob, control: Lines, terminal: Lines) -> None:
         return
     try:
         file = open(job.path, "rb")  # noqa: SIM115, PTH123  (closed with the process)
-        _check_bytes(file, job.sha256)
+        check_bytes(file, job.sha256)
         reader = SealedReader(file, dek, job.rec_id, job.purpose, tolerant=job.state == "cut")
         reader.authenticate_all()
     except (OSError, SealError):
@@ -132,7 +132,8 @@ def _told(why: Why) -> Why:
     return "credentials" if why in ("replay", "bundle") else why
 
 
-def _check_bytes(file: BinaryIO, sha256: str) -> None:
+def check_bytes(file: BinaryIO, sha256: str) -> None:
+    """Raises SealError, OSError."""
     digest = hashlib.sha256()
     while block := file.read(_HASH_BYTES):
         digest.update(block)
@@ -162,7 +163,7 @@ def _show(job: RoomJob, reader: SealedReader, control: Lines, terminal: Lines) -
     ogg = Playable(reader)
 
     def wav() -> Playable:
-        return Playable(as_wav(_View(ogg), job.rate_hz))
+        return Playable(as_wav(PlayableFile(ogg), job.rate_hz))
 
     page = RoomPage({"ogg": lambda: ogg, "wav": wav}, reader.state, job.language, until)
     try:
@@ -182,34 +183,6 @@ def _wait(seconds: float, control: Lines, terminal: Lines) -> None:
         if select.select([control, terminal], [], [], left_s)[0]:
             return
     terminal.send({"closed": "time"})
-
-
-class _View(io.RawIOBase):
-    """A file of its own over a Playable that others read too."""
-
-    def __init__(self, playable: Playable) -> None:
-        super().__init__()
-        self._playable = playable
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._playable.size_bytes}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._playable.read_at(self._position, size if size >= 0 else self._playable.size_bytes)
-        self._position += len(data)
-        return data
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ ends it.
 import json
 import socket
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -24,7 +25,8 @@ MAX_LINE_BYTES: Final = 64 * 1024
 BLOCK_BYTES: Final = 64 * 1024
 LENGTH_BYTES: Final = 4
 OPEN_S: Final = 15 * 60
-_BYTES: Final = ("reader_bundle", "kek_wrap", "dek_wrap")
+_KEY_BYTES: Final = ("kek_wrap", "dek_wrap")
+_BYTES: Final = ("reader_bundle", *_KEY_BYTES)
 
 Why = Literal[
     "credentials",  # passphrase or code: nobody is told which
@@ -67,6 +69,30 @@ class RoomJob:
     def from_wire(cls, raw: dict[str, Any]) -> "RoomJob":
         """Raises ValueError, KeyError, TypeError."""
         return cls(**(raw | {name: b64decode(raw[name], validate=True) for name in _BYTES}))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingJob:
+    """One recording, for a reader's room (recording.reader_room). Nothing in it opens without the reader's key."""
+
+    rec_id: str
+    purpose: str
+    kek_id: str
+    kek_wrap: bytes = field(repr=False)
+    dek_wrap: bytes = field(repr=False)
+    path: str
+    sha256: str
+    state: State
+    duration_ms: int
+
+    def to_wire(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {name: b64encode(getattr(self, name)).decode("ascii") for name in _KEY_BYTES}
+
+    @classmethod
+    def from_wire(cls, raw: Mapping[str, Any]) -> "RecordingJob":
+        """Raises ValueError, KeyError, TypeError."""
+        return cls(**(dict(raw) | {name: b64decode(raw[name], validate=True) for name in _KEY_BYTES}))
 
 
 class HungUp(Exception):

@@ -218,6 +218,7 @@ class Daemon:
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 group.create_task(self._kept("policy", self.policies.run), name="policy")
                 group.create_task(self._kept("index", self.reindexer.run), name="index")
+                group.create_task(self._kept("rooms", self._keep_rooms), name="rooms")
                 for name, part in {**self._attending(), **self.alerts.parts(), **self.senses.tasks()}.items():
                     group.create_task(self._kept(name, part), name=name)
                 await stop.wait()
@@ -230,6 +231,9 @@ class Daemon:
                 raise _Stop
         except* _Stop:
             log.info("stopped")
+
+    async def _keep_rooms(self) -> None:
+        await self._services.reader_rooms.run(self._services.clock)
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}

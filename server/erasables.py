@@ -27,6 +27,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "contact_attempt": ("contact_attempts",),
     "hold": ("hold_targets", "holds"),
     "alert": ("alerts",),
+    "recording_note": ("recording_notes",),
     **text_expiry.TABLES,
 }
 
@@ -125,7 +126,7 @@ class Recordings:
 
 async def forget_index(database: Database) -> tuple[str, ...]:
     """Of destroyed recordings: what described them. What may be left nevertheless, for the receipt."""
-    names = ("recordings", "recording_peers")
+    names = ("recordings", "recording_peers", "recording_notes", "listening_requests", "recording_openings")
     return await database.forget_rows(*names, *(() if database.is_sqlite else ("rec_keys", "key_slots")))
 
 

@@ -62,6 +62,7 @@ CONTACT_PACKS = {
     "alert": ALERTS_PACK,
 }
 DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
+NOTES = "recording_notes"  # no pack: a year, whatever the recording is kept for (CNIL, NS-57)
 WEEK_KEYS = "week_keys"  # no pack: they go when nothing needs them any more
 OBJECTS: Mapping[str, str] = {
     "recording": "recording",
@@ -73,6 +74,7 @@ OBJECTS: Mapping[str, str] = {
     "contact_reference": "contract",
     "contact_attempt": "contact",
     "alert": "alert",
+    "recording_note": "note",
     "access_day": "ledger",
     "consent_day": "ledger",
     "erasure_day": "ledger",
@@ -100,6 +102,7 @@ PACKS: Mapping[str, str] = {
     "erasure_day": "ERASURE_LEDGER",
     "hold": "LEGAL_HOLD",
 }
+_NO_PACK = {"diagnosis": DIAGNOSES, "recording_note": NOTES, "kek": WEEK_KEYS}
 _BY_DAY = frozenset({"usage", *log_days.KINDS})  # a period runs from the end of the day
 KINDS = (*expiry.KINDS, *ageing.KINDS, index_keys.KIND)  # in this order: what goes as a whole need not age before
 METHODS: Mapping[str, tuple[str, ...]] = {
@@ -390,7 +393,7 @@ def item_of(row: Expiring, access_log: Period | None = None) -> Item:
         about = pack_data.load()[row.label]
         return Item(row.item_id, row.kind, f"{about.id}@{about.version}", row.created_at, row.expires_at)
     if row.expires_at is not None:
-        pack = {"recording": row.label, "call_record": "", "diagnosis": DIAGNOSES, "kek": WEEK_KEYS}[row.kind]
+        pack = _NO_PACK.get(row.kind, row.label)
         if row.kind == "call_record":
             pack = pack_of(MetadataClass.parse(row.label))
         return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at, event_at=row.event_at)

@@ -1,10 +1,10 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
 Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
-to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, and of texts those of
-`storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and days the tables
-hold no expiry: the caller reckons it from the moment. Of two sorts other modules know: the days of the ledger
-(`storage.log_days`) and kek (`storage.spent_keys`). What ages within a record, and keys of months, are in
+to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, recording_note, and
+of texts those of `storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and
+days the tables hold no expiry: the caller reckons it from the moment. Of two sorts other modules know: the days of the
+ledger (`storage.log_days`) and kek (`storage.spent_keys`). What ages within a record, and keys of months, are in
 `storage.ageing` and `storage.month_keys`.
 """
 
@@ -26,6 +26,7 @@ _CONTACTS = {
     "contact_reference": (tables.contact_references, tables.contact_references.c.since),
     "contact_attempt": (tables.contact_attempts, tables.contact_attempts.c.at),
     "alert": (tables.alerts, tables.alerts.c.last_at),
+    "recording_note": (tables.recording_notes, tables.recording_notes.c.written_at),
 }
 # Keys last: what was under them is gone by then.
 KINDS = (

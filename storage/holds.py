@@ -191,6 +191,8 @@ async def on(tx: Tx, kind: str, item_ids: Sequence[str]) -> Mapping[str, tuple[s
         return {}
     if kind in log_days.KINDS:
         return await _on_days(tx, kind, item_ids)
+    if kind == "recording_note":
+        return await _on_notes(tx, item_ids)
     found: dict[str, dict[str, None]] = {}
     targets = await standing(tx)
     for item_id, target in await _targets_of(tx, kind, item_ids) if targets else ():
@@ -199,6 +201,14 @@ async def on(tx: Tx, kind: str, item_ids: Sequence[str]) -> Mapping[str, tuple[s
     for item_id, hold_id in await _by_line(tx, kind, item_ids):
         found.setdefault(item_id, {})[hold_id] = None
     return {item_id: tuple(sorted(hold_ids)) for item_id, hold_ids in found.items()}
+
+
+async def _on_notes(tx: Tx, item_ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """A note is held with its recording."""
+    pairs = await _pairs(tx, tables.recording_notes.c.id, tables.recording_notes.c.recording_id, item_ids)
+    standing_on = await on(tx, "recording", sorted({rec_id.decode() for _, rec_id in pairs}))
+    held = {item_id: standing_on.get(rec_id.decode(), ()) for item_id, rec_id in pairs}
+    return {item_id: hold_ids for item_id, hold_ids in held.items() if hold_ids}
 
 
 async def _any(tx: Tx) -> bool:

@@ -200,6 +200,22 @@ _CALLS: Sequence[tuple[str, TableKept]] = (
         id="recording_id", fact="channel", digest="digest",
     ),
     _table(
+        Kept("recording_notes", "notes on a recording, sealed under its key", "whoever is heard; readers",
+             "recordings.purpose", "", "recording_notes.kept_until, or with the recording",
+             ("recording_note", "recording")),
+        id="id recording_id author_id", sealed="words", time="written_at kept_until", fact="at_ms",
+    ),
+    _table(
+        Kept("listening_requests", "who asked a second person to let them listen, and why", _LISTENERS, "listening",
+             _EMPLOYMENT, "recordings.expires_at", ("recording",)),
+        id="id recording_id person_id decided_by", sealed="why_sealed", fact="state", time="asked_at until decided_at",
+    ),
+    _table(
+        Kept("recording_openings", "which entries of the access log say that a recording was opened", _LISTENERS,
+             "listening", _EMPLOYMENT, "recordings.expires_at", ("recording",)),
+        id="recording_id", fact="seq",
+    ),
+    _table(
         Kept("receipts", "receipts of destruction: opaque", "whoever it was about, by keyed commitment",
              "ERASURE_LEDGER", "", "pack ERASURE_LEDGER, from the erasure", ("erasure_day",)),
         id="id", fact="body", time="at",

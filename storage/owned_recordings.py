@@ -1,14 +1,14 @@
 """Whose recordings these are, for those who may not see all: who is heard in them decides, and whose line it was."""
 
 import json
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, RowMapping, and_, or_, select
 
 from storage import recordings, tables
 from storage.numbers import digests_of_many
-from storage.recordings import Recording
+from storage.recordings import Recording, Wanted
 from storage.tx import Tx
 
 _MOST_DIGESTS = 5_000  # in one statement
@@ -26,10 +26,10 @@ class Heard:
     lines: frozenset[str] = frozenset()
 
 
-async def newest(tx: Tx, heard: Heard, *, states: Iterable[str], limit: int) -> tuple[Recording, ...]:
-    """Theirs, in one of `states`, newest first."""
+async def newest(tx: Tx, heard: Heard, which: Wanted, *, limit: int) -> tuple[Recording, ...]:
+    """Theirs, newest first."""
     found: list[Recording] = []
-    async for page in _pages(tx, await _may_be(tx, heard), tuple(states)):
+    async for page in _pages(tx, await _may_be(tx, heard), which):
         found += (recordings.opened(row) for row in page if _is_theirs(tx, heard, row))
         if len(found) >= limit:
             break
@@ -60,10 +60,8 @@ async def _may_be(tx: Tx, heard: Heard) -> ColumnElement[bool] | None:
     return or_(_T.c.id.in_(named), _T.c.line_id.in_(heard.lines))
 
 
-async def _pages(
-    tx: Tx, may_be: ColumnElement[bool] | None, states: tuple[str, ...]
-) -> AsyncIterator[Sequence[RowMapping]]:
-    wanted = select(_T).where(_T.c.state.in_(states)).order_by(_T.c.started_at.desc(), _T.c.id).limit(_PAGE)
+async def _pages(tx: Tx, may_be: ColumnElement[bool] | None, which: Wanted) -> AsyncIterator[Sequence[RowMapping]]:
+    wanted = select(_T).where(which.where()).order_by(_T.c.started_at.desc(), _T.c.id).limit(_PAGE)
     if may_be is not None:
         wanted = wanted.where(may_be)
     page = await tx.rows(wanted)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, func, insert, literal, or_, select, update
 
 from storage import keys, tables
 from storage.errors import Conflict, Invalid, NotFound
@@ -22,8 +22,10 @@ _MAX_GAPS = 1000
 _FEW = 100
 _IN_ONE = 500  # ids in one statement
 STATES = frozenset({"recording", "whole", "cut", "failed", "destroyed"})
+KEPT = ("recording", "whole", "cut", "failed")
 _T = tables.recordings
 _PEERS = tables.recording_peers
+_BESIDE = (tables.recording_notes, tables.listening_requests, tables.recording_openings)
 # What a destroyed recording still says: that it was, and when.
 _KEPT = frozenset({"id", "state", "started_at", "expires_at", "ended_at", "destroyed_at"})
 _NEXT = {
@@ -73,6 +75,42 @@ class Recording:
     # Of a pack whose period runs from a later event: ISO 8601 (None: the pack's own), and when that happened.
     kept_for: str | None = None
     event_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which recordings a list is about. `until` is excluded; `after`: beginning and id of the one that it goes on
+    after."""
+
+    states: tuple[str, ...] = KEPT
+    purpose: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[datetime, str] | None = None
+
+    def where(self) -> ColumnElement[bool]:
+        """In the order of `newest`."""
+        wanted: ColumnElement[bool] = _T.c.state.in_(self.states)
+        if self.purpose is not None:
+            wanted &= _T.c.purpose == self.purpose
+        if self.since is not None:
+            wanted &= _T.c.started_at >= self.since
+        if self.until is not None:
+            wanted &= _T.c.started_at < self.until
+        if self.after is not None:
+            at, rec_id = self.after
+            wanted &= or_(_T.c.started_at < at, and_(_T.c.started_at == at, _T.c.id > rec_id))
+        return wanted
+
+    def fits(self, row: Recording) -> bool:
+        """As `where`."""
+        return (
+            row.state in self.states
+            and self.purpose in (None, row.purpose)
+            and (self.since is None or row.started_at >= self.since)
+            and (self.until is None or row.started_at < self.until)
+            and (self.after is None or (self.after[0], row.id) > (row.started_at, self.after[1]))
+        )
 
 
 async def start(
@@ -126,7 +164,7 @@ async def start(
 
 async def add_party(tx: Tx, rec_id: str, party: Party, consent_refs: Iterable[int]) -> Recording:
     """Somebody joined, after being asked. Raises `NotFound`, `Conflict` if it no longer runs."""
-    present = await _locked(tx, rec_id)
+    present = await lock(tx, rec_id)
     if present.state != "recording":
         raise Conflict(f"recording {rec_id} is {present.state}")
     heard = (*await parties(tx, rec_id), party)
@@ -139,7 +177,7 @@ async def add_party(tx: Tx, rec_id: str, party: Party, consent_refs: Iterable[in
 
 async def add_gaps(tx: Tx, rec_id: str, gaps: Iterable[tuple[int, int, str]]) -> Recording:
     """Holds and pauses, beside those that are there. Raises `NotFound`, `Invalid`, `Conflict` once destroyed."""
-    present = await _locked(tx, rec_id)
+    present = await lock(tx, rec_id)
     if present.state == "destroyed":
         raise Conflict(f"recording {rec_id} is destroyed")
     known = sorted({*present.gaps, *((int(start), int(end), why) for start, end, why in gaps)})
@@ -181,7 +219,7 @@ async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
 
     Raises `NotFound`, `Conflict`.
     """
-    present = await _locked(tx, rec_id)
+    present = await lock(tx, rec_id)
     if state not in _NEXT[present.state]:
         raise Conflict(f"recording {rec_id} is {present.state}: cannot become {state}")
     await _set(tx, rec_id, state=state, ended_at=present.ended_at or now)
@@ -189,7 +227,7 @@ async def mark(tx: Tx, rec_id: str, state: str, now: datetime) -> Recording:
 
 
 async def destroy(tx: Tx, rec_id: str, now: datetime) -> Recording:
-    """Key, parties, index and description go; opaque id, state and times stay. Twice is no error.
+    """Key, parties, index, notes and description go; opaque id, state and times stay. Twice is no error.
 
     Once committed, call `Database.empty_log()`; removing the file is the caller's. Raises `NotFound`.
     """
@@ -202,7 +240,8 @@ async def destroy_all(tx: Tx, rec_ids: Sequence[str], now: datetime) -> None:
     wanted = _T.c.id.in_(rec_ids)
     await tx.rows(select(_T.c.id).where(wanted).with_for_update())
     await keys.destroy_rec_keys(tx, rec_ids)
-    await tx.write(delete(_PEERS).where(_PEERS.c.recording_id.in_(rec_ids)))
+    for table in (_PEERS, *_BESIDE):
+        await tx.write(delete(table).where(table.c.recording_id.in_(rec_ids)))
     gone: dict[str, Any] = {column.name: None for column in _T.columns if column.name not in _KEPT}
     destroyed_at = func.coalesce(_T.c.destroyed_at, literal(now, _T.c.destroyed_at.type))
     ended_at = func.coalesce(_T.c.ended_at, destroyed_at)
@@ -218,14 +257,14 @@ async def states(tx: Tx, rec_ids: Sequence[str]) -> Mapping[str, str]:
 
 async def overdue(tx: Tx, rec_id: str, now: datetime) -> None:
     """It is to go as soon as nothing stands against it any more. Raises `NotFound`."""
-    present = await _locked(tx, rec_id)
+    present = await lock(tx, rec_id)
     await _set(tx, rec_id, expires_at=max(min(present.expires_at, now), present.started_at))
 
 
 async def set_event(tx: Tx, rec_id: str, event_at: datetime, expires_at: datetime) -> Recording:
     """The event from which its period runs has happened. Raises `NotFound`, `Conflict` while it runs or once it is
     destroyed."""
-    present = await _locked(tx, rec_id)
+    present = await lock(tx, rec_id)
     if present.state in ("recording", "destroyed"):
         raise Conflict(f"recording {rec_id} is {present.state}")
     await _set(tx, rec_id, event_at=event_at, expires_at=expires_at)
@@ -241,6 +280,12 @@ async def beginning_with(tx: Tx, prefix: str) -> tuple[Recording, ...]:
     """Those whose id begins so, a few at most: more than one is too many."""
     wanted = select(_T).where(_T.c.id.startswith(prefix, autoescape=True))
     return tuple(opened(row) for row in await tx.rows(wanted.limit(_FEW)))
+
+
+async def newest(tx: Tx, wanted: Wanted, *, limit: int) -> tuple[Recording, ...]:
+    """Newest first."""
+    ordered = select(_T).where(wanted.where()).order_by(_T.c.started_at.desc(), _T.c.id).limit(limit)
+    return tuple(opened(row) for row in await tx.rows(ordered))
 
 
 async def list_all(tx: Tx, *, states: Iterable[str] | None = None, limit: int | None = None) -> tuple[Recording, ...]:
@@ -314,7 +359,7 @@ async def _index_parties(tx: Tx, rec_id: str, heard: tuple[Party, ...]) -> None:
         await tx.write(insert(_PEERS).values(**row))
 
 
-async def _locked(tx: Tx, rec_id: str) -> Recording:
+async def lock(tx: Tx, rec_id: str) -> Recording:
     return _found(rec_id, await tx.row(select(_T).where(_T.c.id == rec_id).with_for_update()))
 
 

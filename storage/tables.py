@@ -37,6 +37,7 @@ from storage.tables_governance import (
     policy_samples,
     role_rights,
 )
+from storage.tables_listening import listening_requests, recording_notes, recording_openings
 from storage.tables_mail import mail_addresses, mail_logins, mail_orders
 from storage.tables_sign_in import (
     api_tokens,
@@ -113,6 +114,7 @@ __all__ = [
     "limits",
     "line_members",
     "lines",
+    "listening_requests",
     "mail_addresses",
     "mail_logins",
     "mail_orders",
@@ -135,6 +137,8 @@ __all__ = [
     "reader_totp",
     "rec_keys",
     "receipts",
+    "recording_notes",
+    "recording_openings",
     "recording_peers",
     "recordings",
     "recovery_codes",

@@ -15,7 +15,7 @@ from config.alerts import Kind
 from server.alerting.raised import Raised, Windows
 
 _OPENS = ("open", "export")
-_UNLOCKS, _SEALED = ("unlock", "wrap", *_OPENS), ("recording", "hold")  # a hold is secured by the same passphrase
+_UNLOCKS, _SEALED = ("unlock", "wrap", *_OPENS), ("recording", "hold", "reader")  # all by one passphrase
 _REFUSED = ("denied", "wrong", "replayed", "locked")
 LOOKS = frozenset({"list", "search", "show"})
 NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "mail_login", "number",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from server.client import ask
-from server.commands import recording_orders
+from server.commands import listening_requests, recording_orders
 from server.commands.base import (
     Field,
     Subparsers,
@@ -73,11 +73,12 @@ VERDICT_FIELDS = (
 def register(subparsers: Subparsers) -> None:
     recordings = group(subparsers, "recordings", "sealed recordings, and listening to them")
     listed = leaf(recordings, "list", "list recordings, newest first",
-                  operation("recordings.list", "states", "number", "call", "limit"), fields=FIELDS, many=True,
-                  reasons=True)  # fmt: skip
+                  operation("recordings.list", "states", "number", "call", "purpose", "limit"), fields=FIELDS,
+                  many=True, reasons=True)  # fmt: skip
     listed.add_argument("--states", type=many, metavar="LIST", help="with commas (default: all but destroyed)")
     listed.add_argument("--number", metavar="NUMBER", help="in which this number is heard; needs --reason")
     listed.add_argument("--call", metavar="ID", help="of this call")
+    listed.add_argument("--purpose", metavar="PACK", help="of this policy pack")
     listed.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")
     show = leaf(recordings, "show", "show what is known of a recording", operation("recordings.show", "rec_id"),
                 fields=FIELDS, reasons=True)  # fmt: skip
@@ -99,6 +100,7 @@ def register(subparsers: Subparsers) -> None:
                             help="read passphrase and code, a line each, from descriptor N")  # fmt: skip
     open_.add_argument("--language", choices=("en", "fr"), default="en", help="of the page")
     recording_orders.register(recordings)
+    listening_requests.register(recordings)
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -48,6 +48,7 @@ DAY_FIELDS = (
     Field("contact_consent", "proofs of consent to be contacted"),
     Field("contact_reference", "contracts that stood in for consent"),
     Field("contact_attempt", "attempts of canvassing lines"),
+    Field("recording_note", "notes on recordings"),
     Field("text_words", "words of texts that were sent; the rest stays longer", "WORDS"),
     Field("text_sent", "texts that were sent"),
     Field("text_received", "texts that came in", "TEXTS IN"),

@@ -8,11 +8,12 @@ from server.alerting.access_rules import shows_in_clear
 from server.failure import Failure
 from server.services.actor import Actor, ledger_id, workstation_id
 from server.services.context import Services
-from storage import access, alerts
+from storage import access, alerts, recording_openings
 from storage.ledger_payload import Value
 from storage.tx import Tx
 
 MAX_REASON_CHARS = 500
+OPENINGS = frozenset({"open", "export", "listen"})
 
 
 class TooMuch(Failure):
@@ -59,6 +60,9 @@ async def note(
         reason=_reason(actor),
         details=said,
     )
+    rec_id = details.get("rec_id")
+    if subject == "recording" and action in OPENINGS and outcome == "done" and isinstance(rec_id, str):
+        await recording_openings.add(tx, rec_id, entry.seq)
     return entry.seq
 
 

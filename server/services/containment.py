@@ -87,7 +87,7 @@ def close_rooms(services: Services, person_id: str) -> int:
     cutters = services.rooms_of.get(person_id, set())
     for cutter in cutters:
         cutter.reschedule(asyncio.get_running_loop().time())
-    return len(cutters)
+    return len(cutters) + services.reader_rooms.cut(person_id)
 
 
 async def _credentials(tx: Tx, account_ids: tuple[str, ...]) -> list[Credential]:

@@ -19,6 +19,7 @@ from config import settings as configuration
 from config.paths import Paths
 from config.settings import Change, Settings
 from server.failure import Failure
+from server.reader_rooms import ReaderRooms
 from server.services import secret_sources
 from server.services.doorkeeper import Doorkeeper
 from server.services.lock import DataLock
@@ -115,6 +116,7 @@ class Services:
     happenings: Hub | None = None  # None: the daemon is not running
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
+    reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

@@ -17,6 +17,7 @@ from recording.format import State
 from recording.playable import Format
 from recording.room_client import Opened, RoomEnd, RoomJob, run_room
 from server.failure import Failure
+from server.services import listening_requests
 from server.services import recordings as recording_service
 from server.services.actor import Actor
 from server.services.audit import note
@@ -71,6 +72,7 @@ async def permit(
         person = await person_by_login(tx, login)
         recording = await recording_service.found(tx, rec_id)
         refused = await refusal(services, tx, person, recording)
+        refused = refused or await listening_requests.refusal(services, tx, recording, person.id)
         outcome = "done" if refused is None else "locked" if refused.code == "locked" else "denied"
         await note(services, tx, actor, "unlock", "recording", outcome=outcome, person_id=person.id,
                    rec_id=recording.id, purpose=recording.purpose)  # fmt: skip
@@ -91,10 +93,16 @@ async def serve(services: Services, actor: Actor, granted: Permit, terminal_fd: 
         nonlocal end, spent
         async with services.db.transaction() as tx:
             verdict = await readers.try_totp(tx, granted.person_id, opened.totp_step, services.clock())
-            await _note(services, tx, actor, granted, _ACTIONS[granted.mode], outcome=_OUTCOMES.get(verdict, "done"))
+            outcome, second = _OUTCOMES.get(verdict, "done"), dict[str, str]()
+            if verdict is TotpOutcome.ACCEPTED and granted.mode != "secure":
+                try:
+                    second = await listening_requests.use(services, tx, granted.rec_id, granted.person_id)
+                except Failure:  # somebody was quicker
+                    outcome = "denied"
+            await _note(services, tx, actor, granted, _ACTIONS[granted.mode], outcome=outcome, **second)
         spent = True
-        end = RoomEnd(None, None) if verdict is TotpOutcome.ACCEPTED else RoomEnd("denied", None)
-        return verdict is TotpOutcome.ACCEPTED
+        end = RoomEnd(None, None) if outcome == "done" else RoomEnd("denied", None)
+        return outcome == "done"
 
     rewraps = HeldKeys(services, granted.person_id, granted.hold_id, None if granted.hold_id else (granted.purpose,))
     services.open_rooms[granted.rec_id] += 1
@@ -141,7 +149,7 @@ async def _note(
     action: str,
     *,
     outcome: str = "done",
-    **more: int | bool | None,
+    **more: str | int | bool | None,
 ) -> None:
     about = {"hold_id": granted.hold_id} if granted.hold_id else {"rec_id": granted.rec_id}
     await note(services, tx, actor, action, "hold" if granted.hold_id else "recording", outcome=outcome,

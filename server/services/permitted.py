@@ -43,6 +43,22 @@ async def call(
     Raises Failure: not_found for what there is not or is beyond their reach, denied, invalid, step_up (NotFresh), and
     what the operation itself raises. `workstation`: an address or a host name.
     """
+    actor, given = await entered(services, identity, name, arguments, workstation=workstation, reason=reason, case=case)
+    return await operations.call(name, services, actor, given)
+
+
+async def entered(
+    services: Services,
+    identity: Identity,
+    name: str,
+    arguments: Mapping[str, object],
+    *,
+    workstation: str,
+    reason: str | None = None,
+    case: str | None = None,
+) -> tuple[Actor, Mapping[str, object]]:
+    """As `call`, but it is not done: who acts and with what, for what gives out more than plain values. Raises
+    Failure."""
     rule = RULES.get(name)
     if rule is None or name in CLOSED:
         raise Failure("there is no such operation", "Look at the list of operations", "not_found")
@@ -53,9 +69,7 @@ async def call(
         if refused.code == "denied":
             await _note_denied(services, actor, name)
         raise
-    return await operations.call(
-        name, services, replace(actor, within=allowed.within, own=identity.own), allowed.arguments
-    )
+    return replace(actor, within=allowed.within, own=identity.own), allowed.arguments
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

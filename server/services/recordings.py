@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from config import packs as pack_data
 from recording import vault
@@ -18,7 +18,7 @@ from server.services.belonging import Theirs, theirs
 from server.services.context import Services
 from storage import accounts, keys, owned_recordings, recordings
 from storage.errors import NotFound
-from storage.recordings import Recording
+from storage.recordings import KEPT, Recording, Wanted
 from storage.tx import Tx
 
 _LEAST_ID = 6  # characters of an id that name a recording
@@ -85,28 +85,49 @@ async def list_(
     states: Sequence[str] | None = None,
     number: str | None = None,
     call: str | None = None,
+    purpose: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    older_than: str | None = None,
     limit: int = 50,
 ) -> list[RecordingView]:
-    """Newest first; of one call in their order. Destroyed ones only when asked for by state."""
+    """Newest first; of one call in their order. Destroyed ones only when asked for by state.
+
+    `since`, `until`: days of their beginning, UTC, both included. `older_than`: id of a recording; those that began
+    before it.
+    """
     if number and actor.masked:
         raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
-    wanted = tuple(states) if states else ("recording", "whole", "cut", "failed")
-    if unknown := set(wanted) - recordings.STATES:
+    if unknown := set(states or ()) - recordings.STATES:
         known = ", ".join(sorted(recordings.STATES))
         raise Failure(f"no such state: {', '.join(sorted(unknown))}", f"Choose among {known}", "invalid")
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
+        place = await _place(tx, older_than, own)
+        wanted = Wanted(tuple(states) if states else KEPT, purpose, _day(since), _day(until, 1), place)
         if number or call:
             rows = list(await (recordings.with_number(tx, number) if number else recordings.of_call(tx, call or "")))
-            rows = [one for one in rows if one.state in wanted and call in (None, one.call_id)]
+            rows = [one for one in rows if wanted.fits(one) and call in (None, one.call_id)]
             rows = (rows if own is None else await own.recordings_of(rows))[:limit]
         elif own is None:
-            rows = list(await recordings.list_all(tx, states=wanted, limit=limit))
+            rows = list(await recordings.newest(tx, wanted, limit=limit))
         else:
-            rows = list(await owned_recordings.newest(tx, own.heard, states=wanted, limit=limit))
+            rows = list(await owned_recordings.newest(tx, own.heard, wanted, limit=limit))
         found = await _views(tx, rows, own, masked=actor.masked)
         await note(services, tx, actor, "search" if number else "list", "recording", count=len(found))
     return found
+
+
+def _day(on: date | None, more: int = 0) -> datetime | None:
+    return None if on is None else datetime.combine(on, time(), UTC) + timedelta(days=more)
+
+
+async def _place(tx: Tx, rec_id: str | None, own: Theirs | None) -> tuple[datetime, str] | None:
+    """Where a list goes on. Raises Failure."""
+    if rec_id is None:
+        return None
+    last = await found(tx, rec_id, own)
+    return last.started_at, last.id
 
 
 async def show(services: Services, actor: Actor, *, rec_id: str) -> RecordingView:

@@ -45,7 +45,9 @@ async def ask(
     teams: TwoTeams, who: str, reach: Reach, name: str, reason: str | None = None, **arguments: object
 ) -> Any:
     identity = teams.identity(who, reach, RIGHTS)
-    return await permitted.call(teams.services, identity, name, arguments, workstation="192.0.2.1", reason=reason)
+    return await permitted.call(
+        teams.services, identity, name, arguments, workstation="192.0.2.1", reason=reason, case=reason and "C-1"
+    )
 
 
 def named(known: dict[str, str], found: list[dict[str, Any]], field: str = "id") -> set[str]:
@@ -134,6 +136,9 @@ async def test_what_belongs_to_another_team_is_as_absent_as_what_there_is_not(te
     for what in ("carol", "dave", "passed on", "line support"):
         for rec_id in (teams.recordings[what], teams.recordings[what][:8]):
             beyond.append(("recordings.show", "rec_id", rec_id, {}))
+            beyond.append(("recordings.openings", "rec_id", rec_id, {}))
+            beyond.append(("recordings.request", "rec_id", rec_id, {"reason": "a complaint"}))
+            beyond.append(("recordings.list", "older_than", rec_id, {}))
     for reach in (Reach.OWN, Reach.TEAM):
         for name, argument, value, more in beyond:
             absent = GONE[: len(value)] if name.startswith(("calls", "recordings")) else "nobody-" + GONE[:4]
@@ -171,5 +176,6 @@ def test_each_narrow_operation_is_looked_at_here() -> None:
     assert NARROW.keys() == {
         "account.list", "device.list", "device.revoke", "mail.login.list", "mail.login.revoke", "calls.list",
         "calls.show", "calls.why", "calls.whys", "calls.live", "calls.hangup", "calls.transfer", "calls.pause",
-        "recordings.list", "recordings.show",
+        "recordings.list", "recordings.show", "recordings.openings", "recordings.request", "recordings.requests",
+        "recordings.decide",
     }  # fmt: skip

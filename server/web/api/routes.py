@@ -190,6 +190,10 @@ _POLICY = {
 _PROOF = {
     "recordings.list": ("GET", "/recordings", "Recordings"),
     "recordings.show": ("GET", "/recordings/{rec_id}", "A recording; its sound stays sealed"),
+    "recordings.openings": ("GET", "/recordings/{rec_id}/openings", "Who has opened a recording, when and why"),
+    "recordings.request": ("POST", "/recordings/{rec_id}/requests", "Ask a second reader, where nobody opens it alone"),
+    "recordings.requests": ("GET", "/listening-requests", "Requests to listen that wait or may be used"),
+    "recordings.decide": ("POST", "/listening-requests/{request}/decision", "Agree that somebody listens, or do not"),
     "recordings.verify": ("POST", "/recordings/verify", "Are recordings whole and unchanged?"),
     "recordings.destroy": ("POST", "/recordings/{rec_id}/destroy", "Destroy a recording, with a receipt"),
     "recordings.event": ("POST", "/recordings/{rec_id}/events", "Something from which its period counts"),

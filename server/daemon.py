@@ -60,7 +60,7 @@ from sip.messages.arrivals import Arrivals
 from sip.worker.pool import PoolConfig, WorkerPool
 from sms.carriers.carrier import Health
 from sms.standing import Standing
-from storage import devices, trunks
+from storage import devices, sessions, trunks
 from storage.errors import StorageError
 from storage.trunks import Trunk
 
@@ -233,7 +233,11 @@ class Daemon:
             log.info("stopped")
 
     async def _keep_rooms(self) -> None:
-        await self._services.reader_rooms.run(self._services.clock)
+        async def lives(person_id: str, session_id: str) -> bool:
+            async with self._services.db.read() as tx:
+                return await sessions.lives(tx, person_id, session_id, self._services.clock())
+
+        await self._services.reader_rooms.run(self._services.clock, lives)
 
     def _attending(self) -> dict[str, Callable[[], Awaitable[None]]]:
         mail = {"mail": self.mail.run} if self._services.settings.mail.listen else {}

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MOST = 8  # each holds some 60 MB while somebody looks at a waveform
 LOOK_S = 2.0  # between two looks whether one is over
+Lives = Callable[[str, str], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -101,12 +102,16 @@ class ReaderRooms:
             room.client.kill()
         return len(theirs)
 
-    async def run(self, clock: Callable[[], datetime]) -> None:
-        """Until cancelled: then all of them end."""
+    async def run(self, clock: Callable[[], datetime], lives: Lives) -> None:
+        """Until cancelled: then all of them end. `lives`: whether a session is still there, by person and id; it may
+        have been ended in many ways."""
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
                 await self.end_those_over(clock())
+                for room in list(self._rooms.values()):
+                    if not await lives(room.person_id, room.session_id):
+                        await self.end(room.session_id)
         finally:
             for session_id in list(self._rooms):
                 await self.end(session_id)

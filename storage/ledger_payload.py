@@ -26,8 +26,8 @@ ACTIONS = _words(
 OBJECTS = _words(
     "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"
     " emergency escrow hold inbox invitation kek key ledger limits line mail_login note number orphan passkey"
-    " password person policy precondition reader recipient recording recovery report request retention right role sender"
-    " session suppression system text token totp trunk usage vault"
+    " password person policy precondition reader recipient recording recovery report request retention right role"
+    " sender session suppression system text token totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry no_contract objection refusal request restore shutdown withdrawal")

@@ -74,6 +74,14 @@ async def get(tx: Tx, person_id: str, session_id: str, now: datetime) -> Session
     return _session(tx, row)
 
 
+async def lives(tx: Tx, person_id: str, session_id: str, now: datetime) -> bool:
+    try:
+        await get(tx, person_id, session_id, now)
+    except NotFound:
+        return False
+    return True
+
+
 async def list_of(tx: Tx, person_id: str, now: datetime) -> tuple[Session, ...]:
     """Last seen first."""
     wanted = select(_T).where(_T.c.person_id == person_id, _T.c.expires_at > now)

@@ -337,7 +337,9 @@ async def session_of(tx: Tx, identity: Identity, now: datetime) -> Session:
 
 
 async def sign_out(services: Services, identity: Identity) -> None:
-    """The session is over, here and in every other tab. Raises Failure."""
+    """The session is over, here and in every other tab, and with it what it has unlocked. Raises Failure."""
+    if identity.session_id:
+        await services.reader_rooms.end(identity.session_id)
     with told():
         async with services.db.transaction() as tx:
             if identity.session_id and await sessions.end(tx, identity.person_id, identity.session_id):

@@ -24,7 +24,7 @@ from recording import keys as key_tools
 from recording.reader_bundle import ReaderSecret, seal_reader
 from server.failure import Failure
 from server.rights import Identity, NotFresh, Reach
-from server.services import containment, permitted, recording_orders, recordings
+from server.services import containment, permitted, recording_orders, recordings, sign_in
 from server.services import portal_listening as portal
 from server.services.actor import Actor
 from server.services.context import Services
@@ -227,17 +227,24 @@ async def test_what_is_wrong_is_counted_and_a_code_unlocks_once(house: Services,
 
 
 @pytest.mark.promise("0.6", "L9")
-@pytest.mark.parametrize("way", ["session", "person", "time", "daemon", "killed", "right"])
+@pytest.mark.parametrize("way", ["sign-out", "revoked", "person", "time", "daemon", "killed", "right"])
 async def test_a_room_ends_with_what_it_hangs_on(house: Services, shown: dict[str, Any], way: str) -> None:
-    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
-    running = asyncio.get_running_loop().create_task(house.reader_rooms.run(house.clock))  # noqa: TID251 - ended below
+    kept, me, ended = await keep(house, ogg_stream()), await reader(house, shown), set[str]()
+
+    async def lives(person_id: str, session_id: str) -> bool:
+        assert person_id == me.identity.person_id
+        return session_id not in ended
+
+    running = asyncio.get_running_loop().create_task(house.reader_rooms.run(house.clock, lives))  # noqa: TID251 - ended below
     await me.unlock(house)
     await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
     assert len(await portal.read(house, me.identity, rec_id=kept.rec_id, start=0, end=64)) == 64
     room = house.reader_rooms._rooms[str(me.identity.session_id)]
     match way:
-        case "session":
-            await house.reader_rooms.end(str(me.identity.session_id))
+        case "sign-out":
+            await sign_in.sign_out(house, me.identity)
+        case "revoked":
+            ended.add(str(me.identity.session_id))
         case "person":
             assert (await containment.lock(house, ME, login="reader")).rooms == 1
         case "time":

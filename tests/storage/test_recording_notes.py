@@ -124,9 +124,10 @@ async def test_another_person_decides_and_it_is_used_once_and_in_time(db: Databa
         assert await listening_requests.use(tx, made.id, now)
         assert not await listening_requests.use(tx, made.id, now)
         assert await listening_requests.standing(tx, rec_id, me, now) is None
-        again = await asked(tx, rec_id, me, now)
+        later = now + timedelta(hours=1)
+        again = await asked(tx, rec_id, me, later)
         with pytest.raises(Conflict):  # too late
-            await listening_requests.decide(tx, again.id, APPROVED, you, now + 7 * DAY, now + 8 * DAY)
-        await listening_requests.decide(tx, again.id, REFUSED, you, now, now)
+            await listening_requests.decide(tx, again.id, APPROVED, you, later + 7 * DAY, later + 8 * DAY)
+        await listening_requests.decide(tx, again.id, REFUSED, you, later, later)
         assert [one.state for one in await listening_requests.list_all(tx, states=(REFUSED, USED))] == [REFUSED, USED]
-        assert await listening_requests.list_all(tx, states=(OPEN, APPROVED), after=now) == ()
+        assert await listening_requests.list_all(tx, states=(OPEN, APPROVED), after=later) == ()

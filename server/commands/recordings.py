@@ -61,6 +61,8 @@ FIELDS = (
     Field("parts", "all recordings of its call, in order: one for each composition of parties", show=words),
     Field("waits_for", "event from which its period runs, not entered yet: beffroi recordings event"),
     Field("event_on", "day of that event, once it is entered"),
+    Field("held", "whether a legal hold stands on it"),
+    Field("for_two", "whether nobody opens it alone: beffroi recordings request"),
 )  # fmt: skip
 VERDICT_FIELDS = (
     Field("id", "opaque id", "ID", short),

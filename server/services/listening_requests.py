@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from config import packs as pack_data
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
 from server.services.directory import person_by_login
-from server.services.recordings import found
+from server.services.recordings import found, is_for_two
 from storage import listening_requests, people, readers, recordings
 from storage.errors import NotFound
 from storage.listening_requests import APPROVED, OPEN, REFUSED, Request
@@ -45,12 +44,6 @@ class RequestView:
     until: datetime
     decided_by: str | None
     decided_at: datetime | None
-
-
-def is_for_two(purpose: str | None) -> bool:
-    """Whether nobody opens recordings of this purpose alone."""
-    pack = pack_data.load().get(purpose or "")
-    return pack is not None and pack.two_listeners
 
 
 async def ask(services: Services, actor: Actor, *, rec_id: str, login: str) -> RequestView:

@@ -16,7 +16,7 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
-from storage import accounts, keys, owned_recordings, recordings
+from storage import accounts, holds, keys, owned_recordings, recordings
 from storage.errors import NotFound
 from storage.recordings import KEPT, Recording, Wanted
 from storage.tx import Tx
@@ -66,6 +66,8 @@ class RecordingView:
     parts: tuple[str, ...]
     waits_for: str | None = None
     event_on: date | None = None
+    held: bool = False
+    for_two: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +195,19 @@ async def _views(tx: Tx, rows: Sequence[Recording], own: Theirs | None, *, maske
     parts = await recordings.of_calls(tx, sorted({row.call_id for row in rows if row.call_id is not None}))
     if own is not None:
         parts = {call_id: await own.recordings_of(some) for call_id, some in parts.items()}
+    held = await holds.on(tx, "recording", [row.id for row in rows])
     return [
         _view(
             row,
             tuple(_party(one, names, masked=masked) for one in heard.get(row.id, ())),
             tuple(one.id for one in parts.get(row.call_id or "", ())),
+            held=row.id in held,
         )
         for row in rows
     ]
 
 
-def _view(row: Recording, parties: tuple[PartyView, ...], parts: tuple[str, ...]) -> RecordingView:
+def _view(row: Recording, parties: tuple[PartyView, ...], parts: tuple[str, ...], *, held: bool) -> RecordingView:
     """`parts`: all recordings of its call, itself included: one for each composition of parties."""
     return RecordingView(
         id=row.id,
@@ -226,7 +230,15 @@ def _view(row: Recording, parties: tuple[PartyView, ...], parts: tuple[str, ...]
         parts=parts,
         waits_for=_waits_for(row),
         event_on=start_events.day_of(row.event_at) if row.event_at is not None else None,
+        held=held,
+        for_two=is_for_two(row.purpose),
     )
+
+
+def is_for_two(purpose: str | None) -> bool:
+    """Whether nobody opens recordings of this purpose alone."""
+    pack = pack_data.load().get(purpose or "")
+    return pack is not None and pack.two_listeners
 
 
 def _waits_for(row: Recording) -> str | None:

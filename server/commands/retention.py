@@ -30,7 +30,7 @@ FIELDS = (
         " conversation, campaign, mail_order (who is told when a text ordered by mail fails), text_key,"
         " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert;"
         " call_field: a call record of which fields become coarser; month_key: a key of a month's hashes;"
-        " index_key: a key by which numbers were found, until it was replaced",
+        " index_key: a key by which numbers were found, until it was replaced; recording_note",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version", "PACK"),

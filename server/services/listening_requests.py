@@ -48,13 +48,12 @@ class RequestView:
 
 async def ask(services: Services, actor: Actor, *, rec_id: str, login: str) -> RequestView:
     """Ask a second reader. Raises Failure, Conflict where one was asked already."""
-    reason, case = (actor.reason or "").strip(), (actor.case or "").strip()
-    if len(reason) < MIN_REASON_CHARS or not case:
-        raise Failure("listening needs a reason and a case", "Give both, in a few words", "invalid")
-    now = services.clock()
+    reason, case, now = (actor.reason or "").strip(), (actor.case or "").strip(), services.clock()
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         recording = await found(tx, rec_id, await theirs(tx, actor))
+        if len(reason) < MIN_REASON_CHARS or not case:
+            raise Failure("listening needs a reason and a case", "Give both, in a few words", "invalid")
         if not is_for_two(recording.purpose):
             raise Failure("one person may open that recording", "Open it", "conflict")
         if not await readers.has_right(tx, person.id, recording.purpose or ""):

@@ -47,6 +47,7 @@ class DayView:
     contact_consent: int
     contact_reference: int
     contact_attempt: int
+    recording_note: int
     text_words: int
     text_sent: int
     text_received: int

@@ -125,8 +125,8 @@ class Player {
     paint.fillRect(0, Math.round(middle), width, 1);
     const pieces = Math.max(1, (this.length * 1000) / this.peaks.piece_ms);
     const bar = Math.max(1, Math.round(ratio));
-    for (const [side, colour] of [["left", colours.getPropertyValue("--caller")], ["right", colours.getPropertyValue("--called")]]) {
-      paint.fillStyle = colour;
+    for (const [side, key] of [["left", ".wave-key.caller"], ["right", ".wave-key.called"]]) {
+      paint.fillStyle = getComputedStyle(this.section.querySelector(key)).backgroundColor;
       for (let x = 0; x < width; x += bar + 1) {
         const [from, to] = [Math.floor((x / width) * pieces), Math.ceil(((x + bar + 1) / width) * pieces)];
         const loud = Math.max(0, ...this.peaks[side].slice(from, Math.max(to, from + 1))) / 255;

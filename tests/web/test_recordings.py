@@ -141,7 +141,8 @@ def test_a_reader_finds_opens_hears_and_notes(archive: Archive, window: Callable
         """async () => {
             const audio = document.querySelector("audio");
             await audio.play();
-            await new Promise((done) => setTimeout(done, 700));
+            for (let tries = 0; tries < 100 && audio.currentTime < 0.3; tries += 1)
+                await new Promise((done) => setTimeout(done, 100));
             audio.pause();
             return [audio.currentTime, audio.duration, audio.error];
         }"""

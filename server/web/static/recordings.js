@@ -41,7 +41,8 @@ class Player {
   }
 
   flip() {
-    if (this.audio.paused) this.audio.play(); else this.audio.pause();
+    if (this.audio.paused) this.audio.play().catch(() => {}); // whoever pauses at once interrupts it
+    else this.audio.pause();
   }
 
   buttons() {
@@ -90,6 +91,9 @@ class Player {
         this.toggle.textContent = this.audio.paused ? this.section.dataset.play : this.section.dataset.pause;
       });
     }
+    this.audio.addEventListener("error", () => {
+      this.section.querySelector("[data-wave-state]").textContent = this.section.dataset.failed;
+    });
     this.show();
   }
 
@@ -108,7 +112,7 @@ class Player {
     if (!answer.ok) return;
     this.peaks = await answer.json();
     this.draw();
-    if (this.peaks.complete) this.section.querySelector("[data-wave-state]").textContent = "";
+    if (this.peaks.complete && !this.audio.error) this.section.querySelector("[data-wave-state]").textContent = "";
     else setTimeout(() => this.look(), LOOK_MS);
   }
 

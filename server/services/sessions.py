@@ -47,6 +47,7 @@ async def revoke(services: Services, actor: Actor, *, login: str, session: str) 
         [found] = matching
         await sessions.end(tx, person.id, found.id)
         await note(services, tx, actor, "revoke", "session", session_id=found.id, person_id=person.id)
+    await services.reader_rooms.end(found.id)
     return _view(found, actor)
 
 

@@ -322,6 +322,10 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "hold.lift": {"hold": "e" * 32},
         "recordings.list": {},
         "recordings.show": {"rec_id": "0" * 32},
+        "recordings.openings": {"rec_id": "0" * 32},
+        "recordings.request": {"rec_id": "0" * 32, "login": "alice"},
+        "recordings.requests": {},
+        "recordings.decide": {"request": "0" * 32, "login": "alice"},
         "recordings.verify": {},
         "recordings.destroy": {"rec_id": "0" * 32, "because": "order"},
         "recordings.event": {"rec_id": "0" * 32, "event": "contract_signed", "on": "2026-11-28"},
@@ -382,7 +386,7 @@ async def access_log(services: Services) -> list[dict[str, Any]]:
 # There is none of that id, or no reason is given, or nobody has the role.
 REFUSED = frozenset(
     {
-        *("recordings.destroy", "recordings.event"),
+        *("recordings.destroy", "recordings.event", "recordings.openings", "recordings.request", "recordings.decide"),
         *("recordings.show", "calls.why", "contact.suppress.remove", "retention.orphan-remove"),
         *("policy.withdraw", "policy.approve"),
     }

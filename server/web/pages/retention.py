@@ -1,0 +1,134 @@
+"""What goes when: the last sweep, what is due and why something is not, what the coming days bring; and receipts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from server.web import kept
+from server.web.language import N_
+from server.web.routes import Menu, Route
+from server.web.visit import Visit
+
+_AHEAD_DAYS, _DUE, _ON_A_PAGE = 30, 100, 50
+TRIGGERS: Mapping[str, str] = {
+    "retention_expiry": N_("its time was over"),
+    "objection": N_("an objection"),
+    "consent_withdrawn": N_("a consent was withdrawn"),
+    "art17_request": N_("somebody asked for it"),
+    "no_contract": N_("no contract was concluded"),
+    "admin_order": N_("an order"),
+}
+
+
+async def swept(visit: Visit) -> web.StreamResponse:
+    status = await visit.call("retention.status")
+    kinds = [
+        kind for kind in kept.KINDS if any(status[what].get(kind) for what in ("due", "destroyed", "held", "left"))
+    ]
+    return visit.page(
+        "retention.html",
+        last=status,
+        kinds=[(kept.kind(visit, kind), *(status[what].get(kind, 0) for what in _COLUMNS)) for kind in kinds],
+        orphans=sum(status["orphans"].values()),
+    )
+
+
+_COLUMNS = ("due", "destroyed", "held", "left")
+
+
+def _purpose(visit: Visit, pack: str) -> str:
+    """Of a pack with its version."""
+    return kept.purpose(visit, pack.partition("@")[0])
+
+
+async def due(visit: Visit) -> web.StreamResponse:
+    found = await visit.call("retention.due", limit=_DUE)
+    items = [{**one, "kind": kept.kind(visit, one["kind"]), "purpose": _purpose(visit, one["pack"])} for one in found]
+    stays = [one for one in items if not one["goes"]]
+    return visit.page("retention_due.html", stays=stays, goes=[one for one in items if one["goes"]], most=_DUE)
+
+
+async def forecast(visit: Visit) -> web.StreamResponse:
+    days = await visit.call("retention.forecast", days=_AHEAD_DAYS)
+    told = [_day(visit, one) for one in days]
+    return visit.page("retention_forecast.html", days=told, columns=[(one["day"], one["sum"]) for one in told])
+
+
+def _day(visit: Visit, said: Mapping[str, Any]) -> dict[str, Any]:
+    counts = [(kept.kind(visit, kind), said[kind]) for kind in kept.KINDS if said.get(kind)]
+    return {"day": said["day"], "sum": sum(count for _, count in counts), "counts": counts}
+
+
+async def sweep(visit: Visit) -> web.StreamResponse:
+    done = await visit.call("retention.sweep", clock_is_right=bool(visit.given.get("clock_is_right")))
+    if done["problem"]:
+        return visit.go("/retention", visit._(done["problem"]), "bad")
+    gone = sum(done["destroyed"].values())
+    return visit.go("/retention", visit.plural("%(num)s thing is gone.", "%(num)s things are gone.", gone))
+
+
+# --- proof ------------------------------------------------------------------------------------------------------------
+
+
+async def receipts(visit: Visit) -> web.StreamResponse:
+    """Newest first, by the erasure log."""
+    text = visit.query("before")
+    before = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
+    after = None if before is None else max(0, before - 1 - _ON_A_PAGE)
+    last = _ON_A_PAGE if before is None else min(_ON_A_PAGE, max(1, before - 1))
+    entries: Sequence[Mapping[str, Any]] = await visit.call("ledger.show", log="erasure", last=last, after=after)
+    first = entries[0]["seq"] if entries else 1
+    return visit.page(
+        "receipts.html",
+        entries=[one for one in reversed(entries) if one["body"].get("receipt_id")],
+        earlier=f"/receipts?before={first}" if first > 1 else None,
+        later="/receipts" if before is not None else None,
+        kind=lambda name: kept.kind(visit, name),
+    )
+
+
+async def receipt(visit: Visit) -> web.StreamResponse:
+    found = await visit.call("ledger.receipt", receipt=visit.request.match_info["receipt"])
+    said = found["receipt"]
+    return visit.page(
+        "receipts_one.html",
+        found=found,
+        said=said,
+        trigger=visit._(TRIGGERS[said["trigger"]]) if said["trigger"] in TRIGGERS else said["trigger"],
+        objects=[(kept.kind(visit, name), count) for name, count in said["objects"].items()],
+        purpose=_purpose(visit, said["pack"]),
+    )
+
+
+async def receipt_file(visit: Visit) -> web.StreamResponse:
+    found = await visit.call("ledger.receipt", receipt=visit.request.match_info["receipt"])
+    name = f'attachment; filename="receipt-{found["id"]}.json"'
+    text = json.dumps(found["receipt"], sort_keys=True, separators=(",", ":"))
+    return web.Response(text=text, content_type="application/json", headers={"Content-Disposition": name})
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/retention",
+        swept,
+        "retention.read",
+        Menu("kept", N_("Expiry"), 20, N_("What goes when, what is held, and whether all of it went.")),
+    ),
+    Route("GET", "/retention/due", due, "retention.read"),
+    Route("GET", "/retention/forecast", forecast, "retention.read"),
+    Route("POST", "/retention/sweep", sweep, "retention.manage", again=swept),
+    Route(
+        "GET",
+        "/receipts",
+        receipts,
+        "ledger.read",
+        Menu("kept", N_("Receipts"), 40, N_("The signed proof of what was destroyed.")),
+    ),
+    Route("GET", "/receipts/{receipt}", receipt, "ledger.read"),
+    Route("GET", "/receipts/{receipt}/file", receipt_file, "ledger.read"),
+)

@@ -96,7 +96,7 @@ RULES: Mapping[str, Rule] = {
     **_all("security.manage", "ban.lift", "alert.test"),
     **_all("alerts.read", "alert.list", "alert.show", "alert.rules", "alert.runbook"),
     **_all("alerts.decide", "alert.ack"),
-    **_all("system.read", "status"),
+    **_all("system.read", "status", "system.overview"),
     **_all("system.manage", "reload", fresh=True),
 }  # fmt: skip
 

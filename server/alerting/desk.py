@@ -50,6 +50,7 @@ class AlertDesk:
         """``sense``: how the house is now; it may be slow, and must not raise."""
         self._services = services
         self._sense = sense
+        self.sensed: Sensed | None = None  # at the newest look
         self._monotonic = monotonic
         self._kinds = self._chosen()
         self.reader = LogReader(services, lambda: self._kinds)
@@ -115,7 +116,7 @@ class AlertDesk:
                 async with self._services.db.read() as tx:
                     standing = await alerts.lasting(tx)
             self._conditions = Conditions(self._kinds, standing)
-        sensed = await self._sense()
+        sensed = self.sensed = await self._sense()
         now_s = self._monotonic()
         silent_s = now_s - self._answered_s
         found = self._conditions.look(replace(sensed, database_silent_s=silent_s), self._services.clock(), now_s)

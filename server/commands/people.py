@@ -41,6 +41,7 @@ FIELDS = (
     Field("listens_to", "purposes whose recordings this person may open", "LISTENS TO", words),
     Field("created_at", "when"),
     Field("disabled_at", "since when nothing may be done in this person's name", "DISABLED", minutes),
+    Field("locked_at", "since when this person is locked; person unlock gives back what the lock took"),
 )
 INVITED = (
     Field("login", "who is invited"),

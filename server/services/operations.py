@@ -196,6 +196,7 @@ OPERATIONS: Mapping[str, str] = {
     "alert.rules": "alerts:rules",
     "alert.runbook": "alerts:runbook",
     "status": "system:status",
+    "system.overview": "overview:overview",
     "reload": "system:reload",
 }
 

@@ -34,6 +34,7 @@ class PersonView:
     listens_to: tuple[str, ...]
     created_at: datetime
     disabled_at: datetime | None
+    locked_at: datetime | None
 
 
 async def add(
@@ -131,6 +132,7 @@ async def _view(tx: Tx, person: Person, *, masked: bool) -> PersonView:
     except NotFound:
         has_key = False
     rights = await readers.rights(tx, person.id)
+    lock = await person_locks.get(tx, person.id)
     return PersonView(
         id=person.id,
         login=person.login,
@@ -141,4 +143,5 @@ async def _view(tx: Tx, person: Person, *, masked: bool) -> PersonView:
         listens_to=tuple(right.purpose for right in rights),
         created_at=person.created_at,
         disabled_at=person.disabled_at,
+        locked_at=lock.at if lock is not None else None,
     )

@@ -26,6 +26,8 @@ STATUSES: Mapping[str, int] = {
     "not_found": 404,
     "conflict": 409,
     "taken": 409,
+    "ambiguous": 409,
+    "busy": 409,
     "invalid": 422,
     "misuse": 422,
     "configuration": 422,

@@ -59,7 +59,7 @@ GOING = "f" * 32  # a call that goes on
 # Counts and opaque ids only: nobody is looked at.
 SILENT = {
     "status", "reader.prepare", "retention.forecast", "retention.status", "retention.map", "alert.list", "alert.rules",
-    "alert.runbook", "keys.list",
+    "alert.runbook", "keys.list", "system.overview",
 }  # fmt: skip
 
 
@@ -342,6 +342,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "ban.list": {},
         "ban.lift": {"source": "192.0.2.1"},
         "status": {},
+        "system.overview": {},
         "reload": {},
     }
 

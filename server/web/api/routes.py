@@ -213,6 +213,7 @@ _MACHINE = {
     "ban.list": ("GET", "/bans", "Sources that are kept out"),
     "ban.lift": ("DELETE", "/bans/{source}", "Let a source in again"),
     "status": ("GET", "/status", "How the machine is doing"),
+    "system.overview": ("GET", "/system", "Each part of the system at a glance, and whether it is well"),
     "reload": ("POST", "/reload", "Read the configuration again"),
 }
 

@@ -1,0 +1,184 @@
+"""The system at a glance: what is well, what is not, and who may look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.alerting import writing
+from server.alerting.conditions import Sensed
+from server.alerting.raised import Raised
+from server.web.pages import system
+from storage import sweeps
+from storage.sweeps import Sweep
+from tests.server.duty_house import add_trunk
+from tests.web.admin_house import House, a_house
+
+WELL = Sensed(
+    edge=True,
+    recorder=True,
+    trunks={},
+    carriers={},
+    free_mb=80_000,
+    needed_mb=500,
+    certificate_until=datetime(2039, 1, 1, tzinfo=UTC),
+    ledger_sound=True,
+)
+
+
+class Live:
+    """What a daemon says of itself."""
+
+    def __init__(self) -> None:
+        self.workers, self.recorder = [11, 12], 10
+
+    async def status(self) -> dict[str, Any]:
+        return {
+            "calls": [{"call_id": "1" * 32}],
+            "processes": {"recorder": self.recorder, "workers": self.workers},
+            "capacity": 20,
+            "texts": {"carriers": {}, "waiting": 3},
+        }
+
+
+class Edge:
+    """An edge that is there, with two phones; or that is not."""
+
+    def __init__(self) -> None:
+        self.here = True
+
+    @property
+    def attached(self) -> Edge:
+        return self
+
+    def is_set(self) -> bool:
+        return self.here
+
+    async def registrations(self) -> dict[str, list[object]]:
+        return {"a": [], "b": []}
+
+    async def trunk_states(self) -> dict[str, object]:
+        return {}
+
+
+@dataclass
+class Desk:
+    sensed: Sensed | None
+
+
+@pytest.fixture
+async def place(
+    tmp_path: Path, product_seed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[House]:
+    async with a_house(tmp_path, product_seed[0], monkeypatch) as made:
+        yield made
+
+
+async def running(place: House, sensed: Sensed | None) -> tuple[Live, Edge]:
+    live, edge = Live(), Edge()
+    place.services.live, place.services.edge = live, edge  # type: ignore[assignment]
+    place.services.alerts = Desk(sensed)  # type: ignore[assignment]
+    now = place.services.clock()
+    async with place.services.db.transaction() as tx:
+        await sweeps.add(tx, Sweep(now, now, destroyed={"call_record": 1204}))
+    return live, edge
+
+
+@pytest.mark.promise("P10")
+async def test_all_is_well(place: House) -> None:
+    await running(place, WELL)
+    page = await place.get("/system", await place.person("admin"))
+    assert page.status == 200
+    assert "All is well." in page.text
+    assert "Calls now 1 room for 20" in page.text
+    assert "Phones registered 2" in page.text
+    assert "Texts that wait 3" in page.text
+    assert "1,204 erased" in page.text
+    assert "Not well" not in page.text and "Not known" not in page.text
+    french = await place.get("/system", await place.person("admin", login="other"), "fr")
+    assert "Tout va bien." in french.text
+    assert "1 204 effacés" in french.text.replace(" ", " ").replace(" ", " ")
+
+
+@pytest.mark.promise("P10")
+async def test_what_is_not_well_comes_first_in_words(place: House) -> None:
+    trunk = await add_trunk(place.services.db, "the-provider-with-the-long-name")
+    soon = place.services.clock() + timedelta(days=5)
+    live, edge = await running(
+        place,
+        replace(
+            WELL,
+            trunks={trunk.id: False},
+            free_mb=100,
+            certificate_until=soon,
+            ledger_sound=False,
+            orphans=2,
+            holds_overdue=frozenset({"1"}),
+        ),
+    )
+    live.workers, live.recorder, edge.here = [], 0, False
+    async with place.services.db.transaction() as tx:
+        await writing.write(place.services, tx, Raised("disk-full"))
+    page = await place.get("/system", await place.person("security"))
+    said = page.text
+    assert "All is well" not in said
+    for words in (
+        "It does not answer: no phone can register or call.",
+        "None is ready: no call can begin.",
+        "It does not run: nothing is recorded.",
+        "1 of 1 are down: the-provider-with-the-long-name",
+        "100 MB free: nothing is recorded below 500 MB.",
+        "It does not verify",
+        "1 open",
+        "2 were found.",
+        "1 want to be looked at again.",
+    ):
+        assert words in said, words
+    assert "It expires on" in said
+    assert said.index("Not well") < said.index("Look at it") < said.index("✓ Well")
+    assert "10 things want your attention." in said
+
+
+async def test_what_nobody_knows_yet_is_said_so(place: House) -> None:
+    await add_trunk(place.services.db)
+    await running(place, None)
+    said = (await place.get("/system", await place.person("admin"))).text
+    assert said.count("Nobody knows yet") == 1
+    assert said.count("Nobody has looked yet.") == 2
+    assert "Not known" in said
+
+
+async def test_without_a_daemon_it_says_so(place: House) -> None:
+    said = (await place.get("/system", await place.person("admin"))).text
+    assert "The server does not run." in said
+    assert "Phones registered –" in said
+
+
+@pytest.mark.promise("0.4")
+@pytest.mark.parametrize("role", ["employee", "supervisor", "legal", "reader"])
+async def test_others_do_not_see_it(place: House, role: str) -> None:
+    page = await place.get("/system", await place.person(role))
+    assert page.status == 403
+    assert "Recorder" not in page.text
+
+
+async def test_whoever_has_not_signed_in_is_sent_to_do_so(place: House) -> None:
+    page = await place.get("/system", "nobody")
+    assert (page.status, page.went) == (303, "/sign-in?next=%2Fsystem")
+
+
+async def test_what_is_sent_to_those_who_watch_is_what_the_page_holds(place: House) -> None:
+    """The live region is the page's own."""
+    await running(place, WELL)
+    page = await place.get("/system", await place.person("admin"))
+    assert 'data-live="system"' in page.html
+    assert [topic.name for topic in system.TOPICS] == ["system"]
+
+
+def test_every_part_has_its_words() -> None:
+    assert {part for part, _ in system.SAYS} == set(system.TITLES)

@@ -53,10 +53,11 @@ async def add(
         return await _view(tx, person, masked=False)
 
 
-async def list_(services: Services, actor: Actor) -> list[PersonView]:
-    """By login. Names are masked unless the actor gives a reason."""
+async def list_(services: Services, actor: Actor, *, login: str | None = None) -> list[PersonView]:
+    """By login; all, or one. Names are masked unless the actor gives a reason. Raises Failure."""
     async with services.db.transaction() as tx:
-        found = [await _view(tx, person, masked=actor.masked) for person in await people.list_all(tx)]
+        wanted = await people.list_all(tx) if login is None else (await person_by_login(tx, login),)
+        found = [await _view(tx, person, masked=actor.masked) for person in wanted]
         await note(services, tx, actor, "list", "person", count=len(found))
     return found
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from config import packs
 from server.operation_rules import RULES
-from server.web.language import LANGUAGES, NAMES, N_
+from server.web.language import LANGUAGES, N_, NAMES
 from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
 from storage.people import ROLES

@@ -92,11 +92,11 @@ RULES: Mapping[str, Rule] = {
     **_all("recordings.event", "recordings.event"),
     **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify"),
     # --- the machine
-    **_all("security.read", "ban.list"),
+    **_all("security.read", "ban.list", "registration.list"),
     **_all("security.manage", "ban.lift", "alert.test"),
     **_all("alerts.read", "alert.list", "alert.show", "alert.rules", "alert.runbook"),
     **_all("alerts.decide", "alert.ack"),
-    **_all("system.read", "status", "system.overview"),
+    **_all("system.read", "status", "system.overview", "system.check"),
     **_all("system.manage", "reload", fresh=True),
 }  # fmt: skip
 

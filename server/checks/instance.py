@@ -41,7 +41,7 @@ def examine(data: Path) -> Iterator[Finding]:
             yield wrong("configuration", f"{problem.key} {problem.message}", problem.remedy)
         return
     yield ok("configuration", "sound")
-    running = _running(data)
+    running = is_running(data)
     yield ok("daemon", "runs") if running else note("daemon", "does not run", "Type: beffroi serve")
     yield _paths(paths)
     yield _permissions(paths)
@@ -57,7 +57,8 @@ def examine(data: Path) -> Iterator[Finding]:
     yield _encoder(settings)
 
 
-def _running(data: Path) -> bool:
+def is_running(data: Path) -> bool:
+    """Whether a daemon answers there."""
     try:
         with connected(data) as connection:
             return connection is not None

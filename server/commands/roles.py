@@ -17,6 +17,7 @@ RIGHT_FIELDS = (
     ),  # fmt: skip
     Field("shipped", "how far it reaches as shipped", "SHIPPED"),
     Field("operations", "what may be done with it", show=words),
+    Field("narrow", "whether it may reach own or team alone"),
 )
 
 

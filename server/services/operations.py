@@ -162,6 +162,7 @@ OPERATIONS: Mapping[str, str] = {
     "ledger.show": "ledger:show",
     "ledger.verify": "ledger:verify",
     "vault.check": "vault:check",
+    "registration.list": "registrations:list_",
     "ban.list": "bans:list_",
     "ban.lift": "bans:lift",
     "alert.list": "alerts:list_",
@@ -197,6 +198,7 @@ OPERATIONS: Mapping[str, str] = {
     "alert.runbook": "alerts:runbook",
     "status": "system:status",
     "system.overview": "overview:overview",
+    "system.check": "self_check:check",
     "reload": "system:reload",
 }
 

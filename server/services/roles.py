@@ -40,6 +40,7 @@ class RightView:
     reach: Granted
     shipped: Granted
     operations: tuple[str, ...]
+    narrow: bool
 
 
 async def of(services: Services, person: Person) -> dict[str, Reach]:
@@ -113,7 +114,9 @@ async def _views(tx: Tx, role: str) -> list[RightView]:
     shipped = _shipped(role)
     words = {**shipped, **(await role_rights.changed(tx)).get(role, {})}
     return [
-        RightView(right, _word(words.get(right)), _word(shipped.get(right)), _operations()[right])
+        RightView(
+            right, _word(words.get(right)), _word(shipped.get(right)), _operations()[right], _can_be_narrow(right)
+        )  # fmt: skip
         for right in sorted(RIGHTS)
     ]
 

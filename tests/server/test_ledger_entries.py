@@ -23,7 +23,7 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
 from server.services.texts import writer_of
 from sip.calls.control import LiveCall
-from sip.edge.state import Ban
+from sip.edge.state import Ban, Contact
 from storage import (
     accounts,
     alerts,
@@ -70,6 +70,9 @@ class FakeEdge:
         from datetime import UTC, datetime
 
         return [Ban("192.0.2.1", "auth", datetime.now(UTC) + timedelta(minutes=5))]
+
+    async def registrations(self) -> dict[str, list[Contact]]:
+        return {"nobody": []}
 
     async def lift_ban(self, source: str) -> bool:
         return source == "192.0.2.1"
@@ -343,6 +346,8 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "ban.lift": {"source": "192.0.2.1"},
         "status": {},
         "system.overview": {},
+        "system.check": {},
+        "registration.list": {},
         "reload": {},
     }
 
@@ -389,7 +394,7 @@ REFUSED = frozenset(
     {
         *("recordings.destroy", "recordings.event", "recordings.openings", "recordings.request", "recordings.decide"),
         *("recordings.show", "calls.why", "contact.suppress.remove", "retention.orphan-remove"),
-        *("policy.withdraw", "policy.approve"),
+        *("policy.withdraw", "policy.approve", "system.check"),
     }
 )
 

@@ -1,30 +1,26 @@
 """The portal's pages before people of each role, asked for over HTTP: the application, real services, a real database.
 
-Who has signed in is said by the test; how one signs in has tests of its own.
+Whoever asks has a session already; how one gets it has tests of its own.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import sys
-import types
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from server.rights import Identity
-from server.services import roles
 from server.services.context import Services, open_services
+from server.services.identities import digest, new_token
 from server.web import cookies, security
 from server.web.application import Portal
-from storage import people
+from storage import people, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +64,22 @@ class _Reader(HTMLParser):
 class House:
     services: Services
     client: TestClient  # type: ignore[type-arg]
-    people: dict[str, Identity] = field(default_factory=dict)  # by session token
 
     async def person(self, role: str, *, login: str = "", fresh: bool = True) -> str:
-        """Somebody new of this role, signed in: the session's token."""
+        """Somebody new of this role, with a session: its token."""
+        now, token = self.services.clock(), new_token()
         async with self.services.db.transaction() as tx:
-            one = await people.add(tx, login or f"a-{role}", role.title(), self.services.clock(), roles=[role])
-        until = self.services.clock() + timedelta(minutes=10) if fresh else None
-        grants = await roles.of(self.services, one)
-        token = f"session-{one.id}"
-        self.people[token] = Identity(one.id, one.login, "en", grants, session_id=one.id, fresh_until=until)
+            one = await people.add(tx, login or f"a-{role}", role.title(), now, roles=[role])
+            await sessions.add(
+                tx,
+                one.id,
+                digest(token),
+                now,
+                source="192.0.2.7",
+                browser="Firefox",
+                expires_at=now + timedelta(hours=1),
+                fresh_until=now + timedelta(minutes=10) if fresh else None,
+            )
         return token
 
     async def get(self, path: str, who: str = "", language: str = "en") -> Page:
@@ -101,18 +103,10 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(place: Path, seed: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def a_house(place: Path, seed: Path) -> AsyncIterator[House]:
     """The portal over a copy of an instance that quickstart has made; no daemon runs."""
-    signed_in: dict[str, Identity] = {}
-
-    async def identify(services: Services, *, session_token: str) -> Identity | None:
-        return signed_in.get(session_token)
-
-    door = types.ModuleType("server.services.sign_in")
-    door.identify = identify  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, door.__name__, door)
     async with (
         open_services(Path(shutil.copytree(seed, place / "data"))) as services,
         TestClient(TestServer(Portal(services).application())) as client,
     ):
-        yield House(services, client, signed_in)
+        yield House(services, client)

@@ -15,10 +15,8 @@ from tests.web.admin_house import House, a_house
 
 
 @pytest.fixture
-async def place(
-    tmp_path: Path, product_seed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0], monkeypatch) as made:
+async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
+    async with a_house(tmp_path, product_seed[0]) as made:
         yield made
 
 

@@ -20,10 +20,8 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-async def place(
-    tmp_path: Path, product_seed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0], monkeypatch) as made:
+async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
+    async with a_house(tmp_path, product_seed[0]) as made:
         yield made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,8 @@ SCRIPT = '"><script>alert(1)</script>'
 
 
 @pytest.fixture
-async def place(
-    tmp_path: Path, product_seed: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0], monkeypatch) as made:
+async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
+    async with a_house(tmp_path, product_seed[0]) as made:
         yield made
 
 
@@ -142,3 +141,19 @@ async def test_who_may_look(place: House, role: str, status: int) -> None:
     assert (await place.get("/people", who)).status == status
     assert (await place.get("/people/new", who)).status == 403
     assert (await place.post("/people/x/roles", who, {"roles": "admin"})).status == 403
+
+
+@pytest.mark.promise("0.2")
+async def test_the_link_for_the_first_sign_in_is_shown_once(place: House) -> None:
+    who = await place.person("admin")
+    await place.person("employee", login="nina")
+    assert "Make a link for the first sign-in" in (await place.get("/people/nina", who)).text
+    shown = await place.post("/people/nina/invite", who)
+    link = re.search(r"<code>(https://[^<]+/invitation/[^<]+)</code>", shown.html)
+    assert shown.status == 200 and link is not None and shown.headers["Cache-Control"] == "no-store"
+    assert link[1] not in (await place.get("/people/nina", who)).html
+    opened = await place.get(link[1].removeprefix(place.services.settings.web.origin))
+    assert opened.status == 200
+    stale = await place.person("admin", login="stale", fresh=False)
+    assert (await place.post("/people/nina/invite", stale)).went.startswith("/step-up")
+    assert (await place.post("/people/nina/invite", await place.person("security"))).status == 403

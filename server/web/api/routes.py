@@ -210,9 +210,11 @@ _MACHINE = {
     "alert.show": ("GET", "/alerts/{alert}", "An alert with its runbook"),
     "alert.ack": ("POST", "/alerts/{alert}/verdict", "Give a verdict on an alert"),
     "alert.test": ("POST", "/alerts/test", "Raise a test alert"),
+    "registration.list": ("GET", "/registrations", "Which phones are registered now, and where"),
     "ban.list": ("GET", "/bans", "Sources that are kept out"),
     "ban.lift": ("DELETE", "/bans/{source}", "Let a source in again"),
     "status": ("GET", "/status", "How the machine is doing"),
+    "system.check": ("POST", "/system/check", "Look at machine, files, ports and configuration; it takes seconds"),
     "system.overview": ("GET", "/system", "Each part of the system at a glance, and whether it is well"),
     "reload": ("POST", "/reload", "Read the configuration again"),
 }

@@ -11,9 +11,10 @@ from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
 
 WHY: Mapping[str, str] = {
-    "auth": N_("Wrong passwords"),
+    "credentials": N_("Wrong passwords"),
     "flood": N_("Too many messages"),
-    "scan": N_("Looking for what there is"),
+    "scanner": N_("A program that looks for ways in"),
+    "malformed": N_("Messages that are none"),
 }
 
 
@@ -32,16 +33,9 @@ async def _masked(visit: Visit) -> web.StreamResponse:
 
 
 async def _page(visit: Visit, reason: str | None) -> web.StreamResponse:
-    found = await visit.call("device.list", reason=reason, case=visit.given.get("case"))
-    alive = [one for one in found if one["revoked_at"] is None]
-    alive.sort(key=lambda one: (bool(one["registered"]), one["account"], one["user"]))
-    return visit.page(
-        "registrations.html",
-        devices=alive,
-        here=sum(bool(one["registered"]) for one in alive),
-        known=all(one["registered"] is not None for one in alive),
-        clear=reason is not None,
-    )
+    found = await visit.call("registration.list", reason=reason, case=visit.given.get("case"))
+    here = sum(bool(one["places"]) for one in found)
+    return visit.page("registrations.html", devices=found, here=here, clear=reason is not None)
 
 
 async def bans(visit: Visit) -> web.StreamResponse:

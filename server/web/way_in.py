@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiohttp import web
 
+from server.services.sign_in import Challenge, SignedIn
 from server.web import cookies
 from server.web.visit import Visit
 
 _WAYS = ("totp", "passkeys", "recovery")
-
-
-class Challenge(Protocol):
-    """As the service gives it: the password was right, the second factor is still to come."""
-
-    @property
-    def token(self) -> str: ...
-    @property
-    def totp(self) -> bool: ...
-    @property
-    def passkeys(self) -> bool: ...
-    @property
-    def recovery(self) -> bool: ...
-
-
-class SignedIn(Protocol):
-    @property
-    def session_token(self) -> str: ...
-    @property
-    def browser_token(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,18 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.web.portal import HOST, LOCAL, Portal, Somebody, kept
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = Path(__file__).resolve().parents[1] / "peers" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE_MS = 20_000  # a machine that has much else to do is slow, not wrong
 WIDTHS = {360: 740, 768: 1024, 1280: 900}
 _ALL = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 _CONTRAST = {"type": "rule", "values": ["color-contrast"]}
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -73,7 +76,7 @@ class Window:
         self.context: BrowserContext = browser.new_context(
             base_url=portal.origin, locale=locale, viewport=size, reduced_motion="reduce", **options
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.strange: list[str] = []
         self.context.on("console", self._console)
         self.context.on("weberror", lambda error: self.strange.append(f"script: {error.error}"))

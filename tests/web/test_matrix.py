@@ -84,3 +84,15 @@ def test_no_form_is_taken_that_is_not_ours(portal: Portal) -> None:
         for sent in (*foreign, {"Origin": "null"}):
             assert visitor.post(where, token=tokens[role], **sent).status == 403, route.path
     assert all(visitor.get("/").status == 200 for visitor in visitors.values()), "still signed in"
+
+
+def test_the_first_view_is_small(portal: Portal) -> None:
+    """Page, style, scripts and pictures together, as they are sent: 60 kB at most, of which the browser keeps most."""
+    visitor, sizes = portal.visitor(portal.people["admin"]), {}
+    named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', visitor.get("/account").text))
+    assert len(named) >= 3
+    for each in ("/account", *named):
+        answer = visitor.get(each, Accept_Encoding="gzip")
+        assert answer.headers["Content-Encoding"] == "gzip", each
+        sizes[each] = int(answer.headers["Content-Length"])
+    assert sum(sizes.values()) < 60_000, sizes

@@ -40,6 +40,18 @@ def test_every_page_is_fit_to_be_seen(portal: Portal, window: Callable[..., Wind
 
 
 @pytest.mark.promise("P23")
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_fails_is_fit_to_be_seen(portal: Portal, window: Callable[..., Window], language: str) -> None:
+    """What there is not, what is not open, a link that is over: in words, with a way on."""
+    closed = next(route.path for route in PAGES if not has("circle", route))
+    for who, path, status in (("circle", "/nothing-here", 404), ("circle", closed, 403), ("", "/invitation/x", 404)):
+        opened = window(portal.people.get(who), language)
+        page = opened.open_page(path, status)
+        assert page.locator("main a.button").count() == 1, path
+        opened.check()
+
+
+@pytest.mark.promise("P23")
 @pytest.mark.parametrize("role", OFTEN)
 def test_the_menu_leads_to_pages(portal: Portal, window: Callable[..., Window], role: str) -> None:
     """On a phone, by the keyboard."""

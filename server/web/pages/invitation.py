@@ -6,6 +6,7 @@ from aiohttp import web
 
 from server.failure import Failure
 from server.services import invitations as service
+from server.services.sign_in import SignedIn
 from server.web import way_in
 from server.web.passkey_form import answer_of
 from server.web.routes import OPEN, Route
@@ -101,7 +102,7 @@ async def _again(visit: Visit, failure: Failure) -> web.StreamResponse:
     return await enrol(visit)
 
 
-def _in_with(visit: Visit, signed_in: way_in.SignedIn, codes: list[str]) -> web.StreamResponse:
+def _in_with(visit: Visit, signed_in: SignedIn, codes: list[str]) -> web.StreamResponse:
     """The codes stand on the answer itself: they are written down nowhere that a redirect could find them."""
     answer = visit.page("first_codes.html", codes=codes)
     way_in.let_in(answer, signed_in)

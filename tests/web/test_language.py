@@ -53,6 +53,15 @@ def test_every_text_has_its_french() -> None:
     assert missing == set()
 
 
+def test_what_is_counted_has_its_plural() -> None:
+    counted = [message for _, message in messages() if isinstance(message.id, tuple)]
+    assert counted
+    for message in counted:
+        one, many = message.id
+        said = [translations("fr").ngettext(one, many, number) for number in (0, 1, 2, 5, 1_000_000)]
+        assert said == [message.string[0], message.string[0], *[message.string[1]] * 3]
+
+
 def test_a_translation_uses_the_values_of_its_text() -> None:
     for path, message in messages():
         ids = message.id if isinstance(message.id, tuple) else (message.id,)

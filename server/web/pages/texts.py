@@ -23,7 +23,7 @@ CAME: Mapping[str, tuple[str, str]] = {
     "new": (N_("new"), "info"),
     "read": (N_("read"), "plain"),
     "handled": (N_("done"), "good"),
-    "held": (N_("in doubt: perhaps STOP"), "warn"),
+    "held": (N_("perhaps STOP"), "warn"),
     "aside": (N_("set aside"), "warn"),
 }
 BECAME: Mapping[str, tuple[str, str]] = {
@@ -34,11 +34,11 @@ BECAME: Mapping[str, tuple[str, str]] = {
     "delivered": (N_("arrived"), "good"),
     "undelivered": (N_("did not arrive"), "bad"),
     "expired": (N_("too late"), "bad"),
-    "rejected": (N_("refused by the network"), "bad"),
+    "rejected": (N_("rejected"), "bad"),
     "failed": (N_("could not leave"), "bad"),
     "refused": (N_("not permitted"), "bad"),
     "cancelled": (N_("taken back"), "plain"),
-    "unknown": (N_("nobody knows whether it left"), "warn"),
+    "unknown": (N_("nobody knows"), "warn"),
 }
 STEPS: Mapping[str, str] = {
     "written": N_("written"),

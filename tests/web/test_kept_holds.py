@@ -108,7 +108,7 @@ async def test_what_is_due_goes_and_leaves_a_receipt(house: House, language: str
     assert {"en": "Call records", "fr": "Relevés d’appel"}[language] in ahead.text
     assert (await Sweeper(house.services).sweep(clock_is_right=True)) is not None
     swept = await house.get("/retention", who, language)
-    assert {"en": "Destroyed", "fr": "Détruits"}[language] in swept.text
+    assert {"en": "Were destroyed", "fr": "Détruits"}[language] in swept.text
     listed = await house.get("/receipts", who, language)
     found = re.search(r'href="(/receipts/[0-9a-f]+)"', listed.html)
     assert found, listed.text

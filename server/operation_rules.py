@@ -23,6 +23,8 @@ def _all(
 
 
 RULES: Mapping[str, Rule] = {
+    # --- one's own
+    **_all("kept.read", "person.kept", login="login"),
     # --- people and what they telephone with
     **_all("people.read", "person.list"),
     **_all("people.manage", "person.add", "person.disable", "person.invite", fresh=True),

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Table, func, or_, select, union
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
+from storage.kept_about import Counted, counts
 from storage.numbers import digests_of_many
 from storage.tx import Tx
 
@@ -69,6 +70,22 @@ class OwnedCalls:
             if len(found) >= limit:
                 break
         return await call_records.some(self._tx, found[:limit])
+
+    async def counted(self) -> tuple[Counted, ...]:
+        """All of them, by metadata class, purpose and legal basis."""
+        since: dict[datetime, list[bytes]] = {}
+        for digest, at in self._digests.items():
+            since.setdefault(at, []).append(digest)
+        named = [
+            select(index.c.call_id).join(_T, _T.c.id == index.c.call_id).where(index.c.digest.in_(some), _T.c.at >= at)
+            for index in (_PEERS, _HASHES)
+            for at, every in since.items()
+            for some in (every[start : start + _PAGE] for start in range(0, len(every), _PAGE))
+        ]
+        ids = union(*named, select(_T.c.id).where(_T.c.line_id.in_(self._owners.lines)))
+        by = (_T.c.metadata_class, _T.c.purpose, _T.c.legal_basis)
+        wanted = select(*by, *counts(_T, _T.c.at)).where(_T.c.id.in_(ids)).group_by(*by).order_by(*by)
+        return tuple(Counted(*row) for row in await self._tx.tuples(wanted))
 
     async def _theirs(self, rows: _Rows) -> set[str]:
         """Ids of those of these records that are theirs."""

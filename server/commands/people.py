@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from server.client import ask
-from server.commands import containment
+from server.commands import containment, kept
 from server.commands.base import (
     Field,
     Subparsers,
@@ -48,6 +48,18 @@ INVITED = (
     Field("link", "address for a first sign-in: it works once, and whoever opens it is that person"),
     Field("expires_at", "until when", show=minutes),
 )
+KEPT = (
+    Field("login", "whom it is about"),
+    Field("name", "name for people; masked without --reason"),
+    Field("roles", "what they may do", show=words),
+    Field("things", "tables with something of theirs: kind (see retention map), count, since", show=kept.things),
+    Field("calls", "call records by class: kind, purpose, legal_basis, count, first_at, last_at, next_expiry, "
+          "last_expiry", show=kept.counted),
+    Field("texts", "texts that they wrote, and that came to their own inbox; the same fields", show=kept.counted),
+    Field("recordings", "those in which they are heard, newest first: id, started_at, state, purpose, legal_basis, "
+          "expires_at, held, acts, openings (at, action, who, reason)", show=kept.recordings),
+    Field("more", "whether there are older recordings than those"),
+)  # fmt: skip
 ENROLLED = (
     Field("person_id", "opaque id"),
     Field("login", "whose key it is"),
@@ -71,6 +83,9 @@ def register(subparsers: Subparsers) -> None:
                   details="It is shown once and works once, within a day. Of somebody who has signed in before, it"
                   " takes the place of password and second factor when it is used.")  # fmt: skip
     invite.add_argument("login")
+    about = leaf(people, "kept", "what is kept about a person, until when, and who listened",
+                 operation("person.kept", "login"), fields=KEPT, reasons=True)  # fmt: skip
+    about.add_argument("login")
     disable = leaf(people, "disable", "nothing may be opened or changed in this person's name any more",
                    operation("person.disable", "login"), fields=FIELDS, reasons=True)  # fmt: skip
     role = leaf(people, "role", "give a person these roles, in place of the old",

@@ -27,6 +27,7 @@ OPERATIONS: Mapping[str, str] = {
     "person.add": "people:add",
     "person.list": "people:list_",
     "person.disable": "people:disable",
+    "person.kept": "kept_about:kept",
     "person.role": "people:set_roles",
     "person.grant": "people:grant",
     "person.revoke": "people:revoke",

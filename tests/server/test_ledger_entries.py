@@ -210,6 +210,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
     campaigns = await campaign_arguments(services, person.id)
     return {
         "person.add": {"login": "carl", "name": "Carl"},
+        "person.kept": {"login": "reader"},
         "person.list": {},
         "person.invite": {"login": "carl"},
         "token.create": {"login": "carl", "name": "CRM", "rights": {"calls.read": "own"}},

@@ -28,6 +28,7 @@ _PEOPLE = {
     "person.unlock": ("POST", "/people/{login}/unlock", "Let a locked person in again"),
     "person.leave": ("POST", "/people/{login}/leave", "A person leaves: revoke, keep, hand over"),
     "person.invite": ("POST", "/people/{login}/invitation", "A link for a first sign-in; it is shown once"),
+    "person.kept": ("GET", "/kept", "What is kept about oneself, until when, and who listened"),
     "session.list": ("GET", "/sessions", "Where one is signed in"),
     "session.revoke": ("DELETE", "/sessions/{session}", "Sign a browser out"),
     "token.list": ("GET", "/tokens", "Tokens of one's programs"),

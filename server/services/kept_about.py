@@ -1,0 +1,205 @@
+"""What is kept about a person, on what it rests and until when; who has opened recordings of them, when and why.
+
+GDPR articles 13 and 15; French Labour Code L1222-4: nothing is gathered about somebody who was not told. One look is
+one entry in the access log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from server.services import masking
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.belonging import Theirs, theirs
+from server.services.context import Services
+from server.services.directory import person_by_login
+from storage import (
+    access,
+    accounts,
+    devices,
+    holds,
+    inboxes,
+    kept_about,
+    mail_logins,
+    owned_recordings,
+    people,
+    recordings,
+    sessions,
+)
+from storage.accounts import Account
+from storage.errors import NotFound
+from storage.inventory import TABLES
+from storage.kept_about import Counted
+from storage.people import Person
+from storage.recordings import Recording
+from storage.tx import Tx
+
+MOST = 50  # recordings that are shown one by one
+_STATES = ("recording", "whole", "cut", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class ThingView:
+    """`kind`: a table of the data map. `expiry`: in English, as the map says it."""
+
+    kind: str
+    count: int
+    since: datetime | None
+    legal_basis: str
+    expiry: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActView:
+    """What somebody did when they were asked: heard, key1, objection, ..."""
+
+    at: str
+    act: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedView:
+    """`reason`: as it was typed; None where it is gone, or not for whoever asks."""
+
+    at: str
+    action: str
+    who: str
+    reason: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingKept:
+    """`held`: a legal hold keeps it beyond `expires_at`."""
+
+    id: str
+    started_at: datetime
+    state: str
+    duration_ms: int | None
+    account: str | None
+    purpose: str | None
+    legal_basis: str | None
+    expires_at: datetime
+    held: bool
+    acts: tuple[ActView, ...]
+    openings: tuple[OpenedView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptView:
+    """Fields: see `server.commands.people.KEPT`."""
+
+    login: str
+    name: str = field(repr=False)
+    roles: tuple[str, ...]
+    things: tuple[ThingView, ...]
+    calls: tuple[Counted, ...]
+    texts: tuple[Counted, ...]
+    recordings: tuple[RecordingKept, ...]
+    more: bool
+
+
+async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
+    """Raises Failure where there is no such person."""
+    async with services.db.transaction() as tx:
+        person = await person_by_login(tx, login)
+        own, _ = await accounts.around(tx, person.id)
+        clear = actor.who == person.id or not actor.masked
+        reached = await theirs(tx, Actor(actor.who, actor.workstation, within=own))
+        assert reached is not None  # noqa: S101 - not all is asked for
+        rows = await owned_recordings.newest(tx, reached.heard, states=_STATES, limit=MOST + 1)
+        view = KeptView(
+            login=person.login,
+            name=person.display_name if clear else masking.name(person.display_name),
+            roles=tuple(sorted(person.roles)),
+            things=await _things(services, tx, person, reached.accounts),
+            calls=await reached.calls.counted(),
+            texts=await _texts(tx, person, reached.accounts),
+            recordings=await _recordings(services, tx, rows[:MOST], reached, clear=clear),
+            more=len(rows) > MOST,
+        )
+        await note(services, tx, actor, "show", "person", person_id=person.id, count=1)
+    return view
+
+
+async def _things(services: Services, tx: Tx, person: Person, own: Sequence[Account]) -> tuple[ThingView, ...]:
+    phones = [one for account in own for one in await devices.list_all(tx, account.id)]
+    logins = [one for account in own for one in await mail_logins.list_all(tx, account.id)]
+    signed_in = await sessions.list_of(tx, person.id, services.clock())
+    return tuple(
+        _thing(kind, times)
+        for kind, times in (
+            ("people", [person.created_at]),
+            ("accounts", [one.created_at for one in own]),
+            ("devices", [one.created_at for one in phones]),
+            ("mail_logins", [one.created_at for one in logins]),
+            ("sessions", [one.created_at for one in signed_in]),
+        )
+        if times
+    )
+
+
+def _thing(kind: str, times: Sequence[datetime]) -> ThingView:
+    said = TABLES[kind].kept
+    return ThingView(kind, len(times), min(times), said.basis, said.expiry)
+
+
+async def _texts(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[Counted, ...]:
+    """What came to an inbox of their own, and what they wrote, from whichever inbox they may write."""
+    boxes = [box.id for account in own if (box := await inboxes.of_account(tx, account.id)) is not None]
+    member = [one.inbox_id for one in await inboxes.members(tx, person_id=person.id)]
+    authors = {person.id, *(account.id for account in own)}
+    came = await kept_about.received(tx, boxes)
+    return (*came, *await kept_about.written(tx, {*boxes, *member}, authors))
+
+
+async def _recordings(
+    services: Services, tx: Tx, rows: Sequence[Recording], reached: Theirs, *, clear: bool
+) -> tuple[RecordingKept, ...]:
+    ids = [row.id for row in rows]
+    heard = await recordings.parties_of(tx, ids)
+    since = min((row.started_at for row in rows), default=services.clock())
+    opened = await kept_about.openings(tx, ids, since)
+    acts = await kept_about.acts(tx, {seq for row in rows for seq in row.consent_refs})
+    names = {person.id: person.login for person in await people.list_all(tx)}
+    named = {account.id: account.name for account in reached.accounts}
+    held = await holds.on(tx, "recording", ids)
+    found = []
+    for row in rows:
+        mine = [party for party in heard.get(row.id, ()) if party.account_id in named]
+        legs = {party.leg_id for party in mine}
+        done = [acts[seq] for seq in row.consent_refs if seq in acts and acts[seq].get("leg_id") in legs]
+        found.append(
+            RecordingKept(
+                id=row.id,
+                started_at=row.started_at,
+                state=row.state,
+                duration_ms=row.duration_ms,
+                account=next((named[party.account_id or ""] for party in mine), None),
+                purpose=row.purpose,
+                legal_basis=row.legal_basis,
+                expires_at=row.expires_at,
+                held=row.id in held,
+                acts=tuple(ActView(str(act["at"]), str(act["act"])) for act in done),
+                openings=tuple([await _opening(tx, one, names, clear=clear) for one in opened.get(row.id, [])]),
+            )
+        )
+    return tuple(found)
+
+
+async def _opening(tx: Tx, entry: Mapping[str, Any], names: Mapping[str, str], *, clear: bool) -> OpenedView:
+    who = str(entry.get("person_id") or entry["actor_id"])
+    reason = await _reason(tx, entry.get("reason_id")) if clear else None
+    return OpenedView(str(entry["at"]), str(entry["action"]), names.get(who, who), reason)
+
+
+async def _reason(tx: Tx, reason_id: object) -> str | None:
+    if not isinstance(reason_id, str):
+        return None
+    try:
+        return await access.reason(tx, reason_id)
+    except NotFound:
+        return None

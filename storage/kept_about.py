@@ -4,7 +4,7 @@ telephone when they were asked for consent."""
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, func, select
@@ -12,9 +12,7 @@ from sqlalchemy import ColumnElement, Table, func, select
 from storage import tables
 from storage.tx import Tx
 
-OPENED = frozenset({"open", "export", "listen"})  # actions by which somebody hears a recording
 _IN_ONE = 400
-_PAGE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +54,6 @@ def counts(table: Table, at: ColumnElement[datetime]) -> Sequence[ColumnElement[
     """What `Counted` tells of a group, after its purpose and basis."""
     ends = table.c.expires_at
     return (func.count(), func.min(at), func.max(at), func.min(ends), func.max(ends))
-
-
-async def openings(tx: Tx, rec_ids: Collection[str], since: datetime) -> dict[str, list[Mapping[str, Any]]]:
-    """Entries of the access log that say that one of these recordings was opened, newest first. `since`: when the
-    first of them was begun; the log is read from that day on."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    entries = tables.ledger_entries
-    after = 0
-    while rec_ids:
-        wanted = select(entries.c.seq, entries.c.body).where(
-            entries.c.log == "access", entries.c.day >= f"{since.astimezone(UTC):%Y-%m-%d}", entries.c.seq > after
-        )
-        page = await tx.tuples(wanted.order_by(entries.c.seq).limit(_PAGE))
-        for _, body in page:
-            if b'"rec_id"' in body:
-                said = json.loads(body)
-                opened = said["action"] in OPENED and said.get("outcome", "done") == "done"
-                if opened and said.get("object") == "recording" and said["rec_id"] in rec_ids:
-                    found.setdefault(said["rec_id"], []).insert(0, said)
-        if len(page) < _PAGE:
-            break
-        after = page[-1][0]
-    return found
 
 
 async def acts(tx: Tx, seqs: Collection[int]) -> dict[int, Mapping[str, Any]]:

@@ -27,6 +27,7 @@ from storage import (
     mail_logins,
     owned_recordings,
     people,
+    recording_openings,
     recordings,
     sessions,
 )
@@ -35,7 +36,7 @@ from storage.errors import NotFound
 from storage.inventory import TABLES
 from storage.kept_about import Counted
 from storage.people import Person
-from storage.recordings import Recording
+from storage.recordings import Recording, Wanted
 from storage.tx import Tx
 
 MOST = 50  # recordings that are shown one by one
@@ -110,7 +111,7 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
         clear = actor.who == person.id or not actor.masked
         reached = await theirs(tx, Actor(actor.who, actor.workstation, within=own))
         assert reached is not None  # noqa: S101 - not all is asked for
-        rows = await owned_recordings.newest(tx, reached.heard, states=_STATES, limit=MOST + 1)
+        rows = await owned_recordings.newest(tx, reached.heard, Wanted(_STATES), limit=MOST + 1)
         view = KeptView(
             login=person.login,
             name=person.display_name if clear else masking.name(person.display_name),
@@ -118,7 +119,7 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
             things=await _things(services, tx, person, reached.accounts),
             calls=await reached.calls.counted(),
             texts=await _texts(tx, person, reached.accounts),
-            recordings=await _recordings(services, tx, rows[:MOST], reached, clear=clear),
+            recordings=await _recordings(tx, rows[:MOST], reached, clear=clear),
             more=len(rows) > MOST,
         )
         await note(services, tx, actor, "show", "person", person_id=person.id, count=1)
@@ -156,13 +157,10 @@ async def _texts(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[Counte
     return (*came, *await kept_about.written(tx, {*boxes, *member}, authors))
 
 
-async def _recordings(
-    services: Services, tx: Tx, rows: Sequence[Recording], reached: Theirs, *, clear: bool
-) -> tuple[RecordingKept, ...]:
+async def _recordings(tx: Tx, rows: Sequence[Recording], reached: Theirs, *, clear: bool) -> tuple[RecordingKept, ...]:
     ids = [row.id for row in rows]
     heard = await recordings.parties_of(tx, ids)
-    since = min((row.started_at for row in rows), default=services.clock())
-    opened = await kept_about.openings(tx, ids, since)
+    opened = await recording_openings.of(tx, ids)
     acts = await kept_about.acts(tx, {seq for row in rows for seq in row.consent_refs})
     names = {person.id: person.login for person in await people.list_all(tx)}
     named = {account.id: account.name for account in reached.accounts}

@@ -40,7 +40,7 @@ from server.destruction import Proof, gate_of, prove_all
 from server.erasables import PAUSE_S, LogDays, Recordings, Rows, WeekKeys
 from server.services.context import Services
 from server.shortening import shorten
-from storage import expiry, holds, log_days, sign_in_ends, sweeps, text_expiry
+from storage import api_answers, expiry, holds, log_days, sign_in_ends, sweeps, text_expiry
 from storage.errors import StorageError
 from storage.expiry import Expiring
 from storage.sweeps import Sweep
@@ -183,6 +183,7 @@ class Sweeper:
             await ageing.settle(services.db, began_at)
             async with services.db.transaction() as tx:
                 await sign_in_ends.remove_expired(tx, began_at)  # lets nobody in any more: no receipt
+                await api_answers.forget(tx, began_at)
             async with services.db.read() as tx:
                 for kind in KINDS:
                     tally.due[kind] += await count_due(tx, kind, began_at, access_log_of(services))

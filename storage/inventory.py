@@ -359,6 +359,12 @@ _SIGN_IN: Sequence[tuple[str, TableKept]] = (
         id="id person_id", digest="token_sha256", sealed="name_sealed", fact="rights",
         time="created_at expires_at last_used_at",
     ),
+    _table(
+        Kept("api_answers", "what programs were answered that may ask once more", "whoever such an answer is about",
+             "doing each request once", "GDPR 6(1)(f)", "a day: api_answers.kept_until",
+             unless="sealed, found by nobody's name or number; gone with the first sweep after a day"),
+        id="id", digest="request", fact="status", sealed="answer_sealed", time="at kept_until",
+    ),
 )  # fmt: skip
 
 _CONTACTS: Sequence[tuple[str, TableKept]] = (

@@ -40,6 +40,7 @@ from storage.tables_governance import (
 from storage.tables_listening import listening_requests, recording_notes, recording_openings
 from storage.tables_mail import mail_addresses, mail_logins, mail_orders
 from storage.tables_sign_in import (
+    api_answers,
     api_tokens,
     invitations,
     known_browsers,
@@ -75,6 +76,7 @@ __all__ = [
     "accounts",
     "alert_cursors",
     "alerts",
+    "api_answers",
     "api_tokens",
     "call_diagnoses",
     "call_month_peers",

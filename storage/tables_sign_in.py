@@ -111,3 +111,15 @@ api_tokens = Table(
     Column("expires_at", Instant, nullable=False, index=True),
     Column("last_used_at", Instant),
 )
+
+# What programs were answered that asked with an idempotency key. `status` null: begun, and nobody knows more.
+api_answers = Table(
+    "api_answers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("request", String, nullable=False),
+    Column("status", Integer),
+    Column("answer_sealed", LargeBinary),
+    Column("at", Instant, nullable=False),
+    Column("kept_until", Instant, nullable=False, index=True),
+)

@@ -11,11 +11,11 @@ from pydantic import TypeAdapter
 from server.web.api import bounds, cursors, problems
 from server.web.api.asking import CASE, MAX_CASE_CHARS, MAX_REASON_CHARS, REASON
 from server.web.api.own import OWN, Own
+from server.web.api.repeats import KEY, PATTERN
 from server.web.api.routes import GROUPS, Route, routes
 from server.web.api.signatures import Field, answer_type, fields, is_paged
 
 BASE = "/api/v1"
-KEY = "Idempotency-Key"
 
 BEYOND = "Beyond operations"
 
@@ -111,7 +111,7 @@ def _own(own: Own) -> dict[str, Any]:
 def _common(method: str) -> dict[str, Any]:
     """What all routes of a method share."""
     shared = ["reason", "case"]
-    if method == "POST":
+    if method != "GET":
         shared.append("key")
     if method == "GET":
         shared.append("known")
@@ -217,7 +217,7 @@ def _parameters() -> dict[str, Any]:
             "name": KEY,
             "in": "header",
             "description": "For 24 hours the same request with the same key is done once, and answered alike.",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "schema": {"type": "string", "pattern": PATTERN},
         },
         "known": {
             "name": "If-None-Match",

@@ -31,6 +31,7 @@ from server.web.api.document import BASE, document
 from server.web.api.own import OWN
 from server.web.api.problems import Refused, fault, problem
 from server.web.api.rates import Limit, Rates
+from server.web.api.repeats import Repeats
 from server.web.api.routes import Route, routes
 from server.web.api.signatures import fields, is_paged, read_body, read_path, read_query, takes_limit
 from server.web.api.stream import Streams
@@ -67,6 +68,7 @@ class Api:
         self._sources = Rates(PER_SOURCE, monotonic, name="source")
         self._busy: Counter[str] = Counter()
         self._streams = Streams(services)
+        self._repeats = Repeats(services, services.keys.ledger)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
@@ -117,7 +119,7 @@ class Api:
         if not from_there.allowed:
             raise _too_many(from_there.headers(self._sources.limit, self._sources.name))
         who = await self._callers.identify(request, source)
-        caller = who.token_id or who.session_id or who.person_id
+        caller = caller_of(who)
         verdict = self._rates.ask(caller)
         said = verdict.headers(self._rates.limit, self._rates.name)
         if not verdict.allowed:
@@ -158,9 +160,18 @@ class Api:
         if is_paged(route):
             return await self._page(route, asked, arguments, query)
         arguments |= read_query(route, query)
+        body = await _body(asked.request) if any(field.place == "body" for field in fields(route)) else b""
         if any(field.place == "body" for field in fields(route)):
-            arguments |= read_body(route, parse(await _body(asked.request) or b"{}"))
-        return json_answer(asked.request, await self._call(asked, route.operation, arguments))
+            arguments |= read_body(route, parse(body or b"{}"))
+
+        async def do() -> web.StreamResponse:
+            return json_answer(asked.request, await self._call(asked, route.operation, arguments))
+
+        if route.reads:
+            return await do()
+        sent = (route.operation, asked.request.path_qs, asked.reason or "", asked.case or "")
+        parts = (*(part.encode("utf-8", "surrogatepass") for part in sent), body)
+        return await self._repeats.once(asked.request, caller_of(asked.who), route.operation, parts, do)
 
     async def _page(
         self, route: Route, asked: Asked, arguments: dict[str, object], query: dict[str, list[str]]
@@ -205,9 +216,8 @@ class Api:
         async def identify() -> Identity | None:
             return await self._callers.again(asked.request)
 
-        caller = asked.who.token_id or asked.who.session_id or asked.who.person_id
         headers = security.headers(self._services.settings.web.host)
-        return await self._streams.serve(asked.request, asked.who, caller, identify, headers)
+        return await self._streams.serve(asked.request, asked.who, caller_of(asked.who), identify, headers)
 
     async def _close(self, _: web.Application) -> None:
         self._streams.close()
@@ -228,6 +238,11 @@ class Api:
 
         asker = lookup.Asker(asked.who, ask, asked.reason is not None)
         return json_answer(asked.request, await lookup.look(self._services, asker, number, line))
+
+
+def caller_of(who: Identity) -> str:
+    """What is counted for one caller."""
+    return who.token_id or who.session_id or who.person_id
 
 
 def attach(app: web.Application, services: Services) -> None:

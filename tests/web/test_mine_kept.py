@@ -56,7 +56,7 @@ async def test_of_somebody_new_there_is_nearly_nothing(house: House, language: s
     who = house.sign_in("alice", person_id=new.id, login="newcomer", own=frozenset(), team=frozenset())
     page = await house.get("/kept", who, language)
     assert page.status == 200
-    words = {"en": ("No recording of you", "No texts"), "fr": ("Aucun enregistrement de vous", "Aucun texto")}
+    words = {"en": ("No recording of you", "No texts"), "fr": ("Aucun enregistrement de vous", "Aucun SMS")}
     assert all(one in page.text for one in words[language])
     assert "alice" not in page.text
 

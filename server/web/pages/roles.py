@@ -37,6 +37,7 @@ GROUPS: Mapping[str, str] = {
     "system": N_("System"),
     "tokens": N_("Tokens"),
     "sessions": N_("Sessions"),
+    "kept": N_("What is kept about oneself"),
 }
 VERBS: Mapping[str, str] = {
     "read": N_("look"),

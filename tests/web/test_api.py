@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -63,7 +64,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, product_seed: tuple[Path, di
         yield made
 
 
-LONGEST_LINE_BYTES = 8000  # aiohttp reads no longer request line than 8190
+LONGEST_LINE_BYTES = 7000  # past 8190 aiohttp says 400 and hangs up, and the API has no request to answer
 
 
 class Asker:
@@ -85,6 +86,9 @@ class Asker:
         self.asked: set[str] = set()
 
     def ask(self, case: Any) -> None:
+        lines = (case.path_parameters, case.query, dict(case.headers or {}))
+        if any(len(quote(str(dict(one or {})))) > LONGEST_LINE_BYTES for one in lines):
+            return
         for name in ("Cookie", "Authorization", "X-Form-Token", "Host"):
             case.headers.pop(name, None)
         case.cookies.clear()
@@ -100,9 +104,6 @@ class Asker:
         assert answer.status_code < 500 or answer.status_code in SAID_BY_OURS, (case.operation.label, said[:500])
         assert not self.hidden or MARK not in said.lower(), case.operation.label
         assert "Traceback" not in said and "/site-packages/" not in said
-        if len(answer.request.path_url) > LONGEST_LINE_BYTES:  # refused as HTTP, before the API has a request
-            assert answer.status_code == 400, case.operation.label
-            return
         case.validate_response(answer, checks=CHECKS)
 
 

@@ -1,15 +1,13 @@
-"""An employee's pages asked for over HTTP: the application, real services and a real database, with two teams in it.
+"""Pages of people of two teams: the application, real services and a real database.
 
 Who has signed in is said by the test; how one signs in has tests of its own.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +20,20 @@ from config.paths import Paths
 from server.rights import Identity, Reach
 from server.services import sign_in
 from server.services.context import ServerKeys, Services
-from server.web import cookies, security
 from server.web.application import Portal
+from storage import people
 from storage.database import Database
 from storage.field_crypto import FieldKeys
 from tests.server.two_teams import NOW, TwoTeams
+from tests.web.asked import Asked, Page
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    status: int
-    html: str
-    went: str = ""  # where it leads on
-    message: str = ""  # what the page after this one is to tell
-
-    @property
-    def text(self) -> str:
-        """What stands there to be read, in one line."""
-        reader = _Reader()
-        reader.feed(self.html)
-        return re.sub(r"\s+", " ", " ".join(reader.said)).strip()
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.said.append(data)
+__all__ = ["House", "Page", "mine_house"]
 
 
 @dataclass
-class House:
+class House(Asked):
     teams: TwoTeams
-    client: TestClient  # type: ignore[type-arg]
     signed_in: dict[str, Identity] = field(default_factory=dict)  # by session token
-
-    @property
-    def services(self) -> Services:
-        return self.teams.services
 
     def sign_in(self, name: str, role: str = "employee", **changed: Any) -> str:
         """One of the teams, with what a shipped role may: the session's token."""
@@ -70,25 +42,10 @@ class House:
         self.signed_in[f"{name}-{role}"] = who
         return f"{name}-{role}"
 
-    async def get(self, path: str, who: str = "", language: str = "en") -> Page:
-        return await self._ask("GET", path, who, language, None)
-
-    async def post(self, path: str, who: str, fields: Mapping[str, str] | None = None, language: str = "en") -> Page:
-        return await self._ask("POST", path, who, language, {"form_token": security.form_token(who), **(fields or {})})
-
-    async def _ask(self, method: str, path: str, who: str, language: str, fields: Mapping[str, str] | None) -> Page:
-        origin = self.services.settings.web.origin
-        look = cookies.packed({"language": language, "zone": "Europe/Paris"})
-        headers = {
-            "Host": origin.removeprefix("https://"),
-            "Origin": origin,
-            "Cookie": f"{cookies.SESSION}={who}; {cookies.LOOK}={look}",
-        }
-        async with self.client.request(method, path, headers=headers, data=fields, allow_redirects=False) as answer:
-            kept = answer.cookies.get(cookies.SAID)
-            said = cookies.said(kept.value) if kept is not None else None
-            to = answer.headers.get("Location", "")
-            return Page(answer.status, await answer.text(), to, said.text if said else "")
+    async def appoint(self, name: str, role: str) -> None:
+        """For operations that look at roles themselves, as an approval does."""
+        async with self.services.db.transaction() as tx:
+            await people.set_roles(tx, self.teams.people[name], [role])
 
 
 @asynccontextmanager
@@ -109,4 +66,4 @@ async def mine_house(
     teams = TwoTeams(services)
     await teams.make()
     async with TestClient(TestServer(Portal(services).application())) as client:
-        yield House(teams, client, signed_in)
+        yield House(services, client, teams, signed_in)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from storage import accounts, devices, limits
 from tests.server.duty_house import add_trunk
-from tests.web.admin_house import House, a_house
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
+from tests.web.admin_house import House
 
 
 async def test_an_account_with_a_phone_whose_password_is_shown_once(place: House) -> None:

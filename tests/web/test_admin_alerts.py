@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from server.alerting import writing
@@ -14,15 +10,9 @@ from server.services.context import utc_now
 from sip.calls.control import LiveCall
 from storage import alerts, people, trunks
 from tests.server.duty_house import add_trunk
-from tests.web.admin_house import House, a_house
+from tests.web.admin_house import House
 
 SCRIPT = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
 
 
 async def raised(place: House, kind: str, subject: str = "", count: int = 1) -> str:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from server.services.context import Services
 from storage import accounts, ledger, people
 from storage.people import Person
-from tests.web.admin_house import House, a_house
+from tests.web.admin_house import House
 
 SCRIPT = '"><script>alert(1)</script>'
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
 
 
 async def of(services: Services, login: str) -> Person:

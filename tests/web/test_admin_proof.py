@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,13 +12,7 @@ from server.web.pages.people import ROLE_NAMES
 from server.web.pages.roles import GROUPS, VERBS
 from storage import ledger, role_rights
 from storage.people import ROLES
-from tests.web.admin_house import House, a_house
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
+from tests.web.admin_house import House
 
 
 async def changed(place: House) -> dict[str, dict[str, str]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +10,7 @@ from server.services.context import utc_now
 from sip.edge.rpc import RpcError
 from sip.edge.state import Ban, Contact
 from storage import devices
-from tests.web.admin_house import House, a_house
+from tests.web.admin_house import House
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -42,12 +39,6 @@ class Edge:
 
     async def lift_ban(self, source: str) -> bool:
         return self.banned.pop(source, None) is not None
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
 
 
 async def test_registrations_say_who_is_not_there_first(place: House) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,13 +10,7 @@ from config.sms_section import Carrier
 from storage import lines, numbers_owned, trunks
 from tests.peers.ports import Ports
 from tests.server.duty_house import add_trunk
-from tests.web.admin_house import House, a_house
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
+from tests.web.admin_house import House
 
 
 async def line_of(place: House, name: str) -> lines.Line:

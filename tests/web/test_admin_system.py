@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from server.web.pages import system
 from storage import sweeps
 from storage.sweeps import Sweep
 from tests.server.duty_house import add_trunk
-from tests.web.admin_house import House, a_house
+from tests.web.admin_house import House
 
 WELL = Sensed(
     edge=True,
@@ -69,12 +67,6 @@ class Edge:
 @dataclass
 class Desk:
     sensed: Sensed | None
-
-
-@pytest.fixture
-async def place(tmp_path: Path, product_seed: tuple[Path, dict[str, Any]]) -> AsyncIterator[House]:
-    async with a_house(tmp_path, product_seed[0]) as made:
-        yield made
 
 
 async def running(place: House, sensed: Sensed | None) -> tuple[Live, Edge]:

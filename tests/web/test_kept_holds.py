@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from server.sweeper import Sweeper
-from storage import call_records, holds, people
+from storage import call_records, holds
 from storage.call_records import CallRecord
 from tests.server.two_teams import NOW, OUTSIDE
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, mine_house
-
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
+from tests.web.mine_house import House
 
 FRESH = NOW + timedelta(minutes=5)
 HOLD = {"scope": "number", "named": OUTSIDE, "case": "A-17", "reason": "claim of 3 November", "requested_by": "court"}
@@ -25,17 +20,9 @@ LATER = {"review": f"{NOW + timedelta(days=90):%Y-%m-%d}"}
 
 
 @pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        async with made.services.db.transaction() as tx:
-            await people.set_roles(tx, made.teams.people["dave"], ["dpo"])
-        yield made
+async def house(house: House) -> House:
+    await house.appoint("dave", "dpo")
+    return house
 
 
 async def test_whoever_has_no_right_finds_nothing(house: House) -> None:

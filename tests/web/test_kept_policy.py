@@ -5,35 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from storage import ledger, people, policies
+from storage import ledger, policies
 from tests.server.two_teams import NOW
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, Page, mine_house
-
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
+from tests.web.mine_house import House, Page
 
 FRESH = NOW + timedelta(minutes=5)
 RULE = {"name": "everything", "pack": "CDR_STANDARD", "retention": "P3M"}
 
 
 @pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        async with made.services.db.transaction() as tx:
-            await people.set_roles(tx, made.teams.people["dave"], ["dpo"])
-        yield made
+async def house(house: House) -> House:
+    await house.appoint("dave", "dpo")
+    return house
 
 
 async def drafted(house: House, who: str, **rule: str) -> str:

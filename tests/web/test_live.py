@@ -23,10 +23,10 @@ from server.web.site import Site
 from server.web.visit import Visit
 from tests.server.two_teams import TwoTeams
 from tests.web.api import conftest as api_house
-from tests.web.api.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir, teams
+from tests.web.api.conftest import teams
 from tests.web.api.house import portal
 
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir", "teams"]
+__all__ = ["teams"]
 
 
 class House:

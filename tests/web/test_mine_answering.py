@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
 
 from storage import call_settings, numbers_owned
 from storage.call_settings import CallSettings
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, mine_house
+from tests.web.mine_house import House
 
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
 LANGUAGES = ["en", "fr"]
 OUTSIDE = "+33612345678"
-
-
-@pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        yield made
 
 
 async def chosen(house: House, name: str = "alice") -> CallSettings:

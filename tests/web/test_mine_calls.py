@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -15,25 +13,10 @@ from sip.calls.plan import Refusal
 from storage import call_records, ledger
 from storage.call_records import CallRecord
 from tests.server.two_teams import NOW, OUTSIDE
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, Page, mine_house
-
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
+from tests.web.mine_house import House, Page
 
 MASKED = OUTSIDE[:3] + "•••••••" + OUTSIDE[-2:]
 LANGUAGES = ["en", "fr"]
-
-
-@pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        yield made
 
 
 def listed(house: House, page: Page) -> set[str]:

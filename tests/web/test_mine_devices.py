@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -15,10 +13,8 @@ import pytest
 from server.services import provisioning
 from storage import devices, ledger
 from tests.server.two_teams import NOW
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, Page, mine_house
+from tests.web.mine_house import House, Page
 
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
 LANGUAGES = ["en", "fr"]
 XML = "{http://www.linphone.org/xsds/lpconfig.xsd}"
 
@@ -30,16 +26,9 @@ class Live:
 
 
 @pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        made.services.live = Live()  # type: ignore[assignment]
-        yield made
+async def house(house: House) -> House:
+    house.services.live = Live()  # type: ignore[assignment]
+    return house
 
 
 def link(page: Page) -> str:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
 
 from server.services.actor import Actor
 from server.services.audit import note
 from storage import people
 from tests.server.two_teams import NOW
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, mine_house
+from tests.web.mine_house import House
 
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
 LANGUAGES = ["en", "fr"]
-
-
-@pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.mark.promise("L5", "2.14", "2.19")

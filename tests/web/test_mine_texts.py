@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +15,7 @@ from storage import people as stored_people
 from storage.readers import EscrowKey, ReaderKey
 from storage.sms_received import NewReceived
 from tests.server.two_teams import NOW, OUTSIDE
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
-from tests.web.mine_house import House, mine_house
-
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
+from tests.web.mine_house import House
 
 MASKED = OUTSIDE[:3] + "•••••••" + OUTSIDE[-2:]
 LANGUAGES = ["en", "fr"]
@@ -27,32 +23,25 @@ ADDRESSES = {"support": "+33162000001", "care": "+33162000002"}
 
 
 @pytest.fixture
-async def house(
-    db: Any,  # noqa: F811
-    field_keys: Any,  # noqa: F811
-    ledger_key: Any,  # noqa: F811
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[House]:
+async def house(house: House) -> House:
     """alice reads and writes for support and sees what it sent; bob only writes for it; care is carol's."""
-    async with mine_house(db, (field_keys, ledger_key), tmp_path, monkeypatch) as made:
-        people = made.teams.people
-        async with made.services.db.transaction() as tx:
+    people = house.teams.people
+    async with house.services.db.transaction() as tx:
+        public, _ = key_tools.generate_reader()
+        await readers.set_escrow(tx, EscrowKey(key_tools.algorithm(public), public, NOW))
+        for name, address in ADDRESSES.items():
+            box = await inboxes.add(tx, name, "team", NOW)
+            reader = people["alice" if name == "support" else "carol"]
+            await inboxes.set_member(tx, box.id, reader, sends=True, sees_sent=True, now=NOW)
+            await stored_people.set_roles(tx, reader, ["employee", "reader"])
             public, _ = key_tools.generate_reader()
-            await readers.set_escrow(tx, EscrowKey(key_tools.algorithm(public), public, NOW))
-            for name, address in ADDRESSES.items():
-                box = await inboxes.add(tx, name, "team", NOW)
-                reader = people["alice" if name == "support" else "carol"]
-                await inboxes.set_member(tx, box.id, reader, sends=True, sees_sent=True, now=NOW)
-                await stored_people.set_roles(tx, reader, ["employee", "reader"])
-                public, _ = key_tools.generate_reader()
-                await readers.set_key(tx, ReaderKey(reader, key_tools.algorithm(public), public, b"x", NOW))
-                await readers.grant(tx, reader, box.purpose, "test", NOW)
-                classes = ["conversation", "transactional"]
-                await inboxes.add_sender(tx, box.id, address, "number", NOW, classes=classes, approved_by="d" * 32)
-            support = await inboxes.by_name(tx, "support")
-            await inboxes.set_member(tx, support.id, people["bob"], sends=True, sees_sent=False, now=NOW)
-        yield made
+            await readers.set_key(tx, ReaderKey(reader, key_tools.algorithm(public), public, b"x", NOW))
+            await readers.grant(tx, reader, box.purpose, "test", NOW)
+            classes = ["conversation", "transactional"]
+            await inboxes.add_sender(tx, box.id, address, "number", NOW, classes=classes, approved_by="d" * 32)
+        support = await inboxes.by_name(tx, "support")
+        await inboxes.set_member(tx, support.id, people["bob"], sends=True, sees_sent=False, now=NOW)
+    return house
 
 
 async def came(house: House, inbox: str, text_id: str, **more: Any) -> str:

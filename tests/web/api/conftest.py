@@ -16,16 +16,13 @@ from server.services.context import ServerKeys, Services
 from server.web.api import callers
 from storage.database import Database
 from tests.server.two_teams import NOW, TwoTeams
-from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
 from tests.web.api.house import Program, served
-
-__all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
 
 RIGHT_NAMES = tuple(sorted(RIGHTS))
 
 
 @pytest.fixture
-async def teams(db: Database, field_keys: Any, ledger_key: Any, tmp_path: Any) -> TwoTeams:  # noqa: F811
+async def teams(db: Database, field_keys: Any, ledger_key: Any, tmp_path: Any) -> TwoTeams:
     keys = ServerKeys(field_keys, ledger_key, ledger_key)
     services = Services(db, Paths(tmp_path / "data"), configuration.parse(""), keys, clock=lambda: NOW)
     made = TwoTeams(services)

@@ -27,8 +27,10 @@ RULES: Mapping[str, Rule] = {
     **_all("kept.read", "person.kept", login="login"),
     # --- people and what they telephone with
     **_all("people.read", "person.list"),
-    **_all("people.manage", "person.add", "person.disable", "person.invite", fresh=True),
-    **_all("people.rights", "person.role", "person.grant", "person.revoke", fresh=True),
+    **_all("people.manage", "person.disable", fresh=True),
+    # Whoever gives somebody roles, and the link to sign in by, could become that somebody: it takes the same right.
+    **_all("people.rights", "person.add", "person.invite", "person.role", "person.grant", "person.revoke",
+           fresh=True),
     **_all("people.rights", "role.list", "role.show"),
     **_all("people.rights", "role.set", "role.reset", fresh=True),
     **_all("people.contain", "person.lock", "person.unlock", "person.leave", fresh=True),

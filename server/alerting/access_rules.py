@@ -16,6 +16,7 @@ from server.alerting.raised import Raised, Windows
 
 _OPENS = ("open", "export")
 _UNLOCKS, _SEALED = ("unlock", "wrap", *_OPENS), ("recording", "hold", "reader")  # all by one passphrase
+_FACTORS = ("totp", "passkey")
 _REFUSED = ("denied", "wrong", "replayed", "locked")
 LOOKS = frozenset({"list", "search", "show"})
 NAMING = frozenset({"account", "call", "consent", "contact", "contract", "device", "hold", "mail_login", "number",
@@ -60,6 +61,11 @@ def looked(body: bytes) -> Looked:
     )
 
 
+def _proves(entry: Looked) -> bool:
+    """Whether somebody tried to prove who they are: at sign-in, or once more within a session (step-up)."""
+    return entry.action == "sign_in" or (entry.action == "verify" and entry.object in _FACTORS)
+
+
 def shows_in_clear(action: str, subject: str, *, reasoned: bool) -> bool:
     """Whether such a look shows numbers or names."""
     return reasoned and action in LOOKS and subject in NAMING
@@ -91,7 +97,7 @@ class AccessRules:
         elif entry.object in _SEALED and entry.action in _UNLOCKS and entry.outcome in _REFUSED:
             if count := self._refusals.add(entry.person_id, entry.at):
                 found.append(Raised("unlock-guessing", entry.person_id, count))
-        elif entry.action == "sign_in" and entry.outcome in _REFUSED and entry.person_id:
+        elif _proves(entry) and entry.outcome in _REFUSED and entry.person_id:
             found += self._guessed(entry)
         elif (entry.action, entry.object, entry.outcome) == ("restore", "invitation", "done"):
             found.append(Raised("sign-in-reset", entry.person_id))

@@ -118,8 +118,8 @@ def password_keys(login: str, source: str, browser_id: str | None) -> list[Key]:
 
 def code_keys(person_id: str, source: str, browser_id: str | None) -> list[Key]:
     """The budgets of a code: there are few codes, so they count from wherever they come, but for known browsers."""
-    if browser_id is not None:
-        return [("browser", browser_id)]
+    if browser_id is not None:  # apart from its passwords: a right one gives no codes back
+        return [("browser", f"codes {browser_id}")]
     return [("source", network(source)), ("codes", person_id)]
 
 

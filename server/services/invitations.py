@@ -20,12 +20,12 @@ from server.services.audit import note
 from server.services.browsers import described
 from server.services.context import Services
 from server.services.directory import person_by_login
-from server.services.doorkeeper import Verdict, network, throttled
+from server.services.doorkeeper import network
 from server.services.failures import told
 from server.services.forgetting import forget
 from server.services.identities import digest, new_token
 from server.services.second_factors import TotpOffer
-from server.services.sign_in import TRIES, Challenge, SignedIn, enter, over
+from server.services.sign_in import TRIES, Challenge, SignedIn, enter, over, spend
 from storage import people, sign_in_challenges, sign_in_ends, sign_in_factors
 from storage.people import Person
 from storage.sign_in_challenges import Challenge as Begun
@@ -83,8 +83,7 @@ async def accept(services: Services, *, token: str, password: str, source: str, 
             _, person = await _invited(services, tx, token)
         if why := passwords.weakness(password, person.login):
             raise Failure(why, "Take several words that nobody else would put together", "invalid")
-        if services.doorkeeper.budgets.take([("source", network(source))], now) is not Verdict.FREE:
-            raise throttled()
+        await spend(services, [("source", network(source))], source, person.id, "session")
         made = await services.doorkeeper.hashing(passwords.verifier, password, known=False)
         async with services.db.transaction() as tx:
             invitation, person = await _invited(services, tx, token)

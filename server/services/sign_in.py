@@ -115,13 +115,13 @@ async def start(
     with told():
         person, browser_id, known = await _asked(services, login, browser)
         keys = password_keys(login, source, browser_id)
-        await _spend(services, keys, source, person)
+        await spend(services, keys, source, person.id if person else None, "session")
         given = password if len(password) <= _LONGEST_PASSWORD else ""
         keeper, is_known = services.doorkeeper, browser_id is not None
         right = await keeper.hashing(passwords.proves, given, known, known=is_known)
         challenge = await _begin(services, person, known, browser_id, agent) if right and person else None
         if challenge is None or person is None:
-            await _refused(services, source, person, "wrong")
+            await _refused(services, source, person.id if person else None, "session", "wrong")
             raise Failure("login or password is not right", "Type both again", "denied")
         keeper.budgets.give_back(keys, services.clock())
         if passwords.is_outdated(known or b""):
@@ -220,7 +220,7 @@ async def _finish(services: Services, token: str, source: str, by: str, tried: _
             begun = await _begun(services, tx, token)
             person = await people.get(tx, begun.person_id)
         keys = code_keys(begun.person_id, source, begun.browser_id) if by != "passkey" else []
-        await _spend(services, keys, source, person)
+        await spend(services, keys, source, person.id, by)
         async with services.db.transaction() as tx:
             begun = await _begun(services, tx, token)
             outcome = await tried(tx, begun)
@@ -314,7 +314,7 @@ async def _step_up(
 ) -> None:
     keys: list[Key] = [("browser", f"session {identity.session_id}")] if by == "totp" else []
     with told():
-        await _spend(services, keys, source, None)
+        await spend(services, keys, source, identity.person_id, by)
         async with services.db.transaction() as tx:
             session_id = (await session_of(tx, identity, services.clock())).id
             outcome = await tried(tx)
@@ -350,21 +350,21 @@ async def sign_out(services: Services, identity: Identity) -> None:
 # --- what is held up and written down ---------------------------------------------------------------------------------
 
 
-async def _spend(services: Services, keys: list[Key], source: str, person: Person | None) -> None:
-    """Raises Failure. That a budget is spent is written down once, not with each attempt that comes after."""
+async def spend(services: Services, keys: list[Key], source: str, person_id: str | None, by: str) -> None:
+    """Raises Failure. That a budget is spent is written down once, not with each attempt that comes after. `by`: by
+    what somebody tried to prove who they are."""
     verdict = services.doorkeeper.budgets.take(keys, services.clock())
     if verdict is Verdict.FREE:
         return
     if verdict is Verdict.NOW:
-        await _refused(services, source, person, "locked")
+        await _refused(services, source, person_id, by, "locked")
     raise throttled()
 
 
-async def _refused(services: Services, source: str, person: Person | None, outcome: str) -> None:
+async def _refused(services: Services, source: str, person_id: str | None, by: str, outcome: str) -> None:
     """Nobody has proved who they are, so the person is whom it is about, and not who did it."""
     async with services.db.transaction() as tx:
-        await note(services, tx, Actor(SYSTEM, source), "sign_in", "session", outcome=outcome,
-                   person_id=person.id if person else None)  # fmt: skip
+        await note(services, tx, Actor(SYSTEM, source), "sign_in", by, outcome=outcome, person_id=person_id)
 
 
 def _end(session: Session, now: datetime) -> datetime:

@@ -68,6 +68,9 @@ class Portal:
                 answer = await self._elsewhere(request)
         except web.HTTPException as stopped:
             answer = await self._http_error(request, stopped)
+        except Failure as failure:  # before the page was asked: nobody can tell who it is
+            log.warning("a page is not shown: %s", failure.code)
+            answer = await self._error(request.clone(headers={}), page.STATUSES.get(failure.code, 500))
         except Exception:  # the boundary of a request: it is written down, the others go on
             reference = secrets.token_hex(4)
             log.exception("a page failed (reference %s)", reference)
@@ -101,7 +104,7 @@ class Portal:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Regions of a page, as they change."""
-        visit = await self._visit(request, None)
+        visit = await self._visit(request, None, counts=False)
         if visit.identity is None or security.is_foreign(request.headers, self._origin):
             return self._to_sign_in(request)
         token = request.cookies[cookies.SESSION]
@@ -216,9 +219,10 @@ class Portal:
 
     # --- who visits ---------------------------------------------------------------------------------------------------
 
-    async def _visit(self, request: web.Request, route: Route | None) -> Visit:
+    async def _visit(self, request: web.Request, route: Route | None, *, counts: bool = True) -> Visit:
+        """`counts`: somebody does something, so the session lives on. Raises Failure."""
         token = request.cookies.get(cookies.SESSION, "")
-        identity = await sign_in.identify(self.services, session_token=token) if token else None
+        identity = await sign_in.identify(self.services, session_token=token, counts=counts) if token else None
         look = Look(**{k: v for k, v in cookies.unpacked(request.cookies.get(cookies.LOOK, "")).items() if k in _LOOKS})
         company = self.services.settings.company
         language = look.language if look.language in LANGUAGES else (identity.language if identity else "")

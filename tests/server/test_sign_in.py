@@ -167,6 +167,19 @@ async def test_after_five_wrong_codes_one_begins_again(house: SignInHouse) -> No
     await house.sign_in("alice")
 
 
+async def test_a_right_password_gives_no_codes_back(house: SignInHouse) -> None:
+    """Whoever knows the password and sits at a browser that is known guesses at codes no more often (promise 0.2)."""
+    known = (await house.enrolled("alice")).browser_token
+    said = []
+    for _ in range(3):
+        begun = await house.start("alice", browser=known)
+        for _ in range(4):
+            tried = sign_in.finish_totp(house.services, challenge=begun.token, code="000000", source=HERE)
+            said.append((await refused(tried)).code)
+    assert said == ["denied"] * 10 + ["throttled"] * 2
+    assert [one["outcome"] for one in await house.entries("totp") if one["action"] == "sign_in"][-1] == "locked"
+
+
 async def test_a_recovery_code_counts_once_and_in_whatever_way_it_is_typed(house: SignInHouse) -> None:
     await house.enrolled("alice")
     code = house.codes["alice"][3]

@@ -55,7 +55,7 @@ async def mine_house(
     """No daemon runs; `teams.services.calls` has calls of everybody."""
     signed_in: dict[str, Identity] = {}
 
-    async def identify(services: Services, *, session_token: str) -> Identity | None:
+    async def identify(services: Services, *, session_token: str, counts: bool = True) -> Identity | None:
         return signed_in.get(session_token)
 
     monkeypatch.setattr(sign_in, "identify", identify)

@@ -78,7 +78,7 @@ async def one(visit: Visit) -> web.StreamResponse:
         person=await _one(visit),
         roles=ROLE_NAMES,
         purposes=_purposes(),
-        invites="person.invite" in RULES and visit.may(RULES["person.invite"].right),
+        invites=visit.may(RULES["person.invite"].right),
     )
 
 
@@ -181,13 +181,13 @@ ROUTES = (
         Menu("system", N_("People"), 20, N_("Who is there, their roles, and how they come and go.")),
     ),
     Route("POST", "/people", every, "people.read", again=_masked),
-    Route("GET", "/people/new", new, "people.manage"),
-    Route("POST", "/people/new", add, "people.manage", again=new),
+    Route("GET", "/people/new", new, "people.rights"),
+    Route("POST", "/people/new", add, "people.rights", again=new),
     Route("GET", "/people/{login}", one, "people.read"),
     Route("POST", "/people/{login}/roles", set_roles, "people.rights", again=one),
     Route("POST", "/people/{login}/grant", grant, "people.rights", again=one),
     Route("POST", "/people/{login}/revoke", revoke, "people.rights", again=one),
-    Route("POST", "/people/{login}/invite", invite, "people.manage", again=one),
+    Route("POST", "/people/{login}/invite", invite, "people.rights", again=one),
     Route("POST", "/people/{login}/disable", disable, "people.manage", again=one),
     Route("GET", "/people/{login}/leave", leave, "people.contain"),
     Route("POST", "/people/{login}/leave", leaves, "people.contain", again=leave),

@@ -76,6 +76,18 @@ def test_somebody_guesses_at_a_sign_in(subject: str, kind: str):
 
 
 @pytest.mark.promise("0.2")
+@pytest.mark.parametrize("subject", ["totp", "passkey"])
+def test_somebody_guesses_within_a_session(subject: str):
+    rules, limit = AccessRules(KINDS), KINDS["second-factor-guessing"].limits["count"]
+    wrong = entry("verify", subject, outcome="wrong", person_id=YOU)
+    said = [rules.feed(wrong) for _ in range(limit)]
+    assert said == [[]] * (limit - 1) + [[Raised("second-factor-guessing", YOU, limit)]]
+    for other in ("recording", "ledger"):
+        checked = entry("verify", other, outcome="wrong", person_id=YOU)
+        assert not any(rules.feed(checked) for _ in range(limit)), "a check that found something is no guess"
+
+
+@pytest.mark.promise("0.2")
 def test_a_link_for_somebody_who_signs_in_already():
     assert AccessRules(KINDS).feed(entry("add", "invitation", person_id=YOU)) == []
     assert AccessRules(KINDS).feed(entry("restore", "invitation", person_id=YOU)) == [Raised("sign-in-reset", YOU)]

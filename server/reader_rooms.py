@@ -48,6 +48,8 @@ class ReaderRoom:
     client: ReaderRoomClient
     on_closed: Callable[[Listened], Awaitable[None]]
     opened: dict[str, Listened] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one recording is opened after the other
+    ended: bool = False
 
     async def close_recording(self, rec_id: str) -> None:
         """Whether or not it is open."""
@@ -57,6 +59,7 @@ class ReaderRoom:
 
     async def end(self) -> None:
         """The process first, then what is left to be written down."""
+        self.ended = True
         await self.client.close()
         for rec_id in list(self.opened):
             await self.close_recording(rec_id)

@@ -8,6 +8,7 @@ at the end.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Mapping
@@ -194,15 +195,19 @@ async def listen(
         raise Failure("listening needs a reason and a case", "Give both, in a few words", "invalid")
     with told():
         unlocked = _room(services, identity)
-        recording, job = await _permit(services, actor, rec_id)
-        await unlocked.close_recording(recording.id)
-        services.open_rooms[recording.id] += 1  # from here on nothing destroys it under the listener's ear
-        try:
-            listened = await _open(services, actor, unlocked, recording, job)
-        except BaseException:
-            services.open_rooms -= Counter({recording.id: 1})
-            raise
-        unlocked.opened[recording.id] = listened
+        async with unlocked.turn:
+            recording, job = await _permit(services, actor, rec_id)
+            await unlocked.close_recording(recording.id)
+            services.open_rooms[recording.id] += 1  # from here on nothing destroys it under the listener's ear
+            try:
+                listened = await _open(services, actor, unlocked, recording, job)
+            except BaseException:
+                services.open_rooms -= Counter({recording.id: 1})
+                raise
+            unlocked.opened[recording.id] = listened
+            if unlocked.ended:  # meanwhile: nobody else closes what was opened in it
+                await unlocked.close_recording(recording.id)
+                raise Failure("the listening room ended", "Unlock it once more", "conflict")
         await _secure_held(services, unlocked, recording.purpose or "")
     return _opened_view(unlocked, listened)
 
@@ -362,11 +367,28 @@ async def _open(
                           "damaged") from None  # fmt: skip
         raise Failure("your key does not open it", "Another reader of that purpose, or escrow, opens it",
                       "denied") from None  # fmt: skip
-    async with services.db.transaction() as tx:
-        second = await listening_requests.use(services, tx, recording.id, actor.who)
-        await note(services, tx, actor, "open", "recording", person_id=actor.who, rec_id=recording.id,
-                   purpose=recording.purpose, **second)  # fmt: skip
+    try:
+        await _write_down(services, actor, recording)
+    except BaseException:
+        with contextlib.suppress(RoomGone):
+            await unlocked.client.close_recording(recording.id)
+        raise
     return Listened(recording.id, recording.purpose or "", state, size_bytes, recording.duration_ms or 0, actor)
+
+
+async def _write_down(services: Services, actor: Actor, recording: Recording) -> None:
+    """That it was opened, by an agreement where it takes one; or that it was refused, and Failure."""
+    refused: Failure | None = None
+    async with services.db.transaction() as tx:
+        second: dict[str, str] = {}
+        try:
+            second = await listening_requests.use(services, tx, recording.id, actor.who)
+        except Failure as failure:
+            refused = failure
+        await note(services, tx, actor, "open", "recording", outcome="denied" if refused else "done",
+                   person_id=actor.who, rec_id=recording.id, purpose=recording.purpose, **second)  # fmt: skip
+    if refused is not None:
+        raise refused
 
 
 async def _secure_held(services: Services, unlocked: ReaderRoom, purpose: str) -> None:

@@ -16,6 +16,7 @@ from server.services.actor import Actor
 from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
+from server.services.phone_numbers import sought
 from storage import accounts, holds, keys, owned_recordings, recordings
 from storage.errors import NotFound
 from storage.recordings import KEPT, Recording, Wanted
@@ -103,6 +104,7 @@ async def list_(
     if unknown := set(states or ()) - recordings.STATES:
         known = ", ".join(sorted(recordings.STATES))
         raise Failure(f"no such state: {', '.join(sorted(unknown))}", f"Choose among {known}", "invalid")
+    number = number and sought(services.settings, number)
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
         place = await _place(tx, older_than, own)
@@ -121,7 +123,11 @@ async def list_(
 
 
 def _day(on: date | None, more: int = 0) -> datetime | None:
-    return None if on is None else datetime.combine(on, time(), UTC) + timedelta(days=more)
+    if on is None:
+        return None
+    if on == date.max:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.combine(on, time(), UTC) + timedelta(days=more)
 
 
 async def _place(tx: Tx, rec_id: str | None, own: Theirs | None) -> tuple[datetime, str] | None:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +291,25 @@ async def test_the_room_ends_by_itself_should_the_daemon_hang(house: Services, s
     await client.close()
 
 
+@pytest.mark.promise("0.6", "L9")
+async def test_opened_twice_at_once_it_is_closed_as_often(house: Services, shown: dict[str, Any]) -> None:
+    """Two tabs; and a room that ends while something is opened in it: what was opened is closed, and written down."""
+    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
+    await me.unlock(house)
+    await asyncio.gather(*(portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY) for _ in range(3)))
+    assert house.open_rooms == {kept.rec_id: 1}
+    opened, _ = await asyncio.gather(
+        portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY),
+        portal.lock(house, me.identity),
+        return_exceptions=True,
+    )
+    assert isinstance(opened, Failure)
+    assert house.open_rooms == {}, "it may be destroyed again"
+    said = what(await entries(house, kept.rec_id))
+    done = [one for one in said if one[2] == "done"]
+    assert done.count(("open", "recording", "done")) == done.count(("listen", "recording", "done")) >= 3
+
+
 @pytest.mark.promise("L9")
 async def test_a_sensitive_recording_is_opened_by_two_and_once(house: Services, shown: dict[str, Any]) -> None:
     me, you = await another(house, "anna", TWO), await another(house, "berta", TWO)
@@ -425,6 +444,12 @@ async def test_seeking_in_an_hour_waits_for_nothing_and_the_waveform_is_of_both_
     assert wave["complete"] and wave["piece_ms"] == 1800
     assert abs(len(wave["left"]) - 2000) <= 1 and len(wave["left"]) == len(wave["right"])
     assert 45 < max(wave["left"]) < 90 and 20 < max(wave["right"]) < 45
+
+
+async def test_a_list_has_no_last_day(house: Services) -> None:
+    kept = await keep(house, b"x" * 50)
+    found = await recordings.list_(house, ME, until=date.max)
+    assert [one.id for one in found] == [kept.rec_id]
 
 
 async def test_the_list_goes_on_by_purpose_and_day(house: Services) -> None:

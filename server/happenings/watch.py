@@ -69,10 +69,13 @@ class Watch:
 
     def look(self) -> None:
         """What is different from the last look at calls."""
-        now, going = self._clock(), {call.call_id: call for call in self._seen()}
+        now, every = self._clock(), {call.call_id: call for call in self._live()}
+        going = {call_id: call for call_id, call in every.items() if not call.private}
         for call_id, (last, answered) in list(self._known.items()):
-            if call_id not in going:
-                del self._known[call_id]
+            if call_id in going:
+                continue
+            del self._known[call_id]
+            if call_id not in every:  # one that has become private goes on, and nothing more is told of it
                 self._hub.tell(_told("call.ended", now, last, "answered" if answered else "not answered"))
         for call_id, call in going.items():
             before = self._known.get(call_id)

@@ -7,7 +7,6 @@ cost little more than one. Nothing runs while nobody looks. A stream ends with t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -81,8 +80,12 @@ class Live:
             self._regions.setdefault(key, _Region()).viewers += 1
         try:
             stream = await EventStream.open(visit.request, headers)
-            with contextlib.suppress(Gone):
+            try:
                 await self._show(stream, visit, topics, keys, identify)
+            except Gone:
+                pass
+            except Failure as failure:  # its answer has begun; the browser comes again
+                log.warning("a live page ends: %s", failure.code)
             return stream.answer
         except Gone:
             return web.Response(status=499)

@@ -24,7 +24,7 @@ KEPT = timedelta(hours=24)
 KEY, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
 PATTERN = "^[!-~]{1,255}$"
 _NOTHING_DONE = frozenset({"not_running", "unavailable", "full", "too_many", "step_up", "denied"})
-SHOWN_ONCE = frozenset({"device.add", "mail.login.add", "token.create", "person.invite"})
+SHOWN_ONCE = frozenset({"device.add", "device.offer", "mail.login.add", "token.create", "person.invite"})
 """Operations whose answer holds a secret that is kept nowhere."""
 
 Do = Callable[[], Awaitable[web.StreamResponse]]

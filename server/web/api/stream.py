@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -18,6 +18,8 @@ from server.services.failures import told
 from server.web.api.problems import Refused
 from server.web.event_stream import HEARTBEAT_S, EventStream, Gone
 from server.web.live import same
+
+log = logging.getLogger(__name__)
 
 MAX_OF_ONE = 5  # streams of one token
 LOOK_S = 20.0  # between two looks whether the token still holds, and what it may see
@@ -71,8 +73,12 @@ class Streams:
         try:
             with hub.listening(request.headers.get(_LAST, "")[:40]) as listener:
                 stream = await EventStream.open(request, headers)
-                with contextlib.suppress(Gone):
+                try:
                     await self._tell(stream, listener, who, kinds, identify)
+                except Gone:
+                    pass
+                except Failure as failure:  # its answer has begun; the program comes again
+                    log.warning("a stream of what happens ends: %s", failure.code)
                 return stream.answer
         except Full:
             raise Refused(

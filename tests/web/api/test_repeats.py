@@ -14,6 +14,7 @@ from server.rights import Identity
 from server.services import permitted
 from server.sweeper import Sweeper
 from server.web.api import serving
+from server.web.api.repeats import SHOWN_ONCE
 from storage.tables import metadata
 from tests.server.two_teams import NOW, OUTSIDE, TwoTeams
 from tests.web.api.house import Program
@@ -110,6 +111,7 @@ async def test_what_is_shown_once_is_not_kept(program: Program, teams: TwoTeams)
     assert first.status == 200, first
     again = await program.post("/devices", body, headers=KEY)
     assert again.code == "conflict"
+    assert {"device.add", "device.offer", "mail.login.add", "person.invite", "token.create"} <= SHOWN_ONCE
     found = (await program.get("/devices", query={"account": "alice"})).json["items"]
     assert len(found) == 2  # the one that she had, and this
 

@@ -113,6 +113,22 @@ async def test_a_call_that_leaves_no_record_is_told_to_nobody(house: House) -> N
         assert (await one.event())[1]["call"] == "2" * 32
 
 
+async def test_of_a_call_that_becomes_private_nothing_more_is_told(house: House) -> None:
+    """Not even that it ended: it goes on, and that somebody pressed a key is nobody's affair."""
+    async with served(house.teams.services) as program, listening(program, "root") as one:
+        await listeners(house, 1)
+        house.call("1" * 32, "alice")
+        house.watch.look()
+        assert (await one.event())[0] == "call.started"
+        house.calls.clear()
+        house.call("1" * 32, "alice", private=True)
+        house.watch.look()
+        house.calls.clear()
+        house.watch.look()
+        with pytest.raises(TimeoutError):
+            await one.next(1)
+
+
 async def test_whoever_comes_again_hears_what_they_have_missed(house: House) -> None:
     async with served(house.teams.services) as program, listening(program, "root"):
         await listeners(house, 1)

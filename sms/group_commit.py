@@ -75,8 +75,12 @@ class GroupCommit(Generic[_T]):
             raise
         except Exception as error:  # whoever waits has to know, and the others go on
             if len(some) > 1:  # one of them may be at fault: the others are not to suffer for it
-                for one in some:
-                    await self._commit([one])
+                try:
+                    for one in some:
+                        await self._commit([one])
+                finally:  # ended in between: those that were not tried are told
+                    for _, done in some:
+                        done.cancel()
                 return
             if not isinstance(error, StorageError):  # ours
                 log.exception("what was to be written was not")

@@ -125,6 +125,12 @@ async def entries(
     return tuple(_entry(row) for row in await tx.rows(wanted))
 
 
+async def entries_before(tx: Tx, log: str, seq: int, *, limit: int) -> tuple[Entry, ...]:
+    """In order: the last ones before that number, of those that are there."""
+    wanted = select(_E).where(_E.c.log == log, _E.c.seq < seq).order_by(_E.c.seq.desc()).limit(limit)
+    return tuple(_entry(row) for row in reversed(await tx.rows(wanted)))
+
+
 async def get(tx: Tx, log: str, seq: int) -> Entry:
     """Raises `NotFound`: never written, or pruned."""
     row = await tx.row(select(_E).where(_E.c.log == log, _E.c.seq == seq))

@@ -62,11 +62,13 @@ BAN_FIELDS = (
 
 def register(subparsers: Subparsers) -> None:
     ledger = group(subparsers, "ledger", "what was done, and proof that nobody changed it")
-    show = leaf(ledger, "show", "show entries of a log, oldest first", operation("ledger.show", "log", "last", "after"),
-                fields=ENTRY_FIELDS, many=True, reasons=True)  # fmt: skip
+    show = leaf(ledger, "show", "show entries of a log, oldest first",
+                operation("ledger.show", "log", "last", "after", "before"), fields=ENTRY_FIELDS,
+                many=True, reasons=True)  # fmt: skip
     show.add_argument("log", nargs="?", choices=("access", "consent", "erasure"), default="access")
     show.add_argument("--last", type=int, metavar="N", help="so many (default 50)")
     show.add_argument("--after", type=int, metavar="SEQ", help="those after this number, instead of the newest")
+    show.add_argument("--before", type=int, metavar="SEQ", help="the last ones before this number")
     verify = leaf(ledger, "verify", "find any entry that was flipped, removed or moved", _verify, fields=VERIFY_FIELDS)
     verify.add_argument("--anchor", action="append", metavar="LOG=ENTRIES:HEAD", default=[],
                         help="where a log stood earlier: it must still contain that")  # fmt: skip

@@ -16,6 +16,7 @@ from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
 from server.services.directory import line_by_name, no_line
+from server.services.phone_numbers import sought
 from storage import accounts, ageing, call_records, diagnoses, lines, recordings
 from storage.call_records import CallRecord
 from storage.errors import NotFound
@@ -69,7 +70,9 @@ async def list_(
         raise Failure("a search for a number needs a reason", "Say why with --reason", "denied")
     async with services.db.transaction() as tx:
         own = await theirs(tx, actor)
-        records = await _listed(tx, own, line, number, await _found(tx, own, before) if before else None, limit)
+        last = await _found(tx, own, before) if before else None
+        wanted = number and sought(services.settings, number)
+        records = await _listed(tx, own, line, wanted, last, limit)
         found = await _views(services, tx, actor, records, own)
         await note(services, tx, actor, "search" if number else "list", "call", count=len(found))
     return found

@@ -84,15 +84,27 @@ class Verification:
 
 
 async def show(
-    services: Services, actor: Actor, *, log: str = "access", last: int = 50, after: int | None = None
+    services: Services,
+    actor: Actor,
+    *,
+    log: str = "access",
+    last: int = 50,
+    after: int | None = None,
+    before: int | None = None,
 ) -> list[EntryView]:
-    """The newest `last` entries, oldest first; or those from the one after `after`. Typed reasons need a reason."""
+    """The newest `last` entries, oldest first; or those from the one after `after`; or the last before `before`. Typed
+    reasons need a reason."""
     if log not in ledger.LOGS:
         raise Failure(f"no log {log}", f"Choose one of {', '.join(ledger.LOGS)}", "invalid")
+    if after is not None and before is not None:
+        raise Failure("after and before together", "Give one of them", "invalid")
     async with services.db.transaction() as tx:
-        total = {head.log: head.entries for head in await ledger.heads(tx)}[log]
-        start = max(0, total - last) if after is None else after
-        entries = await ledger.entries(tx, log, after_seq=start, limit=last)
+        if before is not None:
+            entries = await ledger.entries_before(tx, log, before, limit=last)
+        else:
+            total = {head.log: head.entries for head in await ledger.heads(tx)}[log]
+            start = max(0, total - last) if after is None else after
+            entries = await ledger.entries(tx, log, after_seq=start, limit=last)
         people = _local_users(services)
         found = [await _view(tx, entry.seq, json.loads(entry.body), people, actor) for entry in entries]
         await note(services, tx, actor, "show", "ledger", count=len(found))

@@ -18,6 +18,11 @@ def e164(settings: Settings, text: str) -> str:
     return found.e164
 
 
+def sought(settings: Settings, text: str) -> str:
+    """What somebody looks for, as it is kept: a number however it is written; a name or an extension as it stands."""
+    return numbers.caller(text, site_numbering(settings)) or text.strip()
+
+
 def not_emergency(settings: Settings, dialled: str) -> None:
     """Raises Failure where an account or a line would stand in the way of an emergency number."""
     where = site_numbering(settings)

@@ -1,6 +1,7 @@
 """What takes longer than somebody waits at a page: it goes on by itself, one after the other, and is found again.
 
-What came of it is kept in memory, as counts that hold no number and no name; a restart forgets it.
+What came of it is kept in memory for a day, as counts that hold no number and no name, with the login of who began it;
+a restart forgets it. What it was asked with goes when it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ class Job:
     about: str
     begun_by: str  # a person's login
     begun_at: datetime
-    call: Callable[[], Awaitable[Any]] = field(repr=False)
     done: int = 0
     total: int = 0
     ended_at: datetime | None = None
@@ -47,16 +47,16 @@ class Work:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Job, Callable[[], Awaitable[Any]]]] = asyncio.Queue()
 
     def begin(self, about: str, login: str, now: datetime, call: Callable[[], Awaitable[Any]]) -> Job:
         """Raises Failure where too many wait already."""
         self._forget(now)
         if sum(job.ended_at is None for job in self._jobs.values()) >= _WAITING:
             raise Failure("others wait for such an answer already", "Try again when theirs are there", "busy")
-        job = Job(secrets.token_hex(8), about, login, now, call)
+        job = Job(secrets.token_hex(8), about, login, now)
         self._jobs[job.id] = job
-        self._queue.put_nowait(job)
+        self._queue.put_nowait((job, call))
         return job
 
     def get(self, job_id: str) -> Job:
@@ -73,19 +73,22 @@ class Work:
     async def run(self, clock: Callable[[], datetime]) -> None:
         """Until cancelled."""
         while True:
-            job = await self._queue.get()
-            await self._do(job)
-            job.ended_at = clock()
+            await self._next(clock)
 
-    async def _do(self, job: Job) -> None:
+    async def _next(self, clock: Callable[[], datetime]) -> None:
+        job, call = await self._queue.get()
+        await self._do(job, call)
+        job.ended_at = clock()
+
+    async def _do(self, job: Job, call: Callable[[], Awaitable[Any]]) -> None:
         def told(done: int, total: int) -> None:
             job.done, job.total = done, total
 
         watching = watch.set(told)
         try:
-            job.result = await job.call()
+            job.result = await call()
         except Failure as failure:
-            job.failure = failure
+            job.failure = Failure(failure.what, failure.remedy, failure.code)
         except Exception:  # the boundary of a job: it is written down, the others go on
             log.exception("work at %s failed", job.about)
             job.failure = Failure("it failed", "Look into the log, and try again")

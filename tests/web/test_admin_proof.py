@@ -105,6 +105,10 @@ async def test_the_ledger_is_read_page_by_page_and_verified(place: House) -> Non
             break
         path = older[1].replace("&amp;", "&")
     assert len(seen) == len(set(seen)) >= 120 and seen == sorted(seen, reverse=True) and seen[-1] == 1
+    async with place.services.db.read() as tx:
+        assert [one.seq for one in await ledger.entries_before(tx, "access", 10, limit=3)] == [7, 8, 9]
+        assert await ledger.entries_before(tx, "access", 1, limit=3) == ()
+    assert 'rel="next"' not in (await place.get("/ledger?before=2", who)).html, "there is nothing before the first"
     verified = await place.post("/ledger/verify", who, language="fr")
     assert "Personne ne l’a modifié." in verified.text
     assert re.search(r"<code>\d+:[0-9a-f]{64}</code>", verified.html)

@@ -58,6 +58,9 @@ async def test_a_line_and_a_number_are_looked_for(house: House) -> None:
     assert (await house.get("/calls?line=support", who)).status == 404, "as absent as one that there is not"
     page = await house.post("/calls", who, {"number": "+33 6 12 34 56 78", "reason": "a complaint"})
     assert "between" not in listed(house, page) and "outside bob" in listed(house, page)
+    for typed in ("06 12 34 56 78", "06.12.34.56.78", "0033612345678", "+33\u00a06\u202f12\u202f34\u202f56\u202f78"):
+        again = await house.post("/calls", who, {"number": typed, "reason": "a complaint"})
+        assert listed(house, again) == listed(house, page), typed
     none = await house.post("/calls", who, {"number": "+33600000000", "reason": "a complaint"})
     assert none.status == 200 and "No call with this number" in none.text
 
@@ -81,6 +84,16 @@ async def test_a_long_list_is_gone_through_page_by_page(house: House) -> None:
         path = further[1]
     assert len(seen) == 63 and len(set(seen)) == 63, "each once"
     assert "1:01:40" in page.text or "1:01:40" in (await house.get("/calls", who)).text
+    supervisor, found = house.sign_in("alice", "supervisor"), list[str]()
+    fields: dict[str, str] = {"number": OUTSIDE, "reason": "a complaint"}
+    for _ in range(5):
+        page = await house.post("/calls", supervisor, fields)
+        found += dict.fromkeys(re.findall(r'href="/calls/([0-9a-f]{32})"><time', page.html))
+        older = re.search(r'name="before" value="([0-9a-f]{32})"', page.html)
+        if older is None:
+            break
+        fields["before"] = older[1]
+    assert len(found) == len(set(found)) > 60, "what is looked for goes on as well"
     gone = await house.get("/calls?before=" + "f" * 32, who)
     assert gone.status == 404
 

@@ -132,7 +132,7 @@ async def _list(
     visit: Visit, *, line: str = "", number: str = "", before: str = "", reason: str | None = None,
     case: str | None = None,
 ) -> web.StreamResponse:  # fmt: skip
-    wanted = {"line": line or None, "number": number.replace(" ", "") or None, "before": before or None}
+    wanted = {"line": line or None, "number": number or None, "before": before or None}
     found = await visit.call("calls.list", limit=PAGE + 1, reason=reason, case=case, **wanted)
     shown = [_call(one) for one in found[:PAGE]]
     return visit.page(

@@ -30,15 +30,10 @@ _ON_A_PAGE = 50
 async def entries(visit: Visit) -> web.StreamResponse:
     log = visit.query("log") if visit.query("log") in LOGS else "access"
     before = visit.query("before")
-    after: int | None = None
-    count = _ON_A_PAGE
-    if before.isascii() and before.isdecimal() and len(before) < 10:
-        last = max(int(before) - 1, 0)
-        after = max(last - _ON_A_PAGE, 0)
-        count = max(last - after, 1)
-    found = await visit.call("ledger.show", log=log, last=count, after=after)
-    found.reverse()
-    older = visit.here(log=log, before=found[-1]["seq"]) if found and found[-1]["seq"] > 1 else None
+    place = int(before) if before.isascii() and before.isdecimal() and len(before) < 10 else None
+    entries = list(reversed(await visit.call("ledger.show", log=log, last=_ON_A_PAGE + 1, before=place)))
+    found = entries[:_ON_A_PAGE]
+    older = visit.here(log=log, before=found[-1]["seq"]) if len(entries) > _ON_A_PAGE else None
     newest = visit.here(before=None) if before else None
     return visit.page("ledger.html", log=log, logs=LOGS, entries=found, older=older, newest=newest, outcomes=OUTCOMES)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from server.failure import Failure
 from server.services.work import Job
 from server.simulation_picture import picture
 from server.web import kept
@@ -50,7 +51,7 @@ async def shown(visit: Visit) -> web.StreamResponse:
     if job.ended_at is None:
         return visit.page("policy_simulating.html", job=job, again_s=_AGAIN_S)
     if job.failure is not None:
-        raise job.failure
+        raise Failure(job.failure.what, job.failure.remedy, job.failure.code)
     said: Mapping[str, Any] = job.result
     return visit.page(
         "policy_simulated.html",

@@ -78,14 +78,14 @@ async def receipts(visit: Visit) -> web.StreamResponse:
     """Newest first, by the erasure log."""
     text = visit.query("before")
     before = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
-    after = None if before is None else max(0, before - 1 - _ON_A_PAGE)
-    last = _ON_A_PAGE if before is None else min(_ON_A_PAGE, max(1, before - 1))
-    entries: Sequence[Mapping[str, Any]] = await visit.call("ledger.show", log="erasure", last=last, after=after)
-    first = entries[0]["seq"] if entries else 1
+    found: Sequence[Mapping[str, Any]] = await visit.call(
+        "ledger.show", log="erasure", last=_ON_A_PAGE + 1, before=before
+    )
+    entries = found[-_ON_A_PAGE:]
     return visit.page(
         "receipts.html",
         entries=[one for one in reversed(entries) if one["body"].get("receipt_id")],
-        earlier=f"/receipts?before={first}" if first > 1 else None,
+        earlier=f"/receipts?before={entries[0]['seq']}" if len(found) > _ON_A_PAGE else None,
         later="/receipts" if before is not None else None,
         kind=lambda name: kept.kind(visit, name),
     )

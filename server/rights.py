@@ -64,6 +64,7 @@ class Identity:
     session_id: str | None = None
     token_id: str | None = None
     fresh_until: datetime | None = None  # until then step-up is not asked for again
+    source: str = "portal"  # the address that asks now, where it is known
 
     def reach(self, right: str) -> Reach | None:
         return self.grants.get(right)

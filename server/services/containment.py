@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +12,7 @@ from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.edge import push, refuse_devices
 from server.services.people import readers_changed
+from server.services.rooms import close_rooms
 from storage import devices, person_locks
 from storage.devices import Credential
 from storage.tx import Tx
@@ -63,31 +61,6 @@ async def unlock(services: Services, actor: Actor, *, login: str) -> LockView:
     for credential in credentials:
         await push(services, credential)
     return LockView(person.id, person.login, None, len(held.accounts), len(credentials), 0)
-
-
-@asynccontextmanager
-async def closable(services: Services, person_id: str) -> AsyncIterator[None]:
-    """A listening room of this person: the block ends, without an error, when `close_rooms` is called."""
-    try:
-        async with asyncio.timeout(None) as cutter:
-            services.rooms_of.setdefault(person_id, set()).add(cutter)
-            try:
-                yield
-            finally:
-                services.rooms_of[person_id].discard(cutter)
-                if not services.rooms_of[person_id]:
-                    del services.rooms_of[person_id]
-    except TimeoutError:
-        if not cutter.expired():
-            raise
-
-
-def close_rooms(services: Services, person_id: str) -> int:
-    """Every room in which this person listens now ends at once; how many."""
-    cutters = services.rooms_of.get(person_id, set())
-    for cutter in cutters:
-        cutter.reschedule(asyncio.get_running_loop().time())
-    return len(cutters) + services.reader_rooms.cut(person_id)
 
 
 async def _credentials(tx: Tx, account_ids: tuple[str, ...]) -> list[Credential]:

@@ -118,9 +118,13 @@ async def _registered(services: Services, auth_user: str, *, masked: bool) -> tu
         contacts = await services.edge.contacts(auth_user)
     except RpcError:
         return None
-    return tuple(f"{one.table} {_where(one.received or one.uri, masked=masked)}" for one in contacts)
+    return tuple(f"{one.table} {where(one.received or one.uri, masked=masked)}" for one in contacts)
 
 
-def _where(uri: str, *, masked: bool) -> str:
-    host, _, port = uri.removeprefix("sip:").partition(";")[0].rpartition("@")[2].rpartition(":")
-    return f"{masking.address(host.strip('[]')) if masked else host}:{port}"
+def where(uri: str, *, masked: bool) -> str:
+    """Host and port of a contact (RFC 3261 section 19.1), as far as it names them."""
+    place = uri.removeprefix("sip:").partition(";")[0].rpartition("@")[2]
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdecimal():  # no port: `192.0.2.7`, `[2001:db8::1]`
+        host, colon, port = place, "", ""
+    return f"{masking.address(host.strip('[]')) if masked else host}{colon}{port}"

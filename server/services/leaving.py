@@ -14,13 +14,13 @@ from server.failure import Failure
 from server.services import erasure
 from server.services.actor import Actor
 from server.services.audit import note
-from server.services.containment import close_rooms
 from server.services.context import Services
 from server.services.directory import account_by_name, person_by_login
 from server.services.edge import drop_devices
 from server.services.forgetting import forget
 from server.services.leaving_plan import Act, Kept, Leaver, acts_for, kept_of, warnings_for
 from server.services.leaving_plan import read as read_leaver
+from server.services.rooms import close_rooms
 from storage import (
     accounts,
     call_settings,

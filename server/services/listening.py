@@ -21,10 +21,10 @@ from server.services import listening_requests
 from server.services import recordings as recording_service
 from server.services.actor import Actor
 from server.services.audit import note
-from server.services.containment import closable
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.held_keys import HeldKeys
+from server.services.rooms import closable
 from storage import keys, readers
 from storage.errors import NotFound
 from storage.people import Person

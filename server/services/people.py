@@ -14,6 +14,7 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.forgetting import forget
+from server.services.rooms import close_rooms
 from server.services.separation import not_themselves
 from storage import people, person_locks, readers, sign_in_factors
 from storage.errors import NotFound
@@ -58,7 +59,8 @@ async def list_(services: Services, actor: Actor, *, login: str | None = None) -
     async with services.db.transaction() as tx:
         wanted = await people.list_all(tx) if login is None else (await person_by_login(tx, login),)
         found = [await _view(tx, person, masked=actor.masked) for person in wanted]
-        await note(services, tx, actor, "list", "person", count=len(found))
+        about = found[0].id if login is not None else None
+        await note(services, tx, actor, "list", "person", count=len(found), person_id=about)
     return found
 
 
@@ -71,6 +73,7 @@ async def disable(services: Services, actor: Actor, *, login: str) -> PersonView
         await sign_in_factors.drop_all(tx, person.id)
         await note(services, tx, actor, "disable", "person", person_id=person.id)
         view = await _view(tx, person, masked=actor.masked)
+    close_rooms(services, person.id)
     await forget(services)
     await readers_changed(services)
     return view

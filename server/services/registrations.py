@@ -9,6 +9,7 @@ from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
+from server.services.devices import where
 from server.services.edge import required
 from sip.edge.rpc import RpcError
 from sip.edge.state import Contact
@@ -63,8 +64,5 @@ async def list_(services: Services, actor: Actor) -> list[RegistrationView]:
 
 
 def _place(contact: Contact, *, masked: bool) -> Place:
-    uri = (contact.received or contact.uri).removeprefix("sip:").partition(";")[0].rpartition("@")[2]
-    host, _, port = uri.rpartition(":")
-    shown = masking.address(host.strip("[]")) if masked else host
     program = "".join(filter(str.isprintable, contact.user_agent))[:80]
-    return Place(contact.table, f"{shown}:{port}", program, contact.expires_s)
+    return Place(contact.table, where(contact.received or contact.uri, masked=masked), program, contact.expires_s)

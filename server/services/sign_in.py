@@ -39,7 +39,6 @@ BROWSER = timedelta(days=180)
 SEEN_EVERY = timedelta(minutes=1)
 TRIES = 5
 _NOBODY = "0" * 32  # is asked about where there is no such login, so that it takes as long
-_LONGEST_PASSWORD = 1000
 
 # What tries a factor: transaction and challenge in, the outcome out.
 _Try = Callable[[Tx, Begun], Awaitable[str]]
@@ -116,16 +115,15 @@ async def start(
         person, browser_id, known = await _asked(services, login, browser)
         keys = password_keys(login, source, browser_id)
         await spend(services, keys, source, person.id if person else None, "session")
-        given = password if len(password) <= _LONGEST_PASSWORD else ""
         keeper, is_known = services.doorkeeper, browser_id is not None
-        right = await keeper.hashing(passwords.proves, given, known, known=is_known)
+        right = await keeper.hashing(passwords.proves, password, known, known=is_known)
         challenge = await _begin(services, person, known, browser_id, agent) if right and person else None
         if challenge is None or person is None:
             await _refused(services, source, person.id if person else None, "session", "wrong")
             raise Failure("login or password is not right", "Type both again", "denied")
         keeper.budgets.give_back(keys, services.clock())
         if passwords.is_outdated(known or b""):
-            await _hash_anew(services, person, password, is_known=is_known)
+            await _hash_anew(services, person, password, known or b"", is_known=is_known)
         return challenge
 
 
@@ -163,10 +161,17 @@ async def _begin(
     return Challenge(token, totp, keys, recovery)
 
 
-async def _hash_anew(services: Services, person: Person, password: str, *, is_known: bool) -> None:
-    """The parameters have changed since."""
-    made = await services.doorkeeper.hashing(passwords.verifier, password, known=is_known)
+async def _hash_anew(services: Services, person: Person, password: str, known: bytes, *, is_known: bool) -> None:
+    """The parameters have changed since. Where there is no room for it now, or the password has changed meanwhile, it
+    is left for another time."""
+    try:
+        made = await services.doorkeeper.hashing(passwords.verifier, password, known=is_known)
+    except Failure:
+        return
     async with services.db.transaction() as tx:
+        await sign_in_factors.lock(tx, person.id)
+        if await sign_in_factors.password(tx, person.id) != known:
+            return
         await sign_in_factors.set_password(tx, person.id, made, services.clock())
 
 
@@ -343,7 +348,7 @@ async def sign_out(services: Services, identity: Identity) -> None:
     with told():
         async with services.db.transaction() as tx:
             if identity.session_id and await sessions.end(tx, identity.person_id, identity.session_id):
-                await note(services, tx, Actor(identity.person_id, "portal"), "revoke", "session",
+                await note(services, tx, Actor(identity.person_id, identity.source), "revoke", "session",
                            session_id=identity.session_id, person_id=identity.person_id)  # fmt: skip
 
 

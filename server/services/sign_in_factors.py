@@ -19,13 +19,13 @@ from server.services import second_factors
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.services.doorkeeper import Key, Verdict, throttled
+from server.services.doorkeeper import Key
 from server.services.failures import told
 from server.services.forgetting import forget
 from server.services.identities import digest, new_token
 from server.services.invitations import named
 from server.services.second_factors import TotpOffer
-from server.services.sign_in import CHALLENGE, TRIES, over, session_of
+from server.services.sign_in import CHALLENGE, TRIES, over, session_of, spend
 from storage import people, sessions, sign_in_challenges, sign_in_factors
 from storage.tx import Tx
 
@@ -173,14 +173,13 @@ async def change_password(services: Services, identity: Identity, *, old: str, n
     """Ends every other session. Raises Failure: denied where the old one is wrong, invalid for a weak new one,
     throttled; NotFresh."""
     keeper, now = services.doorkeeper, services.clock()
-    keys: list[Key] = [("browser", f"session {identity.session_id}")]
+    keys: list[Key] = [("browser", f"password {identity.session_id}")]
     with told():
         async with services.db.read() as tx:
             await _fresh(services, tx, identity)
             known = await sign_in_factors.password(tx, identity.person_id)
-        if keeper.budgets.take(keys, now) is not Verdict.FREE:
-            raise throttled()
-        right = await keeper.hashing(passwords.proves, old[: passwords.MAX_CHARS + 1], known, known=True)
+        await spend(services, keys, identity.source, identity.person_id, "session")
+        right = await keeper.hashing(passwords.proves, old, known, known=True)
         if not right:
             async with services.db.transaction() as tx:
                 await _note(services, tx, identity, "change", "password", outcome="wrong")
@@ -191,6 +190,9 @@ async def change_password(services: Services, identity: Identity, *, old: str, n
         made = await keeper.hashing(passwords.verifier, new, known=True)
         async with services.db.transaction() as tx:
             session_id = await _fresh(services, tx, identity)
+            await sign_in_factors.lock(tx, identity.person_id)
+            if await sign_in_factors.password(tx, identity.person_id) != known:
+                raise Failure("the password was changed meanwhile", "Begin again", "conflict")
             await sign_in_factors.set_password(tx, identity.person_id, made, services.clock())
             await sign_in_challenges.end_begun(tx, identity.person_id)
             ended = await sessions.end_others(tx, identity.person_id, session_id)
@@ -207,7 +209,7 @@ async def _fresh(services: Services, tx: Tx, identity: Identity) -> str:
 
 
 async def _note(services: Services, tx: Tx, identity: Identity, action: str, subject: str, **details: Any) -> None:
-    await note(services, tx, Actor(identity.person_id, "portal"), action, subject,
+    await note(services, tx, Actor(identity.person_id, identity.source), action, subject,
                person_id=identity.person_id, session_id=identity.session_id, **details)  # fmt: skip
 
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from server.failure import Failure
 from server.services.actor import Actor
 from server.services.audit import note
-from server.services.containment import closable
 from server.services.context import Services
 from server.services.inbox_rights import inbox_by_name, member_by_login, none_such, reads, to_read
 from server.services.inboxes import text_of
 from server.services.listening import MIN_REASON_CHARS
+from server.services.rooms import closable
 from server.services.texts import visible
 from server.week_keys import WeekKeys
 from sms.reading_client import ReadingEnd, ReadingJob, SealedText, Target, run_reading

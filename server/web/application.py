@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 from aiohttp import web
@@ -222,7 +223,12 @@ class Portal:
     async def _visit(self, request: web.Request, route: Route | None, *, counts: bool = True) -> Visit:
         """`counts`: somebody does something, so the session lives on. Raises Failure."""
         token = request.cookies.get(cookies.SESSION, "")
+        source = security.source_of(
+            request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies()
+        )
         identity = await sign_in.identify(self.services, session_token=token, counts=counts) if token else None
+        if identity is not None:
+            identity = replace(identity, source=source)
         look = Look(**{k: v for k, v in cookies.unpacked(request.cookies.get(cookies.LOOK, "")).items() if k in _LOOKS})
         company = self.services.settings.company
         language = look.language if look.language in LANGUAGES else (identity.language if identity else "")
@@ -234,9 +240,7 @@ class Portal:
             services=self.services,
             site=self.site,
             route=route,
-            source=security.source_of(
-                request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._proxies()
-            ),
+            source=source,
             look=Look(language, look.theme if look.theme in _THEMES else "", look.zone),
             language=language,
             zone=look.zone if look.zone and is_zone(look.zone) else home_zone(company.country),

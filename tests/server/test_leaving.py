@@ -18,9 +18,9 @@ from server.failure import Failure
 from server.services import containment, leaving, leaving_plan, trunks
 from server.services import people as people_service
 from server.services.actor import Actor
-from server.services.containment import closable
 from server.services.context import ServerKeys, Services
 from server.services.leaving_plan import Act
+from server.services.rooms import closable
 from sip.calls.control import LiveCall
 from sip.calls.duty import OutsideLeg
 from storage import (

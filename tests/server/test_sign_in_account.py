@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import inspect
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyotp
 import pytest
 from sqlalchemy import select
 
+from server.failure import Failure
 from server.rights import Reach
 from server.services import containment, invitations, people, permitted, sign_in, sign_in_factors, tokens
 from server.services.actor import Actor
@@ -407,3 +409,24 @@ async def test_what_has_expired_goes_with_the_sweep(house: SignInHouse) -> None:
         house.later(days=days)
         await Sweeper(house.services).sweep(clock_is_right=True)
         assert await left() == still
+
+
+async def test_the_log_says_from_where_a_factor_was_changed(house: SignInHouse) -> None:
+    """A passkey that a thief adds is told from the owner's (promise 2.9)."""
+    signed_in = await house.enrolled("alice")
+    who = await house.now_of(signed_in)
+    await sign_in_factors.recovery_new(house.services, replace(who, source="192.0.2.1"))
+    await sign_in_factors.recovery_new(house.services, replace(who, source="198.51.100.9"))
+    places = [one["workstation"] for one in await house.entries("recovery")][-2:]
+    assert len(set(places)) == 2 and all(places)
+
+
+async def test_of_two_changes_of_a_password_at_once_one_counts(house: SignInHouse) -> None:
+    who = await house.now_of(await house.enrolled("alice"))
+    new = ("four quiet grey herons", "seven loud brown geese")
+    done = await asyncio.gather(
+        *(sign_in_factors.change_password(house.services, who, old=PASSWORD, new=one) for one in new),
+        return_exceptions=True,
+    )
+    said = [one.code for one in done if isinstance(one, Failure)]
+    assert said in (["conflict"], ["denied"]), "the other was checked against what is no password any more"

@@ -30,12 +30,15 @@ class GroupCommit(Generic[_T]):
         *,
         linger_s: float = 0.005,
         at_most: int = 256,
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`linger_s`: how long the first waits for others. `at_most`: in one transaction."""
+        """`linger_s`: how long the first waits for others. `at_most`: in one transaction. `committed`: told after each
+        commit, and never of what was rolled back."""
         self._database = database
         self._apply = apply
         self._linger_s = linger_s
         self._at_most = at_most
+        self._committed = committed
         self._waiting: list[tuple[_T, asyncio.Future[None]]] = []
         self._there = asyncio.Event()
 
@@ -88,6 +91,7 @@ class GroupCommit(Generic[_T]):
         else:
             for _, done in some:
                 _settle(done, None)
+            self._committed()
 
 
 def _settle(done: asyncio.Future[None], error: Exception | None) -> None:

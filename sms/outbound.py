@@ -120,7 +120,10 @@ class Outbox:
         self._permission = permission
         self._clock = clock
         self._wake = asyncio.Event()
-        self._written: GroupCommit[Job | _Told] = GroupCommit(database, self._apply, at_most=AT_ONCE)
+        self._written: GroupCommit[Job | _Told] = GroupCommit(
+            database, self._apply, at_most=AT_ONCE, committed=self._tell_of
+        )
+        self._became: list[str] = []  # texts of the transaction that is open
         self._senders: dict[str, tuple[Sender, Address]] = {}
         self._one_time: dict[str, tuple[str, ...]] = {}  # words that stand nowhere else
         self._tried: dict[str, frozenset[str]] = {}  # carriers that did not take a text, until it has left
@@ -128,7 +131,8 @@ class Outbox:
         self._only: dict[str, str] = {}  # texts that try one carrier out
         self._early: set[tuple[str, str]] = set()  # receipts that nobody has claimed yet
         self.counted: Counter[str] = Counter()  # for the metrics: by outcome
-        self.changed: Callable[[Collection[str]], None] = lambda _: None  # told of texts whose state may be another
+        self.changed: Callable[[Collection[str]], None] = lambda _: None
+        """Told of texts whose state may be another, once that is committed."""
 
     # --- what others ask ----------------------------------------------------------------------------------------
 
@@ -265,6 +269,7 @@ class Outbox:
             await sms_sent.hand_over(tx, handed, now)
             await sms_sent.later(tx, waiting, now)
             await self._end(tx, ended, now)
+        self.changed([message_id for message_id, *_ in ended])
         for job in jobs:
             lane = self._lanes[job.carrier]
             lane.outstanding += 1
@@ -372,10 +377,15 @@ class Outbox:
 
     async def _apply(self, tx: Tx, items: Sequence[Job | _Told]) -> None:
         now = self._clock()
+        self._became.clear()  # what was rolled back is not told of
         await self._settle(tx, [item for item in items if isinstance(item, Job)], now)
         receipts = [item for item in items if isinstance(item, _Told)]
         if receipts:
             await self._receipts(tx, receipts, now)
+
+    def _tell_of(self) -> None:
+        """After the commit of what `_apply` has written."""
+        self.changed(tuple(self._became))
 
     async def _settle(self, tx: Tx, jobs: Sequence[Job], now: datetime) -> None:
         taken: list[tuple[str, int, str]] = []
@@ -389,6 +399,7 @@ class Outbox:
         await sms_sent.part_states(tx, states, now)
         await sms_sent.later(tx, waiting, now)
         await self._end(tx, ended, now)
+        self._became += [message_id for message_id, *_ in ended]
         await conversations.note(tx, events)
         by_carrier: dict[str, list[str]] = {}
         for job in jobs:
@@ -447,7 +458,6 @@ class Outbox:
 
     async def _end(self, tx: Tx, ended: Sequence[tuple[str, str, str, int]], now: datetime) -> None:
         await sms_sent.left(tx, ended, now)
-        self.changed([message_id for message_id, *_ in ended])
         for message_id, *_ in ended:
             self._one_time.pop(message_id, None)
             self._tried.pop(message_id, None)
@@ -503,7 +513,7 @@ class Outbox:
         for message_id, theirs in (await sms_sent.parts_of(tx, list(several))).items():
             whole.append((message_id, str(of_parts(State(one.state) for one in theirs)), ""))
         await sms_sent.set_states(tx, whole, now)
-        self.changed([message_id for message_id, *_ in whole])
+        self._became += [message_id for message_id, *_ in whole]
         return unclaimed
 
     async def _without_message(self, tx: Tx, carrier: str, receipt: Receipt, now: datetime) -> None:
@@ -524,7 +534,7 @@ class Outbox:
                 theirs = (await sms_sent.parts_of(tx, [part.message_id]))[part.message_id]
                 whole = of_parts(State(one.state) for one in theirs)
                 await sms_sent.set_states(tx, [(part.message_id, whole, "by its receipt")], now)
-                self.changed([part.message_id])
+                self._became.append(part.message_id)
                 await conversations.note(tx, [Event(part.message_id, now, "settled", part.number, None, "receipt")])
                 return
         network_id = receipt.message_ids[0]

@@ -515,6 +515,12 @@ async def cancel(tx: Tx, *, campaign_id: str | None = None, message_id: str | No
     return await tx.write(update(_T).where(*which).values(**gone))
 
 
+async def waiting_of(tx: Tx, campaign_id: str) -> tuple[str, ...]:
+    """Ids of its texts that `cancel` would keep from leaving."""
+    waits = _T.c.state.in_(("queued", "held")), _T.c.campaign_id == campaign_id
+    return tuple(row[0] for row in await tx.tuples(select(_T.c.id).where(*waits)))
+
+
 async def cancel_marketing(tx: Tx, number: str, now: datetime) -> int:
     """Advertising to that number that has not left is not sent. How many."""
     waits = _T.c.state.in_(("queued", "held")), _T.c.message_class == "marketing"

@@ -21,6 +21,7 @@ from server.services.consents import known_sector
 from server.services.contact_times import moment
 from server.services.context import Services
 from server.services.inbox_rights import member_by_login, membership, reads, sender_of, to_send
+from server.services.texts import became_another
 from sms import addresses, campaigns
 from sms.campaign_runner import figures, seal_of
 from sms.campaign_words import UnstoppableError, Words, words_of
@@ -265,9 +266,11 @@ async def cancel(services: Services, actor: Actor, *, login: str, name: str) -> 
         found = await find(tx, login, name, to_change=True)
         await move(tx, found.campaign, Act.CANCEL, now)
         await stored.end_recipients(tx, found.campaign.id, "cancelled", "")
+        queued = await sms_sent.waiting_of(tx, found.campaign.id)
         await sms_sent.cancel(tx, campaign_id=found.campaign.id, now=now)
         await _done(services, tx, actor, found, Act.CANCEL, now)
         view = await _view(services, tx, await find(tx, login, name))
+    became_another(services, queued)
     _wake(services)
     return view
 

@@ -207,6 +207,7 @@ async def cancel(services: Services, actor: Actor, *, login: str, text: str) -> 
             raise Failure(f"that text is {found.state}", "Nothing calls back what has left", "conflict")
         await note(services, tx, actor, "stop", "text", text_id=found.id, person_id=person.id)
         [view] = await _views(tx, [await sms_sent.get(tx, found.id)], masked=actor.masked)
+    became_another(services, [found.id])
     return view
 
 
@@ -226,6 +227,7 @@ async def settle(services: Services, actor: Actor, *, login: str, text: str, bec
         await conversations.note(tx, [Event(found.id, now, "settled", None, person.id, became)])
         await note(services, tx, actor, "change", "text", text_id=found.id, person_id=person.id)
         [view] = await _views(tx, [await sms_sent.get(tx, found.id)], masked=actor.masked)
+    became_another(services, [found.id])
     return view
 
 
@@ -247,6 +249,12 @@ def writer_of(services: Services) -> TextWriter:
     if services.texts is not None:
         return services.texts.writer
     return TextWriter(WeekKeys(services.db, services.keys.ledger, escrow_alone=True))
+
+
+def became_another(services: Services, message_ids: Sequence[str]) -> None:
+    """What a person has made of these is committed: whoever listens is told."""
+    if services.texts is not None:
+        services.texts.outbox.changed(message_ids)
 
 
 async def respect(tx: Tx, recipient: Address, message_class: str) -> None:

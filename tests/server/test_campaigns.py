@@ -15,6 +15,7 @@ import pytest
 from server import campaign_desk
 from server.commands import campaigns as shown
 from server.failure import Failure
+from server.messaging import Messaging
 from server.services import campaign_simulation, campaigns, consents, inboxes, people
 from server.services.actor import Actor
 from server.services.campaign_simulation import PreviewView, SimulationView
@@ -25,6 +26,7 @@ from storage import campaigns as stored
 from storage import sms_sent
 from storage.campaigns import Recipient
 from tests.server.conftest import Ran
+from tests.server.text_house import Anybody
 
 Beffroi = Callable[..., Ran]
 TUESDAY = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -197,6 +199,22 @@ async def test_words_that_the_list_cannot_fill(sales: Services) -> None:
     reasoned = Actor("os:1000", "desk-7", reason="before it is sent")
     open_ = await campaign_simulation.preview(sales, reasoned, login="anna", name="summer", lines=1)
     assert "Bonjour Doris2" in str(open_[0].words)
+
+
+@pytest.mark.promise("P16", "P22")
+async def test_of_what_is_cancelled_whoever_listens_is_told(sales: Services) -> None:
+    await approved(sales)
+    await campaigns.start(sales, ME, login="anna", name="summer")
+    runner = campaign_desk.runner(sales, writer_of(sales), sent=lambda: None, ended=lambda *_: None,
+                                  alarmed=lambda _: None)  # fmt: skip
+    await runner.due()
+    async with sales.db.read() as tx:
+        queued = {one.sent.id for one in await sms_sent.due(tx, TUESDAY + timedelta(hours=1), limit=99)}
+    told: list[str] = []
+    sales.texts = Messaging(sales, lambda _: [], Anybody())
+    sales.texts.outbox.changed = told.extend
+    await campaigns.cancel(sales, ME, login="bob", name="summer")
+    assert queued and set(told) == queued and len(told) == len(queued)
 
 
 @pytest.mark.promise("P22")

@@ -136,6 +136,19 @@ async def test_what_has_not_left_is_called_back(house: Services, desk: Desk) -> 
     assert len(desk.carrier.given) == 1
 
 
+@pytest.mark.promise("P16")
+async def test_what_people_make_of_texts_is_told_once_it_is_written(house: Services, desk: Desk) -> None:
+    doubtful, waits = await in_doubt(house), await send(house, at=soon(house, hours=2))
+    told: list[str] = []
+    desk.messaging.outbox.changed = told.extend
+    await texts.cancel(house, ME, login="reader", text=str(waits.id))
+    assert told == [waits.id]
+    with pytest.raises(Failure, match="that text is cancelled"):
+        await texts.cancel(house, ME, login="reader", text=str(waits.id))
+    await texts.settle(house, BECAUSE, login="reader", text=doubtful, became="lost")
+    assert told == [waits.id, doubtful]
+
+
 async def test_who_knows_what_became_of_a_text_says_how(house: Services, desk: Desk) -> None:
     lost, arrived = await in_doubt(house), await in_doubt(house)
     assert {one.id for one in await texts.list_(house, ME, login="reader", states=["unknown"])} == {lost, arrived}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
+from sms import outbound
 from sms.addresses import Number
 from sms.carriers.carrier import (
     Accepted,
@@ -27,7 +28,9 @@ from sms.carriers.carrier import (
 from sms.outbound import Outbox, Stay
 from sms.routing import Route
 from storage import conversations, sms_sent
-from storage.sms_sent import Queued
+from storage.conversations import Event
+from storage.errors import Unavailable
+from storage.sms_sent import NewText, Queued
 from storage.tx import Tx
 from tests.sms.conftest import House, Told, until
 
@@ -333,3 +336,58 @@ async def test_ten_at_a_time_and_all_of_them(house: House) -> None:
     async with running(outbox(house, carrier)) as box:
         await until(lambda: box.counted["sent"] == 300)
     assert len({part.part_id for part in carrier.given}) == len(carrier.given) == 300
+
+
+@pytest.mark.promise("P16")
+async def test_what_became_of_it_is_told_once_it_may_be_read(house: House) -> None:
+    """Whoever is told looks at once: what is not committed yet would be missed for good."""
+    carriers = Told("one"), Told("two", answer=lambda _: Unknown("the link broke"))
+    gone, doubtful = house.text(HIS), house.text(HIS)
+    late = house.text(HIS, valid_until=house.clock())
+    read: list[tuple[str, asyncio.Task[str]]] = []
+    async with asyncio.TaskGroup() as looking:
+
+        def look(ids: Collection[str]) -> None:
+            read.extend((each, looking.create_task(house.state(each))) for each in ids)
+
+        async def goes(carrier: Told, text: NewText, receipt: Receipt | None) -> None:
+            box = outbox(house, carrier)
+            box.changed = look
+            await house.add(text)
+            async with running(box):
+                await until(lambda: text.id in {each for each, _ in read})
+                if receipt is not None:
+                    await box.receipt(carrier.name, receipt)
+
+        await goes(carriers[0], gone, Receipt(("1",), Delivery.DELIVERED))
+        await goes(carriers[0], late, None)
+        await goes(carriers[1], doubtful, Receipt(("9",), Delivery.DELIVERED, recipient=Number(HIS)))
+    told = [(each, task.result()) for each, task in read]
+    assert told == [
+        (gone.id, "sent"),
+        (gone.id, "delivered"),
+        (late.id, "expired"),
+        (doubtful.id, "unknown"),
+        (doubtful.id, "delivered"),
+    ]
+
+
+@pytest.mark.promise("P16")
+async def test_what_is_rolled_back_is_not_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, told, real, fails = house.text(HIS), list[str](), conversations.note, [True, True]
+
+    async def note(tx: Tx, events: Sequence[Event]) -> None:
+        if fails:
+            fails.pop()
+            raise Unavailable("for a moment")
+        await real(tx, events)
+
+    box = outbox(house, Told(answer=lambda _: Unknown("the link broke")))
+    box.changed = told.extend
+    monkeypatch.setattr(outbound, "DATABASE_S", 0.05)
+    monkeypatch.setattr(conversations, "note", note)
+    await house.add(text)
+    async with running(box):
+        await house.reaches(text.id, "unknown")
+        await until(lambda: bool(told))
+    assert told == [text.id] and not fails

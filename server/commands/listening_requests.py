@@ -1,11 +1,8 @@
-"""recordings openings, request, requests, decide: who opened a recording, and what nobody opens alone."""
+"""recordings openings, request, requests: who opened a recording, and what nobody opens alone."""
 
 from __future__ import annotations
 
-import argparse
-
-from server.client import ask
-from server.commands.base import Field, Subparsers, answer, asking, leaf, minutes, operation, short
+from server.commands.base import Field, Subparsers, leaf, minutes, operation, short
 
 OPENING_FIELDS = (
     Field("at", "when", "WHEN", minutes),
@@ -29,7 +26,6 @@ FIELDS = (
     Field("decided_by", "login of the second reader"),
     Field("decided_at", "when"),
 )
-ANSWERS = ("approve", "refuse")
 
 
 def register(recordings: Subparsers) -> None:
@@ -38,24 +34,13 @@ def register(recordings: Subparsers) -> None:
                   operation("recordings.openings", "rec_id"), fields=OPENING_FIELDS, many=True)  # fmt: skip
     wanted = leaf(recordings, "request", "ask a second reader, for a recording that nobody opens alone",
                   operation("recordings.request", "rec_id", "login"), fields=FIELDS,
-                  details="Packs with two_listeners say so. It waits a week for an answer.")  # fmt: skip
+                  details="Packs with two_listeners say so. It waits a week for an answer. Another reader of the purpose "
+                  "gives it in the portal; it then opens once, within a day.")  # fmt: skip
     listed = leaf(recordings, "requests", "list requests that wait or may be used",
                   operation("recordings.requests", "login"), fields=FIELDS, many=True)  # fmt: skip
-    decided = leaf(recordings, "decide", "agree that somebody listens, or do not", _decide, fields=FIELDS,
-                   details="Somebody else with the right to that purpose decides. It then opens once, within a "
-                   "day.")  # fmt: skip
     for parser in (opened, wanted):
         parser.add_argument("rec_id", metavar="ID", help="as recordings list shows it")
-    decided.add_argument("request", metavar="REQUEST", help="as recordings requests shows it, whole")
-    decided.add_argument("decision", choices=ANSWERS)
-    for parser in (wanted, decided):
-        parser.add_argument("--as", dest="login", required=True, metavar="LOGIN", help="the reader")
+    wanted.add_argument("--as", dest="login", required=True, metavar="LOGIN", help="the reader")
     listed.add_argument("--as", dest="login", metavar="LOGIN", help="theirs, and those that they may decide")
     wanted.add_argument("--reason", required=True, metavar="TEXT", help="why; the second reader sees it")
     wanted.add_argument("--case", required=True, metavar="TEXT", help="the case it belongs to")
-
-
-def _decide(args: argparse.Namespace) -> int:
-    approve = args.decision == "approve"
-    answer(args, ask(asking(args), "recordings.decide", request=args.request, login=args.login, approve=approve))
-    return 0

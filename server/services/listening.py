@@ -72,6 +72,8 @@ async def permit(
         person = await person_by_login(tx, login)
         recording = await recording_service.found(tx, rec_id)
         refused = await refusal(services, tx, person, recording)
+        if mode == "export" and refused is None:
+            refused = listening_requests.no_export(recording)
         refused = refused or await listening_requests.refusal(services, tx, recording, person.id)
         outcome = "done" if refused is None else "locked" if refused.code == "locked" else "denied"
         await note(services, tx, actor, "unlock", "recording", outcome=outcome, person_id=person.id,

@@ -80,26 +80,36 @@ async def list_(services: Services, actor: Actor, *, login: str | None = None) -
 
 
 async def decide(services: Services, actor: Actor, *, request: str, login: str, approve: bool = True) -> RequestView:
-    """Agree, or do not. Never one's own, and only who may listen to it themselves. Raises Failure, Conflict."""
+    """Agree, or do not. Never one's own, only who may listen to it themselves, and in their own name: a login that is
+    typed on this machine proves nobody. Raises Failure, Conflict."""
     now = services.clock()
     async with services.db.transaction() as tx:
         person, own = await person_by_login(tx, login), await theirs(tx, actor)
         asked = await _request(tx, request)
         if not await _concerns(tx, asked, person, own):
             raise _none_such(request)
-        mine = asked.person_id == person.id
-        if not mine:
+        refused = _not_by(actor, person, asked)
+        if refused is None:
             made = await listening_requests.decide(
                 tx, asked.id, APPROVED if approve else REFUSED, person.id, now, now + GOOD if approve else now
             )
-        outcome = "denied" if mine else "done" if approve else "refused"
+        outcome = "denied" if refused is not None else "done" if approve else "refused"
         purpose = (await recordings.get(tx, asked.recording_id)).purpose
         await note(services, tx, actor, "approve", "request", outcome=outcome, person_id=asked.person_id,
                    reader_id=person.id, rec_id=asked.recording_id, purpose=purpose, request_id=asked.id)  # fmt: skip
-    if mine:
-        raise Failure("nobody decides their own request", "Another reader of that purpose does", "denied")
+    if refused is not None:
+        raise refused
     async with services.db.read() as tx:
         return await _view(tx, made, now)
+
+
+def _not_by(actor: Actor, person: Person, asked: Request) -> Failure | None:
+    """Why this actor does not decide it as this person."""
+    if asked.person_id == person.id:
+        return Failure("nobody decides their own request", "Another reader of that purpose does", "denied")
+    if actor.who != person.id:
+        return Failure("nobody agrees in somebody else's name", f"{person.login} answers in the portal", "denied")
+    return None
 
 
 async def standing(services: Services, tx: Tx, recording: Recording, person_id: str) -> Request | None:
@@ -107,6 +117,13 @@ async def standing(services: Services, tx: Tx, recording: Recording, person_id: 
     if not is_for_two(recording.purpose):
         return None
     return await listening_requests.standing(tx, recording.id, person_id, services.clock())
+
+
+def no_export(recording: Recording) -> Failure | None:
+    """An agreement is to hear it once: a copy would be heard as often as anybody likes."""
+    if not is_for_two(recording.purpose):
+        return None
+    return Failure("what nobody opens alone is not exported", "Listen to it: beffroi recordings open", "denied")
 
 
 async def refusal(services: Services, tx: Tx, recording: Recording, person_id: str) -> Failure | None:

@@ -24,7 +24,7 @@ from recording import keys as key_tools
 from recording.reader_bundle import ReaderSecret, seal_reader
 from server.failure import Failure
 from server.rights import Identity, NotFresh, Reach
-from server.services import containment, permitted, recording_orders, recordings, sign_in
+from server.services import containment, listening, listening_requests, permitted, recording_orders, recordings, sign_in
 from server.services import portal_listening as portal
 from server.services.actor import Actor
 from server.services.context import Services
@@ -354,6 +354,40 @@ async def test_a_sensitive_recording_is_opened_by_two_and_once(house: Services, 
         await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
     told = await ask(me, "recordings.openings", rec_id=kept.rec_id)
     assert {(one["who"], one["approved_by"]) for one in told if one["action"] == "open"} == {("anna", "berta")}
+
+
+@pytest.mark.promise("L9", "0.6")
+async def test_whoever_types_a_login_on_the_machine_agrees_to_nothing(house: Services) -> None:
+    """One person at the socket would ask as one reader and agree as another. The attempt is written down."""
+    me, you = await another(house, "anna", TWO), await another(house, "berta", TWO)
+    kept = await keep(house, ogg_stream(), TWO)
+    at_socket = Actor("os:1000", "here", "a complaint", "2026-17")
+    made = await listening_requests.ask(house, at_socket, rec_id=kept.rec_id, login="anna")
+    for actor in (at_socket, Actor(me.identity.person_id, "here"), Actor("system", "here")):
+        with refused("denied"):
+            await listening_requests.decide(house, actor, request=made.id, login="berta")
+        last = (await entries(house, kept.rec_id))[-1]
+        assert what([last]) == [("approve", "request", "denied")]
+        assert (last["reader_id"], last["request_id"]) == (you.identity.person_id, made.id)
+    (still,) = await listening_requests.list_(house, at_socket)
+    assert (still.state, still.decided_by) == ("open", None)
+
+
+@pytest.mark.promise("L9", "0.6")
+async def test_what_two_open_is_not_exported(house: Services) -> None:
+    """Who agreed, agreed that it is heard once. The agreement is not used up by the attempt."""
+    me, you = await another(house, "anna", TWO), await another(house, "berta", TWO)
+    kept = await keep(house, ogg_stream(), TWO)
+    here = Actor(me.identity.person_id, "here", "a complaint", "2026-17")
+    made = await listening_requests.ask(house, here, rec_id=kept.rec_id, login="anna")
+    await listening_requests.decide(
+        house, Actor(you.identity.person_id, "here"), request=made.id, login="berta", approve=True
+    )
+    with refused("denied") as failure:
+        await listening.permit(house, here, login="anna", rec_id=kept.rec_id, mode="export")
+    assert "not exported" in str(failure.value)
+    assert what(await entries(house, kept.rec_id))[-1] == ("unlock", "recording", "denied")
+    assert (await listening.permit(house, here, login="anna", rec_id=kept.rec_id, mode="open")).purpose == TWO
 
 
 @pytest.mark.promise("L9", "2.12")

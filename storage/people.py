@@ -69,6 +69,12 @@ async def list_all(tx: Tx) -> tuple[Person, ...]:
     return tuple(_person(tx, row) for row in await tx.rows(select(_T).order_by(_T.c.login)))
 
 
+async def logins(tx: Tx) -> dict[str, str]:
+    """Of everybody, by id."""
+    rows = await tx.rows(select(_T.c.id, _T.c.login))
+    return {row["id"]: row["login"] for row in rows}
+
+
 async def disable(tx: Tx, person_id: str, now: datetime) -> Person:
     """From now on nothing may be opened or changed in this person's name; who is signed in is so no more. Raises
     `NotFound`."""

@@ -10,7 +10,8 @@ OPENING_FIELDS = (
     Field("who", "the reader's login", "WHO"),
     Field("approved_by", "who agreed, where nobody opens it alone"),
     Field("purpose", "policy pack"),
-    Field("reason", "why, and which case, as it was typed", "WHY"),
+    Field("reason", "why, and which case, as it was typed; with --reason", "WHY"),
+    Field("reason_hidden", "whether a reason was given that is not shown"),
     Field("size_bytes", "how much of it was heard"),
 )
 FIELDS = (
@@ -31,11 +32,12 @@ FIELDS = (
 def register(recordings: Subparsers) -> None:
     """Within the group of `recordings`."""
     opened = leaf(recordings, "openings", "list who has opened a recording, when and why",
-                  operation("recordings.openings", "rec_id"), fields=OPENING_FIELDS, many=True)  # fmt: skip
+                  operation("recordings.openings", "rec_id"), fields=OPENING_FIELDS, many=True,
+                  reasons=True)  # fmt: skip
     wanted = leaf(recordings, "request", "ask a second reader, for a recording that nobody opens alone",
                   operation("recordings.request", "rec_id", "login"), fields=FIELDS,
-                  details="Packs with two_listeners say so. It waits a week for an answer. Another reader of the purpose "
-                  "gives it in the portal; it then opens once, within a day.")  # fmt: skip
+                  details="Packs with two_listeners say so. It waits a week for an answer. Another reader of the "
+                  "purpose gives it in the portal; it then opens once, within a day.")  # fmt: skip
     listed = leaf(recordings, "requests", "list requests that wait or may be used",
                   operation("recordings.requests", "login"), fields=FIELDS, many=True)  # fmt: skip
     for parser in (opened, wanted):

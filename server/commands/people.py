@@ -57,7 +57,7 @@ KEPT = (
           "last_expiry", show=kept.counted),
     Field("texts", "texts that they wrote, and that came to their own inbox; the same fields", show=kept.counted),
     Field("recordings", "those in which they are heard, newest first: id, started_at, state, purpose, legal_basis, "
-          "expires_at, held, acts, openings (at, action, who, reason)", show=kept.recordings),
+          "expires_at, held, acts, openings (as of recordings openings)", show=kept.recordings),
     Field("more", "whether there are older recordings than those"),
 )  # fmt: skip
 ENROLLED = (

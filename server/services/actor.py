@@ -26,8 +26,8 @@ class Actor:
     case: str | None = None
     within: frozenset[str] | None = None  # names of the accounts whose things are shown; None: all (server.rights)
     own: frozenset[str] = frozenset()  # names of the accounts that are this person's own
-
     session: str | None = None  # in which a person asks
+    audits: bool = False  # has the right to the ledger
 
     def sees(self, *accounts: str | None) -> bool:
         """Whether something that belongs to any of these accounts may be shown."""
@@ -37,6 +37,12 @@ class Actor:
     def masked(self) -> bool:
         """Whether this actor is shown numbers and names masked."""
         return not (self.reason and self.reason.strip())
+
+    @property
+    def reads_reasons(self) -> bool:
+        """Whether this actor is shown what others typed when they looked, as in the ledger: with a reason, by right or
+        by owning the machine."""
+        return not self.masked and (self.audits or self.who.startswith("os:"))
 
     def masks(self, account: str) -> bool:
         """Whether what belongs to this account is shown masked: never to whose account it is."""

@@ -449,7 +449,7 @@ def _sender_address(services: Services, text: str) -> addresses.Address:
 
 async def _views(tx: Tx, found: Sequence[Inbox]) -> list[InboxView]:
     counts = await sms_received.counts(tx, [box.id for box in found])
-    logins = {person.id: person.login for person in await people.list_all(tx)}
+    logins = await people.logins(tx)
     views = []
     for box in found:
         members = await inboxes.members(tx, inbox_id=box.id)

@@ -6,10 +6,9 @@ one entry in the access log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from server.services import masking
 from server.services.actor import Actor
@@ -17,8 +16,8 @@ from server.services.audit import note
 from server.services.belonging import Theirs, theirs
 from server.services.context import Services
 from server.services.directory import person_by_login
+from server.services.recording_openings import OpeningView, of_entries
 from storage import (
-    access,
     accounts,
     devices,
     holds,
@@ -32,7 +31,6 @@ from storage import (
     sessions,
 )
 from storage.accounts import Account
-from storage.errors import NotFound
 from storage.inventory import TABLES
 from storage.kept_about import Counted
 from storage.people import Person
@@ -63,16 +61,6 @@ class ActView:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedView:
-    """`reason`: as it was typed; None where it is gone, or not for whoever asks."""
-
-    at: str
-    action: str
-    who: str
-    reason: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class RecordingKept:
     """`held`: a legal hold keeps it beyond `expires_at`."""
 
@@ -86,7 +74,7 @@ class RecordingKept:
     expires_at: datetime
     held: bool
     acts: tuple[ActView, ...]
-    openings: tuple[OpenedView, ...]
+    openings: tuple[OpeningView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +150,7 @@ async def _recordings(tx: Tx, rows: Sequence[Recording], reached: Theirs, *, cle
     heard = await recordings.parties_of(tx, ids)
     opened = await recording_openings.of(tx, ids)
     acts = await kept_about.acts(tx, {seq for row in rows for seq in row.consent_refs})
-    names = {person.id: person.login for person in await people.list_all(tx)}
+    logins = await people.logins(tx)
     named = {account.id: account.name for account in reached.accounts}
     held = await holds.on(tx, "recording", ids)
     found = []
@@ -182,22 +170,7 @@ async def _recordings(tx: Tx, rows: Sequence[Recording], reached: Theirs, *, cle
                 expires_at=row.expires_at,
                 held=row.id in held,
                 acts=tuple(ActView(str(act["at"]), str(act["act"])) for act in done),
-                openings=tuple([await _opening(tx, one, names, clear=clear) for one in opened.get(row.id, [])]),
+                openings=tuple(await of_entries(tx, opened.get(row.id, []), logins, reasons=clear)),
             )
         )
     return tuple(found)
-
-
-async def _opening(tx: Tx, entry: Mapping[str, Any], names: Mapping[str, str], *, clear: bool) -> OpenedView:
-    who = str(entry.get("person_id") or entry["actor_id"])
-    reason = await _reason(tx, entry.get("reason_id")) if clear else None
-    return OpenedView(str(entry["at"]), str(entry["action"]), names.get(who, who), reason)
-
-
-async def _reason(tx: Tx, reason_id: object) -> str | None:
-    if not isinstance(reason_id, str):
-        return None
-    try:
-        return await access.reason(tx, reason_id)
-    except NotFound:
-        return None

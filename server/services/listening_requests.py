@@ -171,7 +171,7 @@ def _none_such(request_id: str) -> Failure:
 
 
 async def _view(tx: Tx, one: Request, now: datetime) -> RequestView:
-    names = {person.id: person.login for person in await people.list_all(tx)}
+    names = await people.logins(tx)
     recording = await recordings.get(tx, one.recording_id)
     return RequestView(
         id=one.id,

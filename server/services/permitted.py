@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from server.failure import Failure
 from server.operation_rules import CLOSED, RULES
-from server.rights import Allowed, Identity, Rule, allow
+from server.rights import Allowed, Identity, Reach, Rule, allow
 from server.services import operations
 from server.services.actor import Actor
 from server.services.audit import note
@@ -69,7 +69,8 @@ async def entered(
         if refused.code == "denied":
             await _note_denied(services, actor, name)
         raise
-    return replace(actor, within=allowed.within, own=identity.own), allowed.arguments
+    audits = identity.reach("ledger.read") is Reach.ALL
+    return replace(actor, within=allowed.within, own=identity.own, audits=audits), allowed.arguments
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

@@ -261,7 +261,7 @@ async def notes(services: Services, identity: Identity, *, rec_id: str) -> list[
     with told():
         async with services.db.read() as tx:
             sealed = await recording_notes.of_recording(tx, rec_id)
-            names = {person.id: person.login for person in await people.list_all(tx)} if sealed else {}
+            names = await people.logins(tx) if sealed else {}
     found = []
     for one in sealed:
         try:

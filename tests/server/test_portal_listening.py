@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,16 @@ from recording import keys as key_tools
 from recording.reader_bundle import ReaderSecret, seal_reader
 from server.failure import Failure
 from server.rights import Identity, NotFresh, Reach
-from server.services import containment, listening, listening_requests, permitted, recording_orders, recordings, sign_in
+from server.services import (
+    containment,
+    listening,
+    listening_requests,
+    permitted,
+    recording_openings,
+    recording_orders,
+    recordings,
+    sign_in,
+)
 from server.services import portal_listening as portal
 from server.services.actor import Actor
 from server.services.context import Services
@@ -388,6 +398,36 @@ async def test_what_two_open_is_not_exported(house: Services) -> None:
     assert "not exported" in str(failure.value)
     assert what(await entries(house, kept.rec_id))[-1] == ("unlock", "recording", "denied")
     assert (await listening.permit(house, here, login="anna", rec_id=kept.rec_id, mode="open")).purpose == TWO
+
+
+@pytest.mark.promise("2.9", "0.6")
+async def test_why_somebody_listened_is_read_by_listeners_and_audit_alone(
+    house: Services, shown: dict[str, Any]
+) -> None:
+    """That somebody did, and who, is seen by all who see the recording. The words may tell what is heard in it."""
+    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
+    await me.unlock(house)
+    await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
+    other = (await another(house, "olga", "REC_CONTRACT")).identity
+
+    async def told(who: Identity, reason: str | None = None) -> tuple[str, str | None, bool]:
+        (one,) = await permitted.call(  # type: ignore[misc]
+            house, who, "recordings.openings", {"rec_id": kept.rec_id}, workstation="192.0.2.7", reason=reason
+        )
+        return one["who"], one["reason"], one["reason_hidden"]
+
+    said = ("reader", "a complaint [case 2026-17]", False)
+    hidden = ("reader", None, True)
+    assert await told(me.identity) == said
+    assert await told(other) == hidden and await told(other, "to know") == hidden
+    audit = replace(other, grants={**other.grants, "ledger.read": Reach.ALL})
+    assert await told(audit) == hidden, "as in the ledger itself: with a reason of their own"
+    assert await told(audit, "audit of November") == said
+    at_machine = Actor("os:1000", "here")
+    (one,) = await recording_openings.openings(house, at_machine, rec_id=kept.rec_id)
+    assert one.reason is None and one.reason_hidden
+    (one,) = await recording_openings.openings(house, replace(at_machine, reason="audit"), rec_id=kept.rec_id)
+    assert one.reason == said[1]
 
 
 @pytest.mark.promise("L9", "2.12")

@@ -136,7 +136,7 @@ async def _one(visit: Visit, reason: str | None = None, case: str | None = None)
         found=found,
         opened=opened,
         notes=notes,
-        openings=await visit.call("recordings.openings", rec_id=rec_id),
+        openings=await visit.call("recordings.openings", rec_id=rec_id, reason=reason, case=case),
         request=next((ask for ask in wanted if ask["by"] == visit.person.login), None),
         clear=reason is not None,
         speeds=SPEEDS,

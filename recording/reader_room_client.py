@@ -148,6 +148,9 @@ class ReaderRoomClient:
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 self.kill()
                 raise RoomGone("the room has ended") from None
+            except ValueError:  # a line that is too long, or none: where the next one begins nobody knows
+                self.kill()
+                raise RoomGone("the room answered what cannot be read") from None
         if "refused" in said:
             raise RoomRefused(said["refused"], said.get("totp_step"))
         return said, body

@@ -108,8 +108,13 @@ class Lines:
         self._buffer = b""  # received after the last line
 
     def fileno(self) -> int:
-        """For select."""
+        """For select, which does not see what was received already: `has_line`."""
         return self._sock.fileno()
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a whole line has been received already."""
+        return b"\n" in self._buffer
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises HungUp."""

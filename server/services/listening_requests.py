@@ -119,6 +119,13 @@ async def standing(services: Services, tx: Tx, recording: Recording, person_id: 
     return await listening_requests.standing(tx, recording.id, person_id, services.clock())
 
 
+async def own(services: Services, *, rec_id: str, person_id: str) -> RequestView | None:
+    """What that person has asked for, of a recording that they see: open or approved."""
+    async with services.db.read() as tx:
+        asked = await standing(services, tx, await recordings.get(tx, rec_id), person_id)
+        return None if asked is None else await _view(tx, asked, services.clock())
+
+
 def no_export(recording: Recording) -> Failure | None:
     """An agreement is to hear it once: a copy would be heard as often as anybody likes."""
     if not is_for_two(recording.purpose):

@@ -20,9 +20,10 @@ from recording import vault
 from recording.reader_room_client import BLOCK_BYTES, OPEN_S, ReaderRoomClient, RecordingJob, RoomGone, RoomRefused
 from recording.reader_room_client import Unlock as RoomUnlock
 from server.failure import Failure
+from server.operation_rules import RULES
 from server.reader_rooms import Listened, ReaderRoom
-from server.rights import Identity
-from server.services import listening, listening_requests, permitted
+from server.rights import Identity, allow
+from server.services import identities, listening, listening_requests, permitted
 from server.services import recordings as recording_service
 from server.services.actor import Actor
 from server.services.audit import note
@@ -30,7 +31,7 @@ from server.services.belonging import theirs
 from server.services.context import Services
 from server.services.failures import told
 from server.services.held_keys import HeldKeys
-from storage import keys, people, readers, recording_notes, recordings
+from storage import keys, people, readers, recording_notes
 from storage.errors import NotFound
 from storage.ids import new_id
 from storage.readers import TotpOutcome
@@ -428,12 +429,23 @@ async def _still(services: Services, identity: Identity, rec_id: str) -> tuple[R
     listened = _listened(unlocked, rec_id)
     with told():
         async with services.db.read() as tx:
-            there = (await recordings.states(tx, [rec_id])).get(rec_id) in ("whole", "cut")
-            may = identity.may("recordings.read") and await readers.has_right(tx, identity.person_id, listened.purpose)
-    if not (there and may):
+            may = await _may_still(services, tx, identity, listened)
+    if not may:
         await close(services, identity, rec_id=rec_id)
         raise Failure(f"no recording {rec_id[:32]}", "Look at the list of recordings", "not_found")
     return unlocked, listened
+
+
+async def _may_still(services: Services, tx: Tx, identity: Identity, listened: Listened) -> bool:
+    """There, of a purpose that this person may listen to, and within their reach as it is granted now."""
+    now = await identities.read(tx, await people.get(tx, identity.person_id), asked=identity.grants)
+    try:
+        within = allow(now, RULES[_BY_RIGHT], {}, services.clock()).within
+        own = await theirs(tx, Actor(identity.person_id, identity.source, within=within))
+        there = (await recording_service.found(tx, listened.rec_id, own)).state in ("whole", "cut")
+    except Failure:
+        return False
+    return there and await readers.has_right(tx, identity.person_id, listened.purpose)
 
 
 async def _from_room(services: Services, unlocked: ReaderRoom, asked: Awaitable[T]) -> T:

@@ -22,6 +22,7 @@ import pyotp
 import pytest
 
 from recording import keys as key_tools
+from recording import reader_room_client
 from recording.reader_bundle import ReaderSecret, seal_reader
 from server.failure import Failure
 from server.rights import Identity, NotFresh, Reach
@@ -38,7 +39,7 @@ from server.services import (
 from server.services import portal_listening as portal
 from server.services.actor import Actor
 from server.services.context import Services
-from storage import ledger, people, readers
+from storage import ledger, people, readers, role_rights
 from tests.server.test_listening import Kept, keep, ogg_stream
 
 ME = Actor("os:0", "here", reason="a test")
@@ -284,8 +285,6 @@ async def test_a_room_ends_with_what_it_hangs_on(house: Services, shown: dict[st
 
 @pytest.mark.promise("L9")
 async def test_the_room_ends_by_itself_should_the_daemon_hang(house: Services, shown: dict[str, Any]) -> None:
-    from recording import reader_room_client
-
     me = await reader(house, shown)
     async with house.db.read() as tx:
         key = await readers.get_key(tx, me.identity.person_id)
@@ -299,6 +298,63 @@ async def test_the_room_ends_by_itself_should_the_daemon_hang(house: Services, s
     with pytest.raises(reader_room_client.RoomGone):
         await client.waveform("0" * 32)
     await client.close()
+
+
+@pytest.mark.promise("0.4", "0.6")
+async def test_a_reach_that_is_taken_ends_what_is_open(house: Services, shown: dict[str, Any]) -> None:
+    """Of a role, while the right to the purpose stays: asked as it is now, however long ago the stream began."""
+    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
+    await me.unlock(house)
+    await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
+    assert await portal.size(house, me.identity, rec_id=kept.rec_id) == len(kept.ogg)
+    async with house.db.transaction() as tx:
+        await role_rights.put(tx, "reader", "recordings.read", "team", house.clock())
+    with refused("not_found"):
+        await portal.size(house, me.identity, rec_id=kept.rec_id)
+    assert what(await entries(house, kept.rec_id))[-1] == ("listen", "recording", "done"), "closed"
+    async with house.db.transaction() as tx:
+        await role_rights.take(tx, "reader")
+    with refused("not_found"):
+        await portal.size(house, me.identity, rec_id=kept.rec_id)
+    await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
+    async with house.db.transaction() as tx:
+        await people.set_roles(tx, me.identity.person_id, ["employee"])
+    with refused("not_found"):
+        await portal.waveform(house, me.identity, rec_id=kept.rec_id)
+
+
+async def _client(house: Services, me: Person) -> reader_room_client.ReaderRoomClient:
+    async with house.db.read() as tx:
+        key = await readers.get_key(tx, me.identity.person_id)
+    return await reader_room_client.ReaderRoomClient.start(
+        reader_room_client.Unlock(key.person_id, key.sealed_secret, me.passphrase, me.code(), 0, open_s=30)
+    )
+
+
+async def test_two_requests_in_one_piece_are_both_answered(house: Services, shown: dict[str, Any]) -> None:
+    """Whoever asks next does not wait for whoever gave up: both lines may be read at once."""
+    client = await _client(house, await reader(house, shown))
+    asked = [{"do": "close", "rec_id": "0" * 32, "n": number} for number in (101, 102, 103)]
+    client._writer.write(b"".join(json.dumps(one).encode() + b"\n" for one in asked))
+    async with asyncio.timeout(10):
+        said = [(await client._answer())[0]["n"] for _ in asked]
+    assert said == [101, 102, 103]
+    await client.close()
+
+
+@pytest.mark.parametrize("said", [b"x" * 70_000 + b"\n", b"no JSON\n"])
+async def test_an_answer_that_cannot_be_read_ends_the_room(house: Services, shown: dict[str, Any], said: bytes) -> None:
+    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
+    await me.unlock(house)
+    await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)
+    room = house.reader_rooms._rooms[str(me.identity.session_id)]
+    room.client._reader = asyncio.StreamReader(limit=reader_room_client.MAX_LINE_BYTES)
+    room.client._reader.feed_data(said)
+    with refused("conflict") as failure:
+        await portal.waveform(house, me.identity, rec_id=kept.rec_id)
+    assert "locked" in str(failure.value) and not runs(room.client.pid)
+    assert what(await entries(house, kept.rec_id))[-1] == ("listen", "recording", "done")
+    assert await portal.room(house, me.identity) is None and house.open_rooms == {}
 
 
 @pytest.mark.promise("0.6", "L9")

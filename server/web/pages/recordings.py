@@ -13,6 +13,7 @@ from aiohttp import web
 from config import packs
 from recording.room_page import byte_range
 from server.failure import Failure
+from server.services import listening_requests
 from server.services import portal_listening as listening
 from server.web import security
 from server.web.language import N_
@@ -130,14 +131,13 @@ async def _one(visit: Visit, reason: str | None = None, case: str | None = None)
             notes = await listening.notes(visit.services, visit.person, rec_id=rec_id)
         except Failure:  # it has closed meanwhile
             opened = None
-    wanted = [ask for ask in await visit.call("recordings.requests") if ask["rec_id"] == rec_id]
     return visit.page(
         "recording.html",
         found=found,
         opened=opened,
         notes=notes,
         openings=await visit.call("recordings.openings", rec_id=rec_id, reason=reason, case=case),
-        request=next((ask for ask in wanted if ask["by"] == visit.person.login), None),
+        request=await listening_requests.own(visit.services, rec_id=rec_id, person_id=visit.person.person_id),
         clear=reason is not None,
         speeds=SPEEDS,
         **{**await _here(visit), "rec_id": rec_id},

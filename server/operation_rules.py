@@ -94,7 +94,8 @@ RULES: Mapping[str, Rule] = {
     **_all("recordings.read", "recordings.decide", login="login", narrow=True, fresh=True),
     **_all("recordings.verify", "recordings.verify", "vault.check"),
     **_all("recordings.event", "recordings.event"),
-    **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify"),
+    **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify",
+           "retention.objections"),
     # --- the machine
     **_all("security.read", "ban.list", "registration.list"),
     **_all("security.manage", "ban.lift", "alert.test"),

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import LargeBinary, RowMapping, delete, func, insert, literal, or_, select, update
 
 from storage import merkle, signed_note, tables
 from storage.errors import Conflict, LedgerRefused, NotFound
@@ -128,6 +128,18 @@ async def entries(
 async def entries_before(tx: Tx, log: str, seq: int, *, limit: int) -> tuple[Entry, ...]:
     """In order: the last ones before that number, of those that are there."""
     wanted = select(_E).where(_E.c.log == log, _E.c.seq < seq).order_by(_E.c.seq.desc()).limit(limit)
+    return tuple(_entry(row) for row in reversed(await tx.rows(wanted)))
+
+
+async def entries_of_cause(
+    tx: Tx, log: str, causes: Sequence[str], *, before: int, within: int, limit: int
+) -> tuple[Entry, ...]:
+    """In order: the last ones before that number whose cause is one of these. No more than `within` entries are looked
+    at: there is no index of what an entry says."""
+    found_at = func.pg_catalog.position if tx.conn.dialect.name == "postgresql" else func.instr
+    said = [found_at(_E.c.body, literal(f'"cause":"{cause}"'.encode(), LargeBinary)) > 0 for cause in causes]
+    looked_at = (_E.c.log == log, _E.c.seq < before, _E.c.seq >= before - within)
+    wanted = select(_E).where(*looked_at, or_(*said)).order_by(_E.c.seq.desc()).limit(limit)
     return tuple(_entry(row) for row in reversed(await tx.rows(wanted)))
 
 

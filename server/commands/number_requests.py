@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from server.client import ask
-from server.commands.base import Field, Subparsers, asking, leaf, out, print_json, short, table
+from server.commands.base import Field, Subparsers, asking, leaf, minutes, out, print_json, short, table
 
 FIELDS = (
     Field("id", "opaque id", "ID", short),
@@ -39,6 +39,20 @@ ANSWER_FIELDS = (
     Field("receipts", f"one for each recording, else for each kind: {', '.join(f.name for f in PROOF_FIELDS)}"),
 )
 
+DESTROYED_FIELDS = (
+    Field("seq", "of the entry in the erasure log", "SEQ"),
+    Field("at", "when it was gone", "AT", minutes),
+    Field("cause", "objection (in the call), withdrawal (of a consent), request (GDPR Art. 17)", "BECAUSE OF"),
+    Field("kind", "what", "WHAT"),
+    Field("count", "how many", "COUNT"),
+    Field("recording", "its id, where it was one recording"),
+    Field("receipt", "id: beffroi ledger receipt ID", "RECEIPT", short),
+)
+OBJECTIONS_FIELDS = (
+    Field("destroyed", f"the newest first: {', '.join(field.name for field in DESTROYED_FIELDS)}"),
+    Field("older", "give it to --before to see what comes before; none where that was all"),
+)
+
 
 def register(retention: Subparsers) -> None:
     """Within the group of `retention`."""
@@ -53,6 +67,25 @@ def register(retention: Subparsers) -> None:
     weighed = "it was weighed: nothing overrides it for records of class standard (Art. 17(1)(c))"
     erase.add_argument("--no-overriding-ground", action="store_true", help=weighed)
     erase.add_argument("--dry-run", action="store_true", help="say what would become of each, and touch nothing")
+
+    said = leaf(retention, "objections", "list what was destroyed because somebody said no, with receipts", _objections,
+                fields=OBJECTIONS_FIELDS,
+                details="Objections in calls, withdrawn consents, requests to be forgotten: by the erasure log. At "
+                "most 20000 of its entries are looked at, at once.")  # fmt: skip
+    said.add_argument("--last", type=int, metavar="N", help="at most so many (default 50)")
+    said.add_argument("--before", type=int, metavar="SEQ", help="those before this entry of the log")
+
+
+def _objections(args: argparse.Namespace) -> int:
+    given = {name: getattr(args, name) for name in ("last", "before") if getattr(args, name) is not None}
+    said = ask(asking(args), "retention.objections", **given)
+    if args.json:
+        print_json(said)
+        return 0
+    out(table(DESTROYED_FIELDS, said["destroyed"]))
+    if said["older"] is not None:
+        out(f"there may be more: --before {said['older']}")
+    return 0
 
 
 def _erase(args: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from server.reader_rooms import ReaderRooms
 from server.services import secret_sources
 from server.services.doorkeeper import Doorkeeper
 from server.services.lock import DataLock
+from server.services.subject_cases import SubjectCases
 from server.services.work import Work
 from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
@@ -115,6 +116,7 @@ class Services:
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
     happenings: Hub | None = None  # None: the daemon is not running
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
+    subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now

@@ -141,6 +141,7 @@ OPERATIONS: Mapping[str, str] = {
     "retention.sweep": "retention:sweep",
     "retention.status": "retention:status",
     "retention.erase": "number_requests:erase",
+    "retention.objections": "objections:destroyed",
     "retention.map": "orphans:map_",
     "retention.orphans": "orphans:look",
     "retention.orphan-remove": "orphans:remove",

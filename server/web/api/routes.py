@@ -177,6 +177,7 @@ _POLICY = {
     "retention.status": ("GET", "/retention/status", "The last sweep"),
     "retention.sweep": ("POST", "/retention/sweeps", "Sweep now"),
     "retention.erase": ("POST", "/retention/erasures", "Erase what is kept of a number"),
+    "retention.objections": ("GET", "/retention/objections", "What was destroyed because somebody said no"),
     "retention.map": ("GET", "/retention/map", "What is kept, where, and until when"),
     "retention.orphans": ("GET", "/retention/orphans", "What belongs to nobody"),
     "retention.orphan-remove": ("DELETE", "/retention/orphans/{orphan}", "Remove what belongs to nobody"),

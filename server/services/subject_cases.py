@@ -1,0 +1,54 @@
+"""Whose request somebody is at: the number, with reason and case, for as long as they are at it.
+
+In memory alone, so that no number stands in an address, a log or a history of a browser; a restart forgets it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from server.failure import Failure
+
+KEPT = timedelta(minutes=30)
+MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectCase:
+    """Only who has begun it finds it again."""
+
+    id: str
+    person_id: str
+    until: datetime
+    number: str = field(repr=False)
+    reason: str = field(repr=False)
+    case: str | None = field(repr=False)
+
+
+class SubjectCases:
+    """Those that are under way."""
+
+    def __init__(self) -> None:
+        self._cases: dict[str, SubjectCase] = {}
+
+    def begin(self, person_id: str, number: str, reason: str, case: str | None, now: datetime) -> SubjectCase:
+        """The oldest gives way where there are too many."""
+        self._forget(now)
+        while len(self._cases) >= MOST:
+            del self._cases[next(iter(self._cases))]
+        made = SubjectCase(secrets.token_hex(16), person_id, now + KEPT, number, reason, case)
+        self._cases[made.id] = made
+        return made
+
+    def get(self, case_id: str, person_id: str, now: datetime) -> SubjectCase:
+        """Raises Failure."""
+        self._forget(now)
+        found = self._cases.get(case_id)
+        if found is None or found.person_id != person_id:
+            raise Failure("that is not there any more", "Look the number up again", "not_found")
+        return found
+
+    def _forget(self, now: datetime) -> None:
+        self._cases = {one.id: one for one in self._cases.values() if now < one.until}

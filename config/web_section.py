@@ -10,10 +10,10 @@ from pydantic import AfterValidator, Field
 
 from config.addresses import Endpoint, is_domain
 from config.alert_section import webhook_address
+from config.happenings import KINDS
 from config.sections import RESTART, Section, network, wrong
 
 HTTPS_PORT = 443
-KINDS = ("call.started", "call.answered", "call.ended", "text.in", "text.out")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 

@@ -72,6 +72,13 @@ class Identity:
     def may(self, right: str) -> bool:
         return right in self.grants
 
+    def same_as(self, other: Identity | None) -> bool:
+        """Whether it is the same person, who may do the same over the same things."""
+        if other is None:
+            return False
+        mine, theirs = [(one.person_id, dict(one.grants), one.own, one.team) for one in (self, other)]
+        return mine == theirs
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from config.happenings import KINDS
 from storage.errors import LedgerRefused
 from storage.types import canonical_json
 
-Value = str | int | bool | list[int]
+Value = str | int | bool | list[int] | list[str]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -76,6 +77,10 @@ def _refs(value: object) -> bool:
     return isinstance(value, list) and len(value) <= 64 and all(_at_most(10**9)(item) for item in value)
 
 
+def _some_of(allowed: frozenset[str]) -> _Check:
+    return lambda value: isinstance(value, list) and 0 < len(value) <= len(allowed) and set(value) <= allowed
+
+
 _opaque = _shaped(_OPAQUE)
 _hash = _shaped(_SHA256)
 _DAY_MS = 86_400_000
@@ -98,6 +103,7 @@ ALLOWED: Mapping[str, _Check] = {
     "medium": _one_of(MEDIA),
     "reach": _one_of(REACHES),
     "verdict": _one_of(VERDICTS),
+    "kinds": _some_of(frozenset(KINDS)),
     # identifiers out of packs and configuration
     **dict.fromkeys(("purpose", "pack", "prompt_id", "rule", "legal_basis", "role"), _code),
     "language": _shaped(_LANGUAGE),

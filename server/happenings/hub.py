@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+
+from config.happenings import Kind
 
 MAX_LISTENERS = 250
 BACKLOG = 500  # that wait for one listener; then it is told that it has missed some
 REMEMBERED = 500  # for whoever comes again
-
-Kind = Literal["call.started", "call.answered", "call.ended", "text.in", "text.out"]
-KINDS: tuple[Kind, ...] = ("call.started", "call.answered", "call.ended", "text.in", "text.out")
 
 
 @dataclass(frozen=True, slots=True)

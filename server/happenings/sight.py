@@ -48,19 +48,24 @@ class Sight:
 async def sight_of(services: Services, who: Identity) -> Sight:
     """Raises StorageError."""
     async with services.db.read() as tx:
-        reach = who.reach(CALLS)
-        every, named, lined = False, dict[str, str](), dict[str, str]()
-        if reach is Reach.ALL:
-            every = True
-            named = {one.id: one.name for one in await accounts.list_all(tx)}
-            lined = {one.id: one.name for one in await lines.list_all(tx)}
-        elif reach is not None:
-            within = who.own if reach is Reach.OWN else who.own | who.team
-            own = await theirs(tx, Actor(who.person_id, "", within=within))
-            assert own is not None  # within is given
-            named = {one.id: one.name for one in own.accounts}
-            lined = {one.id: one.name for one in own.lines}
-        reads, sent = await _boxes(tx, who) if who.may(TEXTS) else ({}, {})
+        return await read_sight(tx, who)
+
+
+async def read_sight(tx: Tx, who: Identity) -> Sight:
+    """As `sight_of`, in a transaction. Raises StorageError."""
+    reach = who.reach(CALLS)
+    every, named, lined = False, dict[str, str](), dict[str, str]()
+    if reach is Reach.ALL:
+        every = True
+        named = {one.id: one.name for one in await accounts.list_all(tx)}
+        lined = {one.id: one.name for one in await lines.list_all(tx)}
+    elif reach is not None:
+        within = who.own if reach is Reach.OWN else who.own | who.team
+        own = await theirs(tx, Actor(who.person_id, "", within=within))
+        assert own is not None  # within is given
+        named = {one.id: one.name for one in own.accounts}
+        lined = {one.id: one.name for one in own.lines}
+    reads, sent = await _boxes(tx, who) if who.may(TEXTS) else ({}, {})
     return Sight(every, named, lined, reads, sent)
 
 

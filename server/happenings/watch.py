@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from server.happenings.hub import Happening, Hub, Kind
+from config.happenings import Kind
+from server.happenings.hub import Happening, Hub
 from sip.calls.control import LiveCall
 from sms.inbound import Arrived
 from storage import sms_sent

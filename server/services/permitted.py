@@ -62,7 +62,7 @@ async def entered(
     rule = RULES.get(name)
     if rule is None or name in CLOSED:
         raise Failure("there is no such operation", "Look at the list of operations", "not_found")
-    actor = Actor(identity.person_id, workstation, _said(reason), _said(case), session=identity.session_id)
+    actor = acting(identity, workstation=workstation, reason=reason, case=case)
     try:
         allowed = _allowed(services, identity, name, rule, arguments)
     except Failure as refused:
@@ -71,6 +71,11 @@ async def entered(
         raise
     audits = identity.reach("ledger.read") is Reach.ALL
     return replace(actor, within=allowed.within, own=identity.own, audits=audits), allowed.arguments
+
+
+def acting(identity: Identity, *, workstation: str, reason: str | None = None, case: str | None = None) -> Actor:
+    """Who is written down as having asked. Raises Failure."""
+    return Actor(identity.person_id, workstation, _said(reason), _said(case), session=identity.session_id)
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
 from aiohttp import web
 
+from server.rights import Identity
+
 HEARTBEAT_S = 15.0
 WRITE_S = 10.0  # a reader who does not read for so long has gone
 RETRY_MS = 5000
+LOOK_S = 20.0  # between two looks whether whoever reads may still see the same
+
+Identify = Callable[[], Awaitable[Identity | None]]
+"""Who reads, as it is now."""
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",

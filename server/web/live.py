@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from aiohttp import web
 from server.failure import Failure
 from server.operation_rules import RULES
 from server.rights import Identity, Reach
-from server.web.event_stream import HEARTBEAT_S, EventStream, Gone
+from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify
 from server.web.routes import OPEN, SIGNED_IN, Topic
 from server.web.visit import Visit
 
@@ -26,17 +26,14 @@ log = logging.getLogger(__name__)
 
 PATH = "/events"
 MAX_VIEWERS = 250
-MAX_OF_ONE = 10  # streams of one session: tabs
+MAX_OF_ONE = 10  # streams of one person: tabs
 MAX_TOPICS = 12
 SHORTEST_S = 0.25
 RENDER_S = 10.0
 AGAIN_S = 5.0  # before a region is made anew that could not be made
-LOOK_S = 20.0  # between two looks whether the session goes on
 
 PERSONAL = frozenset(rule.right for rule in RULES.values() if rule.login)
 """What is done with these rights hangs on who does it, however far they reach."""
-
-Identify = Callable[[], Awaitable[Identity | None]]
 
 
 @dataclass(slots=True)
@@ -57,7 +54,7 @@ class Live:
         self._topics = topics
         self._monotonic = monotonic
         self._regions: dict[Hashable, _Region] = {}
-        self._viewers: Counter[str] = Counter()  # by session
+        self._viewers: Counter[str] = Counter()  # by person
         self._closing = asyncio.Event()
         self.made = 0  # regions, since the start
 
@@ -71,11 +68,10 @@ class Live:
         topics = self._asked(visit, who)
         if not topics:
             return web.Response(status=404)
-        session = who.session_id or who.person_id
-        if self._viewers.total() >= MAX_VIEWERS or self._viewers[session] >= MAX_OF_ONE or self._closing.is_set():
+        if self._viewers.total() >= MAX_VIEWERS or self._viewers[who.person_id] >= MAX_OF_ONE or self._closing.is_set():
             return web.Response(status=503, headers={"Retry-After": "30"})
         keys = {topic.name: region_key(topic, visit, who) for topic in topics}
-        self._viewers[session] += 1
+        self._viewers[who.person_id] += 1
         for key in keys.values():
             self._regions.setdefault(key, _Region()).viewers += 1
         try:
@@ -90,7 +86,7 @@ class Live:
         except Gone:
             return web.Response(status=499)
         finally:
-            self._viewers[session] -= 1
+            self._viewers[who.person_id] -= 1
             self._viewers += Counter()  # those at nothing go
             for key in keys.values():
                 region = self._regions[key]
@@ -130,7 +126,7 @@ class Live:
                 beat_s = now_s
             if now_s - look_s >= LOOK_S:
                 look_s = now_s
-                if not same(who, await identify()):
+                if not who.same_as(await identify()):
                     await stream.send("end", "")
                     return
             await self._pause(self._due_s(topics, keys))
@@ -176,11 +172,3 @@ def region_key(topic: Topic, visit: Visit, who: Identity) -> Hashable:
     shared = reach is Reach.ALL and topic.right not in PERSONAL
     whose = None if shared else (who.person_id, who.own, who.team)
     return topic.name, visit.language, visit.zone, frozenset(who.grants.items()), whose
-
-
-def same(before: Identity, now: Identity | None) -> bool:
-    """Whether they may see what they might before."""
-    if now is None:
-        return False
-    theirs = [(one.person_id, dict(one.grants), one.own, one.team) for one in (before, now)]
-    return theirs[0] == theirs[1]

@@ -11,6 +11,7 @@ from aiohttp import web
 from server.rights import Identity
 from server.services import sign_in, tokens
 from server.services.context import Services
+from server.services.doorkeeper import network
 from server.web import cookies, security
 from server.web.api import asking
 from server.web.api.problems import Refused
@@ -37,12 +38,13 @@ class Callers:
 
     async def identify(self, request: web.Request, source: str) -> Identity:
         """Raises Refused: unauthenticated, too_many; denied where another site has sent it."""
+        place = network(source)
         token = asking.bearer(request)
         session = request.cookies.get(cookies.SESSION, "") if "Authorization" not in request.headers else ""
         shown = token or session
         digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest()
         if not shown or digest not in self._known:
-            verdict = self._strangers.ask(source, cost=0)
+            verdict = self._strangers.ask(place, cost=0)
             if not verdict.allowed:
                 raise Refused(
                     "too much was sent from there that does not hold",
@@ -53,7 +55,7 @@ class Callers:
         found = await self._find(token, session, counts=True) if shown else None
         if found is None:
             self._known.pop(digest, None)
-            self._strangers.ask(source)
+            self._strangers.ask(place)
             raise Refused(
                 "no token that holds", "Send Authorization: Bearer and a token", "unauthenticated", headers=_CHALLENGE
             )

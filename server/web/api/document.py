@@ -72,7 +72,7 @@ def document() -> dict[str, Any]:
 def _operation(route: Route, answer: Mapping[str, Any]) -> dict[str, Any]:
     """One route."""
     rule = route.rule
-    found = _common(route.method)
+    found = _common(route.method, once=not route.looks)
     found |= {
         "operationId": route.operation,
         "summary": route.summary,
@@ -94,7 +94,7 @@ def _operation(route: Route, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _own(own: Own) -> dict[str, Any]:
     """A route that is no operation."""
-    found = _common(own.method)
+    found = _common(own.method, once=False)
     content, schema = own.answer
     found |= {
         "operationId": own.name,
@@ -108,10 +108,10 @@ def _own(own: Own) -> dict[str, Any]:
     return found
 
 
-def _common(method: str) -> dict[str, Any]:
-    """What all routes of a method share."""
+def _common(method: str, *, once: bool) -> dict[str, Any]:
+    """What all routes of a method share. `once`: whether a key keeps it from being done twice."""
     shared = ["reason", "case"]
-    if method != "GET":
+    if once:
         shared.append("key")
     if method == "GET":
         shared.append("known")

@@ -221,6 +221,22 @@ _MACHINE = {
     "reload": ("POST", "/reload", "Read the configuration again"),
 }
 
+LOOKS = frozenset(
+    {
+        "contact.check",
+        "optout.check",
+        "campaign.look",
+        "campaign.simulate",
+        "policy.simulate",
+        "emergency.drill",
+        "recordings.verify",
+        "ledger.verify",
+        "system.check",
+    }
+)
+"""What only looks, and is sent by POST for what does not belong into an address or takes its time. What was true when
+it was asked for the first time is no answer to the second."""
+
 GROUPS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
     "People, accounts and phones": _PEOPLE,
     "Switchboard": _SWITCHBOARD,
@@ -255,6 +271,11 @@ class Route:
     @property
     def reads(self) -> bool:
         return self.method == "GET"
+
+    @property
+    def looks(self) -> bool:
+        """Whether it changes nothing: it is done anew each time that it is asked for."""
+        return self.reads or self.operation in LOOKS
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from server.failure import Failure
 from server.rights import Identity
 from server.services import permitted
 from server.services.context import Services
+from server.services.doorkeeper import network
 from server.web import security
 from server.web.api import asking, cursors, lookup, reference
 from server.web.api.answers import json_answer, tagged
@@ -115,7 +116,7 @@ class Api:
         self, request: web.Request, handler: Callable[[Asked], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         source = self._callers.source(request)
-        from_there = self._sources.ask(source)
+        from_there = self._sources.ask(network(source))
         if not from_there.allowed:
             raise _too_many(from_there.headers(self._sources.limit, self._sources.name))
         who = await self._callers.identify(request, source)
@@ -167,7 +168,7 @@ class Api:
         async def do() -> web.StreamResponse:
             return json_answer(asked.request, await self._call(asked, route.operation, arguments))
 
-        if route.reads:
+        if route.looks:
             return await do()
         sent = (route.operation, asked.request.path_qs, asked.reason or "", asked.case or "")
         parts = (*(part.encode("utf-8", "surrogatepass") for part in sent), body)
@@ -217,7 +218,8 @@ class Api:
             return await self._callers.again(asked.request)
 
         headers = security.headers(self._services.settings.web.host)
-        return await self._streams.serve(asked.request, asked.who, caller_of(asked.who), identify, headers)
+        actor = permitted.acting(asked.who, workstation=asked.source, reason=asked.reason, case=asked.case)
+        return await self._streams.serve(asked.request, asked.who, actor, identify, headers)
 
     async def _close(self, _: web.Application) -> None:
         self._streams.close()

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from config.happenings import KINDS
 from server.failure import Failure
-from server.happenings.hub import KINDS, Full, Happening, Listener
-from server.happenings.sight import sight_of
+from server.happenings import listening
+from server.happenings.hub import Full, Happening, Listener
+from server.happenings.sight import Sight, sight_of
 from server.rights import Identity
+from server.services.actor import Actor
 from server.services.context import Services
 from server.services.failures import told
 from server.web.api.problems import Refused
-from server.web.event_stream import HEARTBEAT_S, EventStream, Gone
-from server.web.live import same
+from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify
 
 log = logging.getLogger(__name__)
 
-MAX_OF_ONE = 5  # streams of one token
-LOOK_S = 20.0  # between two looks whether the token still holds, and what it may see
+MAX_OF_ONE = 5  # streams of one person, by however many tokens
 _LAST = "Last-Event-ID"
-
-Identify = Callable[[], Awaitable[Identity | None]]
 
 TAKES: tuple[Mapping[str, object], ...] = (
     {
@@ -50,7 +49,7 @@ class Streams:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._of: Counter[str] = Counter()
+        self._of: Counter[str] = Counter()  # by person
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -58,7 +57,7 @@ class Streams:
         self._closing.set()
 
     async def serve(
-        self, request: web.Request, who: Identity, caller: str, identify: Identify, headers: Mapping[str, str]
+        self, request: web.Request, who: Identity, actor: Actor, identify: Identify, headers: Mapping[str, str]
     ) -> web.StreamResponse:
         """Until the program leaves. Raises Failure."""
         kinds = frozenset(request.query.getall("kind", []))
@@ -67,14 +66,15 @@ class Streams:
         hub = self._services.happenings
         if hub is None or self._closing.is_set():
             raise Failure("the daemon is not running: nothing happens", "Type: beffroi serve", "not_running")
-        if self._of[caller] >= MAX_OF_ONE:
+        if self._of[who.person_id] >= MAX_OF_ONE:
             raise Refused("that is too many streams", "End one", "too_many", headers={"Retry-After": "30"})
-        self._of[caller] += 1
+        self._of[who.person_id] += 1
         try:
             with hub.listening(request.headers.get(_LAST, "")[:40]) as listener:
+                sight = await listening.begin(self._services, who, actor, kinds)
                 stream = await EventStream.open(request, headers)
                 try:
-                    await self._tell(stream, listener, who, kinds, identify)
+                    await self._tell(stream, listener, who, sight, kinds, identify)
                 except Gone:
                     pass
                 except Failure as failure:  # its answer has begun; the program comes again
@@ -87,16 +87,20 @@ class Streams:
         except Gone:
             return web.Response(status=499)
         finally:
-            self._of[caller] -= 1
+            self._of[who.person_id] -= 1
             self._of += Counter()
 
     async def _tell(
-        self, stream: EventStream, listener: Listener, who: Identity, kinds: frozenset[str], identify: Identify
+        self,
+        stream: EventStream,
+        listener: Listener,
+        who: Identity,
+        sight: Sight,
+        kinds: frozenset[str],
+        identify: Identify,
     ) -> None:
         """Raises Gone, Failure."""
         loop = asyncio.get_running_loop()
-        with told():
-            sight = await sight_of(self._services, who)
         look_s = beat_s = loop.time()
         while not self._closing.is_set():
             if listener.missed:
@@ -106,7 +110,7 @@ class Streams:
             if loop.time() - look_s >= LOOK_S:
                 look_s = loop.time()
                 now = await identify()
-                if now is None or not same(who, now):
+                if now is None or not who.same_as(now):
                     await stream.send("end", {})
                     return
                 with told():

@@ -128,6 +128,32 @@ async def test_a_source_is_seen_through_a_proxy_that_the_configuration_names(pro
     assert (await program.get("/lines", headers=forwarded)).status == 401  # seen for the first time
 
 
+@pytest.mark.promise("0.4")
+async def test_whoever_has_one_address_of_ipv6_has_a_network_of_them(program: Program, teams: TwoTeams) -> None:
+    web = teams.services.settings.web.model_copy(update={"behind_proxy": ("127.0.0.0/8",)})
+    teams.services.settings = teams.services.settings.model_copy(update={"web": web})
+    program.token = "guess"
+    said = [
+        (await program.get("/lines", headers={"X-Forwarded-For": f"2001:db8:1:2::{n:x}"})).status for n in range(1, 71)
+    ]
+    assert said[0] == 401 and said[-1] == 429
+    assert (await program.get("/lines", headers={"X-Forwarded-For": "2001:db8:1:3::1"})).status == 401
+
+
+async def test_a_source_is_counted_with_its_network(
+    teams: TwoTeams, holders: dict[str, Identity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = teams.services.settings.web.model_copy(update={"behind_proxy": ("127.0.0.0/8",)})
+    teams.services.settings = teams.services.settings.model_copy(update={"web": web})
+    monkeypatch.setattr(serving, "PER_SOURCE", Limit(quota=3, window_s=600))
+    async with served(teams.services, "root") as program:
+        said = [
+            (await program.get("/lines", headers={"X-Forwarded-For": f"2001:db8::{n}"})).status for n in (1, 2, 3, 4)
+        ]
+        assert said == [200, 200, 200, 429]
+        assert (await program.get("/lines", headers={"X-Forwarded-For": "2001:db8:0:1::1"})).status == 200
+
+
 def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was written down as our own; aiohttp itself says when bytes are no HTTP."""
     bad = [one for one in caplog.records if one.levelno >= logging.ERROR and one.name != "aiohttp.server"]

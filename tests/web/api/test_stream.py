@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from server.happenings.watch import Watch
 from server.rights import Identity
 from server.web.api import stream as streams
 from sip.calls.control import LiveCall
+from storage import ledger
 from tests.server.two_teams import NOW, TwoTeams
 from tests.web.api.house import Program, served
 from tests.web.test_live import Stream
@@ -160,6 +162,39 @@ async def test_a_stream_ends_when_the_token_does(house: House, holders: dict[str
         assert (await one.event())[0] == "closed"
 
 
+@pytest.mark.promise("0.6")
+async def test_that_somebody_listens_is_written_down_with_what_to(house: House) -> None:
+    async def entries() -> list[dict[str, Any]]:
+        async with house.teams.services.db.read() as tx:
+            found = [json.loads(one.body) for one in await ledger.entries(tx, "access")]
+        return [one for one in found if one["action"] == "listen"]
+
+    async with served(house.teams.services) as program:
+        async with listening(program, "root", "?kind=call.ended&kind=text.in&kind=call.started"):
+            said = await entries()
+        async with listening(program, "alice"):
+            more = (await entries())[len(said) :]
+        async with listening(program, "nobody"):
+            assert len(await entries()) == len(said) + len(more)
+        refused = await program.ask(
+            "GET", "/events", query={"kind": "nonsense"}, headers={"Authorization": "Bearer own"}
+        )
+        assert refused.code == "misuse" and len(await entries()) == len(said) + len(more)
+    assert [(one["object"], one["kinds"]) for one in said] == [
+        ("call", ["call.started", "call.ended"]),
+        ("text", ["text.in"]),
+    ]
+    assert [(one["object"], one["kinds"]) for one in more] == [
+        ("call", ["call.started", "call.answered", "call.ended"]),
+        ("text", ["text.in", "text.out"]),
+    ]
+    people = house.teams.people
+    assert {one["actor_id"] for one in said} == {people["dave"]} and {one["actor_id"] for one in more} == {
+        people["alice"]
+    }
+    assert all(one["outcome"] == "done" and one["workstation"] for one in said)
+
+
 async def test_streams_are_bounded_and_the_daemon_does_not_wait_for_them(
     house: House, holders: dict[str, Identity]
 ) -> None:
@@ -170,10 +205,15 @@ async def test_streams_are_bounded_and_the_daemon_does_not_wait_for_them(
             opened = [await session.get(url, headers=headers) for _ in range(streams.MAX_OF_ONE)]
             assert {one.status for one in opened} == {200}
             assert (await program.get("/events")).code == "too_many"
+            holders["more"] = replace(holders["root"], token_id="another")
+            assert (await program.ask("GET", "/events", headers={"Authorization": "Bearer more"})).code == "too_many"
+            holders["other"] = replace(holders["root"], token_id="a third", person_id=house.teams.people["carol"])
+            async with listening(program, "other"):
+                pass
             for one in opened:
                 one.close()
         house.teams.services.happenings = None
-        holders["root"] = replace(holders["root"], token_id="another")
+        holders["root"] = replace(holders["root"], person_id=house.teams.people["carol"])
         assert (await program.get("/events")).code == "not_running"
 
 

@@ -13,7 +13,7 @@ from config.shipped import DataError, check_keys, one_of, read
 
 SEVERITIES = ("critical", "warning", "note")
 ROLES = ("admin", "dpo")
-ABOUT = frozenset({"none", "person", "trunk", "hold", "account or trunk", "campaign", "carrier"})
+ABOUT = frozenset({"none", "person", "trunk", "hold", "account or trunk", "campaign", "carrier", "webhook"})
 THRESHOLDS = ("count", "within_min", "after_s", "days", "times", "at_least", "per_mille")
 _KIND = re.compile(r"[a-z]+(-[a-z]+)*")
 _TEXTS = ("", "means_")

@@ -38,10 +38,22 @@ def cross_problems(settings: Settings) -> _Found:
     yield from _access_log(settings)
     yield from _alerts(settings)
     yield from _texts(settings)
+    yield from _webhooks(settings)
 
 
 def _one(key: str, value: object, message: str, remedy: str, *others: str) -> tuple[frozenset[str], Problem]:
     return frozenset((key, *others)), Problem(key, str(value), message, remedy)
+
+
+def _webhooks(s: Settings) -> _Found:
+    for name, one in s.web.webhooks.items():
+        key = f"web.webhooks.{name}"
+        if not one.url:
+            remedy = "write https://host/path, or take the section out"
+            yield _one(f"{key}.url", '""', "is missing: nobody is told", remedy, key)
+        if not one.login:
+            remedy = "write the login of a person whose rights say what it is told"
+            yield _one(f"{key}.login", '""', "is missing: it would be told nothing", remedy, key)
 
 
 def _access_log(s: Settings) -> _Found:

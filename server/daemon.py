@@ -551,6 +551,7 @@ class Daemon:
             },
             near=self.duty.near,
             carriers=lambda: {name: one is Health.UP for name, one in self.messaging.outbox.states().items()},
+            webhooks=self.webhooks.well,
             opt_outs=self._take_opt_outs,
         )
 

@@ -66,7 +66,7 @@ class MailBounces:
             await self._settle([one.text_id for one in waiting])
             return
         try:
-            access = mail_access(self._services.settings, self._services.paths)
+            access = await mail_access(self._services.settings, self._services.paths)
         except NotSent as error:
             log.warning("reports of failed texts wait: %s", error)
             return

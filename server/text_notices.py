@@ -51,7 +51,7 @@ class MailNotices:
         """Try each once more; what a relay does not take for now is kept for the next time."""
         for _ in range(len(self._waiting)):
             try:
-                access = mail_access(self._services.settings, self._services.paths)
+                access = await mail_access(self._services.settings, self._services.paths)
             except NotSent as error:
                 log.warning("notices wait: %s", error)
                 return

@@ -9,28 +9,24 @@ from __future__ import annotations
 import functools
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from config.alert_section import Alerts
 from config.paths import Paths
 from config.settings import Settings
+from server import signed_posts
 from server.alerting import notices
 from server.alerting.notices import Notice
-from server.failure import Failure
-from server.services import secret_sources
+from server.signed_posts import TIMEOUT_S, NotTaken, Place
 from sms.mail import relay
 from sms.mail.aside import aside
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 10.0
 PATIENCE = 3  # times that, for a talk of several steps
 MAIL_SECRET, WEBHOOK_SECRET = "mail.password", "webhook.secret"  # noqa: S105 - their names
 
@@ -73,32 +69,22 @@ class Channels:
             case "webhook":
                 await self._webhook(chosen, one, now)
 
-    def _secret(self, name: str) -> bytes:
-        return _secret(self._settings(), self._paths, name)
-
     async def _mail(self, chosen: Alerts, one: Notice) -> None:
         recipients = sorted({address for role in one.tell for address in chosen.mail_to.get(role, ())})  # type: ignore[call-overload]
         if not recipients:
             return  # nobody of these roles is to be written to
-        access = mail_access(self._settings(), self._paths)
+        access = await mail_access(self._settings(), self._paths)
         message = notices.mail(one, chosen.mail_from, recipients)
         await _aside(functools.partial(_mail, access, chosen.mail_from, message, recipients))
 
     async def _webhook(self, chosen: Alerts, one: Notice, now: datetime) -> None:
-        body = notices.webhook(one)
-        signed = notices.signature(self._secret(WEBHOOK_SECRET), body, now)
-        headers = {"Content-Type": "application/json", notices.SIGNATURE: signed}
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        tls = _trust(chosen.ca_file) if chosen.webhook.startswith("https:") else True
+        place = Place(chosen.webhook, WEBHOOK_SECRET, chosen.ca_file)
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
-                session.post(chosen.webhook, data=body, headers=headers, allow_redirects=False, ssl=tls) as answer,
-            ):
-                if not 200 <= answer.status < 300:
-                    raise NotSent(f"the webhook answered {answer.status}")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NotSent(f"the webhook: {type(error).__name__}") from None
+            means = await signed_posts.means(self._settings(), self._paths, place)
+            async with signed_posts.session() as session:
+                await signed_posts.post(session, place, means, notices.webhook(one), now)
+        except NotTaken as why:
+            raise NotSent(f"the webhook: {why}") from None
 
 
 def _log(one: Notice) -> None:
@@ -112,14 +98,6 @@ async def _aside(work: Callable[[], None]) -> None:
         await aside(work, PATIENCE * TIMEOUT_S, "alert")
     except TimeoutError:
         raise NotSent("no answer in time") from None
-
-
-def _trust(ca_file: str) -> ssl.SSLContext:
-    """Raises NotSent."""
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise NotSent(f"alerts.ca_file cannot be used: {type(error).__name__}") from None
 
 
 def _syslog(place: str, message: bytes) -> None:
@@ -147,22 +125,26 @@ def _to_unix(path: str, message: bytes) -> None:
         sender.sendto(message, path)
 
 
-def mail_access(settings: Settings, paths: Paths) -> relay.Access:
-    """The company's relay, with its password where it wants one. Raises NotSent."""
+async def mail_access(settings: Settings, paths: Paths) -> relay.Access:
+    """The company's relay, with its password where it wants one, which is read in a thread. Raises NotSent."""
     chosen = settings.alerts
-    password = _secret(settings, paths, MAIL_SECRET).decode() if chosen.mail_user else ""
+    password = b""
+    if chosen.mail_user:
+        try:
+            password = await aside(functools.partial(_secret, settings, paths, MAIL_SECRET), TIMEOUT_S, "alert")
+        except TimeoutError:
+            raise NotSent(f"secret {MAIL_SECRET}: no answer in time") from None
     return relay.Access(
-        chosen.mail_relay, chosen.mail_tls, chosen.mail_user, password, chosen.ca_file, timeout_s=TIMEOUT_S
+        chosen.mail_relay, chosen.mail_tls, chosen.mail_user, password.decode(), chosen.ca_file, timeout_s=TIMEOUT_S
     )
 
 
 def _secret(settings: Settings, paths: Paths, name: str) -> bytes:
     """Raises NotSent."""
     try:
-        with secret_sources.source(settings, paths) as get:
-            return get(name).rstrip(b"\n")
-    except Failure as failure:
-        raise NotSent(f"secret {name}: {failure.what}") from None
+        return signed_posts.secret(settings, paths, name)
+    except NotTaken as why:
+        raise NotSent(str(why)) from None
 
 
 def _mail(access: relay.Access, mail_from: str, message: EmailMessage, recipients: list[str]) -> None:

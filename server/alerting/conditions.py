@@ -36,6 +36,7 @@ class Sensed:
     database_silent_s: float = 0.0
     trunks: Mapping[str, bool | None] | None = None  # by id: up, down, not known yet
     carriers: Mapping[str, bool] | None = None  # of texts, by name
+    webhooks: Mapping[str, bool | None] | None = None  # by name: takes what it is told, does not, not known yet
     free_mb: int | None = None
     needed_mb: int = 0
     certificate_until: datetime | None = None
@@ -110,11 +111,13 @@ class Conditions:
             **self._certificate(sensed, now, limits["certificate-soon"]["days"], limits["certificate-urgent"]["days"]),
             **({} if sensed.trunks is None else self._trunks(sensed.trunks)),
             **{("carrier-down", name): not up for name, up in (sensed.carriers or {}).items()},
+            **{("webhook-down", name): _not(well) for name, well in (sensed.webhooks or {}).items()},
         }
         if sensed.holds_overdue is not None:
             found |= {("hold-overdue", hold_id): True for hold_id in sensed.holds_overdue}
         # A trunk that was taken away, a hold that was lifted: it does not hold any more.
-        gone = {"trunk-down": sensed.trunks is not None, "hold-overdue": sensed.holds_overdue is not None}
+        gone = {"trunk-down": sensed.trunks is not None, "hold-overdue": sensed.holds_overdue is not None,
+                "webhook-down": sensed.webhooks is not None}  # fmt: skip
         known = self._standing | self._since_s.keys()
         return {key: False for key in known if key not in found and gone.get(key[0], False)} | found
 
@@ -159,3 +162,7 @@ class Conditions:
             if count := more if window is None else window.add("", now, more):
                 raised.append(Raised(kind, "", count))
         return raised
+
+
+def _not(well: bool | None) -> bool | None:
+    return None if well is None else not well

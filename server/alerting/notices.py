@@ -5,8 +5,6 @@ No subject, no name, no number: what leaves the machine tells nothing of anybody
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from email.utils import format_datetime
 
 from config.alerts import Kind
 
-SIGNATURE = "Beffroi-Signature"
 _FACILITY = 13  # log audit (RFC 5424 section 6.2.1)
 _LEVELS: Mapping[str, int] = {"critical": 2, "warning": 4, "note": 5}
 
@@ -89,12 +86,6 @@ def webhook(one: Notice) -> bytes:
         "words": one.words,
     }
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def signature(secret: bytes, body: bytes, at: datetime) -> str:
-    """`t=<unix time>,v1=<hex>`: HMAC-SHA256 over time, a dot and the body, so that an old one cannot be sent again."""
-    stamp = str(int(at.timestamp()))
-    return f"t={stamp},v1={hmac.digest(secret, stamp.encode() + b'.' + body, hashlib.sha256).hex()}"
 
 
 def _time(moment: datetime) -> str:

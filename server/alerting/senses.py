@@ -39,6 +39,7 @@ class Parts:
     counts: Callable[[], Mapping[str, int]]
     near: Callable[[], tuple[str, ...]]  # owners of limits nearly used up, each told once
     carriers: Callable[[], Mapping[str, bool]] = dict  # of texts, by name: whether it is up
+    webhooks: Callable[[], Mapping[str, bool | None]] = dict  # by name: whether it takes what it is told
     opt_outs: Callable[[], tuple[str, ...]] = tuple  # campaigns that many have answered STOP, each told once
 
 
@@ -93,6 +94,7 @@ class Senses:
             recorder=parts.recorder(),
             trunks=parts.trunks() if self._attached else None,
             carriers=parts.carriers(),
+            webhooks=parts.webhooks(),
             free_mb=self._free_mb,
             needed_mb=self._services.settings.recording.min_free_mb,
             certificate_until=self._certificate,

@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,18 @@ from config import settings as configuration
 from config.paths import Paths
 from config.problems import ConfigError
 from config.web_section import Webhook
+from server import signed_posts
+from server.happenings import hub as hubs
 from server.happenings.hub import Happening, Hub
+from server.happenings.sight import Sight
+from server.rights import Identity
 from server.services.context import ServerKeys, Services
 from server.webhooks import teller as module
 from server.webhooks.teller import Teller
-from storage import people
+from storage import ledger, people
 from storage.database import Database
+from storage.errors import Unavailable
+from storage.tx import Tx
 from tests.server.alerting.receivers import Hook, trust, webhook
 from tests.server.two_teams import EXTENSIONS, NOW, OUTSIDE, TwoTeams
 from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
@@ -50,9 +59,13 @@ async def teams(db: Database, field_keys: Any, ledger_key: Any, tmp_path: Path) 
 
 
 @asynccontextmanager
-async def telling(teams: TwoTeams, hook: Hook, **chosen: Any) -> AsyncIterator[tuple[Hub, Teller]]:
-    receiver = Webhook(**{"url": hook.url, "login": "alice", **chosen})
-    web = teams.services.settings.web.model_copy(update={"webhooks": {"crm": receiver}})
+async def telling(
+    teams: TwoTeams, hook: Hook, other: Hook | None = None, **chosen: Any
+) -> AsyncIterator[tuple[Hub, Teller]]:
+    receivers = {"crm": Webhook(**{"url": hook.url, "login": "alice", **chosen})}
+    if other is not None:
+        receivers["other"] = Webhook(**{"url": other.url, "login": "alice", **chosen})
+    web = teams.services.settings.web.model_copy(update={"webhooks": receivers})
     teams.services.settings = teams.services.settings.model_copy(update={"web": web})
     hub = Hub()
     teller = Teller(teams.services, hub)
@@ -163,8 +176,9 @@ async def test_what_waits_is_bounded(teams: TwoTeams, monkeypatch: pytest.Monkey
         hook.status = 500
         for _ in range(8):
             hub.tell(call(teams, "alice"))
-        await counted(teller, 5, "given_up")
-        assert len(teller._receivers[0].waiting) == 3
+        await counted(teller, 6, "given_up")
+        kinds = [each.kind for each in teller._receivers[0].waiting]
+    assert kinds == ["missed", "call.started", "call.started"]
 
 
 async def test_it_follows_nowhere_and_trusts_nobody_else(
@@ -187,6 +201,155 @@ async def test_it_follows_nowhere_and_trusts_nobody_else(
         assert len(await posts(hook, 1)) == 1
 
 
+async def test_one_that_does_not_answer_holds_up_no_other(teams: TwoTeams) -> None:
+    async with webhook() as silent, webhook() as hook, telling(teams, silent, hook) as (hub, _):
+        silent.hang = True
+        for _ in range(20):
+            hub.tell(call(teams, "alice"))
+        await posts(silent, 1)
+        assert len(await posts(hook, 20)) == 20 and len({one["id"] for one in await posts(silent, 1)}) == 1
+
+
+async def test_records_are_waited_for_all_at_once(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten calls that end together, each with two seconds for its record: two seconds, and not twenty."""
+    monkeypatch.setattr(module, "RECORD_S", 2.0)
+    async with webhook() as hook, telling(teams, hook, numbers=True) as (hub, _):
+        began_s = time.monotonic()
+        for _ in range(10):
+            hub.tell(call(teams, "alice", "call.ended", "outside alice"))
+        hub.tell(call(teams, "alice"))
+        said = await posts(hook, 11)
+        took_s = time.monotonic() - began_s
+    assert [one["kind"] for one in said] == ["call.ended"] * 10 + ["call.started"]
+    assert 2.0 <= took_s < 15.0 and all(OUTSIDE in one["numbers"].values() for one in said[:10])
+
+
+async def test_that_something_was_missed_is_told(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "BACKLOG", 3)
+    async with webhook() as hook, telling(teams, hook, kinds=("call.ended",)) as (hub, _):
+        for _ in range(9):
+            hub.tell(call(teams, "alice", "call.ended"))
+        said = await posts(hook, 4)
+        await asyncio.sleep(0.2)
+    assert [one["kind"] for one in said] == ["missed", *["call.ended"] * 3] and len(hook.posts) == 4
+    assert said[0].keys() == {"v", "id", "kind", "at"} and hook.posts[0].headers["Beffroi-Event"] == "missed"
+
+
+async def test_what_is_given_up_is_missed(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day; and it takes what comes after that."""
+    monkeypatch.setattr(module, "FIRST_BACK_OFF_S", 0.05)
+    async with webhook() as hook, telling(teams, hook) as (hub, teller):
+        hook.status = 500
+        hub.tell(call(teams, "alice"))
+        await counted(teller, 2, "failures")
+        assert teller.counts["given_up"] == 0
+        teams.services.clock = lambda: NOW + module.GIVE_UP + timedelta(minutes=1)
+        await counted(teller, 1, "given_up")
+        hook.status = 204
+        hub.tell(call(teams, "alice", "call.ended"))
+        await counted(teller, 2)
+    told = list(dict.fromkeys((post.headers["Beffroi-Event"], post.headers["Beffroi-Delivery"]) for post in hook.posts))
+    assert [kind for kind, _ in told] == ["call.started", "missed", "call.ended"]
+
+
+@pytest.mark.promise("0.4")
+async def test_what_waits_is_not_told_to_whoever_may_not_know_it_any_more(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_BACK_OFF_S", 0.05)
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    async with webhook() as hook, telling(teams, hook) as (hub, teller):
+        hook.status = 503
+        hub.tell(call(teams, "bob"))
+        await counted(teller, 2, "failures")
+        async with teams.services.db.transaction() as tx:
+            await people.set_roles(tx, teams.people["alice"], ["employee"])
+        await asyncio.sleep(0.5)
+        hook.status, tried = 204, len(hook.posts)
+        hub.tell(call(teams, "alice"))
+        await counted(teller, 1)
+    assert [json.loads(post.body)["accounts"] for post in hook.posts[tried:]] == [["alice"]]
+
+
+@pytest.mark.promise("0.6")
+async def test_that_it_listens_is_written_down_and_who_is_gone_is_told_of(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    async with webhook() as hook, telling(teams, hook, kinds=("call.ended", "text.in")) as (hub, teller):
+        hub.tell(call(teams, "alice", "call.ended"))
+        await counted(teller, 1)
+        assert teller.well() == {"crm": True}
+        async with teams.services.db.transaction() as tx:
+            await people.disable(tx, teams.people["alice"], NOW)
+        hub.tell(call(teams, "alice", "call.ended"))
+        await asyncio.sleep(0.5)
+        assert len(hook.posts) == 1 and teller.well() == {"crm": False}
+    async with teams.services.db.read() as tx:
+        found = [json.loads(one.body) for one in await ledger.entries(tx, "access")]
+    listens = [one for one in found if one["action"] == "listen"]
+    assert [(one["object"], one["kinds"]) for one in listens] == [("call", ["call.ended"]), ("text", ["text.in"])]
+    assert {one["actor_id"] for one in listens} == {teams.people["alice"]} and all(
+        "reason_id" in one for one in listens
+    )
+    assert "webhook crm is told nothing: the person of web.webhooks.crm.login is not there" in caplog.text
+
+
+async def test_a_record_that_is_not_shown_is_logged(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "RECORD_S", 0.0)
+    async with webhook() as hook, telling(teams, hook, numbers=True) as (hub, _):
+        hub.tell(call(teams, "alice", "call.ended", "outside carol"))
+        [said] = await posts(hook, 1)
+    assert "numbers" not in said and "webhook crm is not told the numbers of a call: not_found" in caplog.text
+    assert OUTSIDE not in caplog.text
+
+
+async def test_a_database_that_is_away_for_a_moment_costs_nothing(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "DATABASE_S", 0.05)
+    monkeypatch.setattr(module, "FIRST_BACK_OFF_S", 0.05)
+    real, away = module.read_sight, [Unavailable("for a moment")] * 3
+
+    async def sight(tx: Tx, who: Identity) -> Sight:
+        if away:
+            raise away.pop()
+        return await real(tx, who)
+
+    async with webhook() as hook, telling(teams, hook) as (hub, _):
+        monkeypatch.setattr(module, "read_sight", sight)
+        hub.tell(call(teams, "alice"))
+        assert [one["kind"] for one in await posts(hook, 1)] == ["call.started"]
+    assert not away
+
+
+async def test_neither_secret_nor_certificates_are_read_where_calls_are_served(
+    teams: TwoTeams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_by: list[str] = []
+    secret, trusted = signed_posts.secret, signed_posts._trust
+
+    def read(*given: Any) -> bytes:
+        read_by.append(threading.current_thread().name)
+        return secret(*given)
+
+    def trusts(place: signed_posts.Place) -> Any:
+        read_by.append(threading.current_thread().name)
+        return trusted(place)
+
+    monkeypatch.setattr(signed_posts, "secret", read)
+    monkeypatch.setattr(signed_posts, "_trust", trusts)
+    known = trust(tmp_path)
+    async with webhook(known) as hook, telling(teams, hook, ca_file=str(known.ca)) as (hub, _):
+        for _ in range(3):
+            hub.tell(call(teams, "alice"))
+        await posts(hook, 3)
+    assert read_by == ["signed post"] * 2  # once for all three, not by the loop's thread
+
+
 async def test_without_a_secret_nothing_is_sent(teams: TwoTeams) -> None:
     (teams.services.paths.keys / "webhook.crm.password").unlink()
     async with webhook() as hook, telling(teams, hook) as (hub, teller):
@@ -207,6 +370,14 @@ async def test_without_a_secret_nothing_is_sent(teams: TwoTeams) -> None:
 def test_the_configuration_refuses_what_would_be_sent_in_clear(line: str) -> None:
     with pytest.raises(ConfigError):
         configuration.parse(f"[web.webhooks.crm]\n{line}\n")
+
+
+@pytest.mark.parametrize("login", ["", 'login = ""'])
+def test_the_configuration_says_whose_rights_it_has(login: str) -> None:
+    with pytest.raises(ConfigError, match=r"web\.webhooks\.crm\.login.*write the login of a person"):
+        configuration.parse(f'[web.webhooks.crm]\nurl = "https://crm.example/hook"\n{login}\n')
+    with pytest.raises(ConfigError, match=r"web\.webhooks\.crm\.url"):
+        configuration.parse('[web.webhooks.crm]\nlogin = "alice"\n')
 
 
 def test_nobody_is_told_unless_the_configuration_names_them(teams: TwoTeams) -> None:

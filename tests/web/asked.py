@@ -63,14 +63,18 @@ class Asked:
     async def post(self, path: str, who: str, fields: Mapping[str, object] | None = None, language: str = "en") -> Page:
         return await self._ask("POST", path, who, language, {"form_token": security.form_token(who), **(fields or {})})
 
-    async def _ask(self, method: str, path: str, who: str, language: str, fields: Mapping[str, object] | None) -> Page:
+    def headers(self, who: str, language: str = "en") -> dict[str, str]:
+        """What a browser with that session sends."""
         origin = self.services.settings.web.origin
         look = cookies.packed({"language": language, "zone": "Europe/Paris"})
-        headers = {
+        return {
             "Host": origin.removeprefix("https://"),
             "Origin": origin,
             "Cookie": f"{cookies.SESSION}={who}; {cookies.LOOK}={look}",
         }
+
+    async def _ask(self, method: str, path: str, who: str, language: str, fields: Mapping[str, object] | None) -> Page:
+        headers = self.headers(who, language)
         async with self.client.request(method, path, headers=headers, data=fields, allow_redirects=False) as answer:
             kept = answer.cookies.get(cookies.SAID)
             said = cookies.said(kept.value) if kept is not None else None

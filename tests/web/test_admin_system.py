@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
 
 import pytest
@@ -11,11 +15,16 @@ import pytest
 from server.alerting import writing
 from server.alerting.conditions import Sensed
 from server.alerting.raised import Raised
+from server.services import overview
+from server.web.language import translations
 from server.web.pages import system
 from storage import sweeps
 from storage.sweeps import Sweep
 from tests.server.duty_house import add_trunk
 from tests.web.admin_house import House
+from tests.web.test_live import Stream
+
+ALIKE = frozenset({"Conversations"})  # what both languages say with the same words
 
 WELL = Sensed(
     edge=True,
@@ -162,13 +171,66 @@ async def test_whoever_has_not_signed_in_is_sent_to_do_so(place: House) -> None:
     assert (page.status, page.went) == (303, "/sign-in?next=%2Fsystem")
 
 
-async def test_what_is_sent_to_those_who_watch_is_what_the_page_holds(place: House) -> None:
-    """The live region is the page's own."""
+def region(html: str) -> str:
+    """What stands in the live region of a page, without its figures, which go on."""
+    inner = html.partition('data-live="system"')[2].partition(">")[2].partition("</section>")[0]
+    return bare(inner)
+
+
+def bare(html: str) -> str:
+    return re.sub(r"[0-9]+", "0", " ".join(html.split()))
+
+
+@pytest.mark.promise("P10")
+@pytest.mark.parametrize("language", ["en", "fr"])
+async def test_what_is_sent_to_those_who_watch_is_what_the_page_holds(place: House, language: str) -> None:
+    """The live region is the page's own, in the reader's language, and made anew when something changes."""
+    away = escape(translations(language).gettext(system.SAYS["edge", "away"]))
+    _, edge = await running(place, WELL)
+    admin = await place.person("admin")
+    page = await place.get("/system", admin, language)
+    async with place.client.get("/events?topic=system", headers=place.headers(admin, language)) as answer:
+        assert answer.status == 200
+        stream = Stream(answer)  # type: ignore[arg-type]
+        topic, html = await stream.event()
+        assert topic == "system" and len(region(page.html)) > 1000 and bare(html) == region(page.html)
+        assert away not in html
+        edge.here = False
+        topic, html = await stream.event()
+    assert topic == "system" and away in html
+    assert bare(html) == region((await place.get("/system", admin, language)).html)
+
+
+@pytest.mark.promise("0.4")
+async def test_who_may_not_see_it_is_sent_nothing(place: House) -> None:
     await running(place, WELL)
-    page = await place.get("/system", await place.person("admin"))
-    assert 'data-live="system"' in page.html
-    assert [topic.name for topic in system.TOPICS] == ["system"]
+    employee = await place.person("employee")
+    async with place.client.get("/events?topic=system", headers=place.headers(employee)) as answer:
+        assert answer.status == 404
+
+
+def found() -> set[tuple[str, str]]:
+    """Each (part, says) that the service may come to, read from its code: the first and the third of each `Part`."""
+    calls = [one for one in ast.walk(ast.parse(inspect.getsource(overview))) if isinstance(one, ast.Call)]
+    parts = [one for one in calls if isinstance(one.func, ast.Name) and one.func.id == "Part"]
+    assert len(parts) > 20
+
+    def words(node: ast.expr) -> list[str]:
+        if isinstance(node, ast.IfExp):
+            return words(node.body) + words(node.orelse)
+        assert isinstance(node, ast.Constant) and isinstance(node.value, str), ast.dump(node)
+        return [node.value]
+
+    return {(part, says) for one in parts for part in words(one.args[0]) for says in words(one.args[2])}
 
 
 def test_every_part_has_its_words() -> None:
-    assert {part for part, _ in system.SAYS} == set(system.TITLES)
+    """In both languages, with values for all that they want; and there are no words that nothing comes to."""
+    assert found() == set(system.SAYS)
+    assert {part for part, _ in found()} == set(system.TITLES) >= set(system._PLACES)
+    values = dict.fromkeys(("count", "of", "names", "size", "needed", "day", "when"), "X")
+    for words in (*system.TITLES.values(), *system.SAYS.values()):
+        french = translations("fr").gettext(words)
+        assert french != words or words in ALIKE, words
+        assert "%" not in words % values and "%" not in french % values
+        assert (words % values).count("X") == (french % values).count("X"), words

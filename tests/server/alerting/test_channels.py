@@ -21,6 +21,7 @@ from config import alerts as alert_data
 from config import settings as configuration
 from config.paths import Paths
 from config.settings import Settings
+from server import signed_posts
 from server.alerting import channels, notices
 from server.alerting.channels import Channels, NotSent
 from server.alerting.notices import Notice
@@ -55,7 +56,7 @@ def ways(place: Path, **values: Any) -> Channels:
 
 def genuine(post: receivers.Post, secret: bytes) -> bool:
     """As the other side checks it, by the description alone."""
-    stamp, signed = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", post.headers[notices.SIGNATURE]).groups()  # type: ignore[union-attr]
+    stamp, signed = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", post.headers[signed_posts.SIGNATURE]).groups()  # type: ignore[union-attr]
     return hmac.compare_digest(hmac.new(secret, stamp.encode() + b"." + post.body, hashlib.sha256).hexdigest(), signed)
 
 
@@ -103,7 +104,7 @@ async def test_no_redirection_is_followed(place: Path, status: int):
 
 
 async def test_a_webhook_that_fails_or_hangs_is_not_taken_for_told(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(channels, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(signed_posts, "TIMEOUT_S", 0.5)
     async with receivers.webhook() as hook:
         hook.status = 500
         with pytest.raises(NotSent, match="500"):

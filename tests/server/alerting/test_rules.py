@@ -235,6 +235,7 @@ def test_what_is_wrong_is_raised_at_the_first_look(changes: Mapping[str, object]
         ({"edge": False}, ("edge-away", "")),
         ({"recorder": False}, ("recorder-down", "")),
         ({"trunks": {"t1": True, "t2": False}}, ("trunk-down", "t2")),
+        ({"webhooks": {"crm": False, "other": True}}, ("webhook-down", "crm")),
     ],
 )
 def test_what_may_pass_is_raised_once_it_lasts(changes: Mapping[str, object], expected: tuple[str, str]):
@@ -250,6 +251,14 @@ def test_no_trunk_at_all_that_answers():
     assert ("all-trunks-down", "") in after(30, replace(WELL, trunks={"t1": False, "t2": False}))
     assert ("all-trunks-down", "") not in after(90, replace(WELL, trunks={"t1": False, "t2": None}))
     assert after(90, replace(WELL, trunks={})) == [], "a house without trunks"
+
+
+@pytest.mark.promise("2.22")
+def test_a_webhook_that_is_configured_no_more_is_down_no_more():
+    standing = Conditions(KINDS, [("webhook-down", "crm"), ("webhook-down", "other")])
+    assert standing.look(replace(WELL, webhooks={"crm": None, "other": None}), NOW, 0.0).over == ()
+    assert standing.look(replace(WELL, webhooks={"other": False}), NOW, 1.0).over == (("webhook-down", "crm"),)
+    assert standing.look(replace(WELL, webhooks={"other": True}), NOW, 2.0).over == (("webhook-down", "other"),)
 
 
 def test_what_is_over_may_come_again():
@@ -296,7 +305,8 @@ def test_every_kind_has_something_that_raises_it():
                 "right-given", "sign-in-guessing", "second-factor-guessing", "sign-in-reset"}  # fmt: skip
     by_look = {
         kind for kind, _ in Conditions(KINDS)._holding(
-            replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"}), carriers={"one": False}), NOW
+            replace(WELL, trunks={"t": False}, holds_overdue=frozenset({"h"}), carriers={"one": False},
+                        webhooks={"one": False}), NOW
         )
     }  # fmt: skip
     assert by_entry | by_look | set(COUNTED.values()) | {"limit-near", "many-opt-outs", "test"} == set(KINDS)

@@ -11,10 +11,11 @@ ledger (`storage.log_days`) and kek (`storage.spent_keys`). What ages within a r
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, or_, select, union_all
 
 from storage import log_days, spent_keys, tables, text_expiry
 from storage.errors import Invalid
@@ -46,6 +47,7 @@ _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.cal
 _HASHES = tables.call_month_peers
 _DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
 _IN_ONE = 400  # ids in one statement
+_SPANS = 100  # counts in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,26 @@ async def count(tx: Tx, kind: str, before: datetime) -> int:
         return await spent_keys.count(tx, before)
     row = await tx.row(select(func.count().label("n")).select_from(_found(kind, before).order_by(None).subquery()))
     return int(row["n"]) if row is not None else 0
+
+
+async def by_span(tx: Tx, kind: str, edges: Sequence[datetime]) -> tuple[int, ...]:
+    """How many expire before the first of these moments, then from each to the one before the next: one number for each
+    edge. By the index alone, for kinds of which the table itself says when: `until` has them with an `expires_at`.
+    """
+    found = _found(kind, edges[-1]).order_by(None).subquery()
+    at, counts = found.c.expires_at, list[int]()
+    for start in range(0, len(edges), _SPANS):
+        some = edges[start : start + _SPANS]
+        floors = (edges[start - 1] if start else None, *some)
+        each = [
+            select(literal(n).label("n"), func.count().label("count")).where(
+                at < ceiling, *([at >= floor] if floor is not None else [])
+            )
+            for n, (floor, ceiling) in enumerate(pairwise(floors))
+        ]
+        rows = await tx.rows(union_all(*each).order_by("n"))
+        counts += [int(row["count"]) for row in rows]
+    return tuple(counts)
 
 
 async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:

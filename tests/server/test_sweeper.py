@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from config.periods import Period
 from recording import keys as key_tools
 from recording import vault
 from retention import receipt as receipts_of
+from retention.due import by_day
 from server import erasables
 from server.destruction import RecordingDestruction
 from server.failure import Failure
@@ -29,7 +31,7 @@ from server.services import policies, policy_register
 from server.services import retention as service
 from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
-from server.sweeper import Sweeper
+from server.sweeper import Sweeper, item_of
 from storage import (
     access,
     call_records,
@@ -38,6 +40,7 @@ from storage import (
     contact_references,
     diagnoses,
     emergency_calls,
+    expiry,
     holds,
     keys,
     ledger,
@@ -246,6 +249,30 @@ async def test_dry_run_and_forecast_say_what_the_sweep_then_does(house: House) -
     assert (said.destroyed, said.held, said.problem) == ({"recording": 1}, {"recording": 1}, "")
     assert [await house.there(one) for one in (rec_id, held, soon)] == [False, True, True]
     assert (await service.status(house.services, DPO)).holds == 1
+
+
+async def test_the_forecast_counts_what_would_be_found_day_by_day(house: House) -> None:
+    """Edges of days included, and what is long overdue."""
+    midnight = timedelta(hours=12)  # from the house's noon
+    for after in (-40 * DAY, -DAY, timedelta(0), midnight - timedelta(microseconds=1), midnight, DAY, DAY + midnight,
+                  2 * DAY, 2 * DAY + timedelta(microseconds=1), 9 * DAY):  # fmt: skip
+        await house.recording(after)
+        await house.call(after)
+    for days in (0, 1, 2, 5, 130):
+        counted = {
+            one.day: (one.recording, one.call_record)
+            for one in await service.forecast(house.services, DPO, days=days)
+            if one.recording or one.call_record
+        }
+        found: dict[str, Counter[str]] = {}
+        now = house.services.clock()
+        async with house.services.db.read() as tx:
+            for kind in ("recording", "call_record"):
+                rows = await expiry.until(tx, kind, now + timedelta(days=days), limit=99)
+                for day, kinds in by_day([item_of(row) for row in rows], now, days).items():
+                    found.setdefault(day, Counter()).update(kinds)
+        assert counted == {day: (each["recording"], each["call_record"]) for day, each in found.items()}, days
+    assert sum(sum(pair) for pair in counted.values()) == 20
 
 
 @pytest.mark.promise("3.9")

@@ -358,6 +358,17 @@ def test_after_signing_out_nothing_comes_back(portal: Portal, window: OPENED, an
     assert visitor.get("/account").to.startswith("/sign-in")
 
 
+def test_signing_out_clears_every_tab(portal: Portal, window: OPENED, anna: Somebody) -> None:
+    opened = window()
+    sign_in(opened.page, anna, "/account")
+    other = opened.context.new_page()
+    other.goto("/calls")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Calls")
+    opened.page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(opened.page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
 def test_fields_say_what_they_are_for(portal: Portal) -> None:
     """Password managers and phones fill them in (WCAG 1.3.5, 3.3.8)."""
     text = portal.visitor().get("/sign-in").text

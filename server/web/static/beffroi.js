@@ -1,4 +1,5 @@
-// What every page may use; each page works without it. Live regions, copying, closing the menu.
+// What every page may use; each page works without it. Live regions, copying, closing the menu,
+// and the end of a session in every tab.
 
 const EVENTS = "/events";
 const RETRY_MS = 5000;
@@ -61,6 +62,14 @@ function live() {
   });
 }
 
+function signedOut() {
+  if (!window.BroadcastChannel) return;
+  const tabs = new BroadcastChannel("session");
+  if (document.querySelector("[data-signed-out]")) tabs.postMessage("over");
+  else tabs.addEventListener("message", () => location.reload()); // what it shows is nobody's to read any more
+}
+
 copying();
 menu();
 live();
+signedOut();

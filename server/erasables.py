@@ -28,6 +28,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "hold": ("hold_targets", "holds"),
     "alert": ("alerts",),
     "recording_note": ("recording_notes",),
+    "listening_request": ("listening_requests",),
     **text_expiry.TABLES,
 }
 

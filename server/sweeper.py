@@ -62,6 +62,7 @@ CONTACT_PACKS = {
     "alert": ALERTS_PACK,
 }
 DIAGNOSES = "calls.diagnosis_days"  # no pack: a setting
+REQUESTS = "listening_requests"  # no pack: until they are decided, used or over; the access log has that they were
 NOTES = "recording_notes"  # no pack: a year, whatever the recording is kept for (CNIL, NS-57)
 WEEK_KEYS = "week_keys"  # no pack: they go when nothing needs them any more
 OBJECTS: Mapping[str, str] = {
@@ -75,6 +76,7 @@ OBJECTS: Mapping[str, str] = {
     "contact_attempt": "contact",
     "alert": "alert",
     "recording_note": "note",
+    "listening_request": "request",
     "access_day": "ledger",
     "consent_day": "ledger",
     "erasure_day": "ledger",
@@ -102,7 +104,7 @@ PACKS: Mapping[str, str] = {
     "erasure_day": "ERASURE_LEDGER",
     "hold": "LEGAL_HOLD",
 }
-_NO_PACK = {"diagnosis": DIAGNOSES, "recording_note": NOTES, "kek": WEEK_KEYS}
+_NO_PACK = {"diagnosis": DIAGNOSES, "recording_note": NOTES, "listening_request": REQUESTS, "kek": WEEK_KEYS}
 _BY_DAY = frozenset({"usage", *log_days.KINDS})  # a period runs from the end of the day
 KINDS = (*expiry.KINDS, *ageing.KINDS, index_keys.KIND)  # in this order: what goes as a whole need not age before
 METHODS: Mapping[str, tuple[str, ...]] = {

@@ -1,11 +1,11 @@
 """What has a date on which it goes, kind by kind: found in the order of that date, counted, removed, looked for again.
 
 Kinds: recording (removed by `storage.recordings.destroy`), call_record, diagnosis, usage, emergency_call, of permission
-to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, recording_note, and
-of texts those of `storage.text_expiry`. The id of a usage sum is "<owner>|<day>". Of sums, emergency calls, holds and
-days the tables hold no expiry: the caller reckons it from the moment. Of two sorts other modules know: the days of the
-ledger (`storage.log_days`) and kek (`storage.spent_keys`). What ages within a record, and keys of months, are in
-`storage.ageing` and `storage.month_keys`.
+to contact contact_consent, contact_reference, contact_attempt, hold (one that was lifted), alert, recording_note,
+listening_request (one that is over), and of texts those of `storage.text_expiry`. The id of a usage sum is
+"<owner>|<day>". Of sums, emergency calls, holds and days the tables hold no expiry: the caller reckons it from the
+moment. Of two sorts other modules know: the days of the ledger (`storage.log_days`) and kek (`storage.spent_keys`).
+What ages within a record, and keys of months, are in `storage.ageing` and `storage.month_keys`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,14 @@ from storage import log_days, spent_keys, tables, text_expiry
 from storage.errors import Invalid
 from storage.tx import Tx
 
-# Rows of one table that say themselves until when they are kept: kind, table, when they began.
-_CONTACTS = {
-    "contact_consent": (tables.contact_consents, tables.contact_consents.c.given_at),
-    "contact_reference": (tables.contact_references, tables.contact_references.c.since),
-    "contact_attempt": (tables.contact_attempts, tables.contact_attempts.c.at),
-    "alert": (tables.alerts, tables.alerts.c.last_at),
-    "recording_note": (tables.recording_notes, tables.recording_notes.c.written_at),
+# Rows of one table that say themselves until when they are kept: kind, table, when they began, when they go.
+_DATED = {
+    "contact_consent": (tables.contact_consents, "given_at", "kept_until"),
+    "contact_reference": (tables.contact_references, "since", "kept_until"),
+    "contact_attempt": (tables.contact_attempts, "at", "kept_until"),
+    "alert": (tables.alerts, "last_at", "kept_until"),
+    "recording_note": (tables.recording_notes, "written_at", "kept_until"),
+    "listening_request": (tables.listening_requests, "asked_at", "until"),
 }
 # Keys last: what was under them is gone by then.
 KINDS = (
@@ -36,7 +37,7 @@ KINDS = (
     "diagnosis",
     "usage",
     "emergency_call",
-    *_CONTACTS,
+    *_DATED,
     *text_expiry.KINDS,
     *log_days.KINDS,
     "hold",
@@ -126,8 +127,8 @@ async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
             case "hold":
                 await tx.write(delete(_HOLD_TARGETS).where(_HOLD_TARGETS.c.hold_id.in_(some)))
                 await tx.write(delete(_HOLDS).where(_HOLDS.c.id.in_(some)))
-            case _ if kind in _CONTACTS:
-                table, _ = _CONTACTS[kind]
+            case _ if kind in _DATED:
+                table = _DATED[kind][0]
                 await tx.write(delete(table).where(table.c.id.in_(some)))
             case _ if kind in text_expiry.TABLES:
                 await text_expiry.remove(tx, kind, some)
@@ -164,8 +165,8 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
                 *await tx.rows(select(_HOLDS.c.id.label("key")).where(_HOLDS.c.id.in_(some))),
                 *await tx.rows(select(_HOLD_TARGETS.c.hold_id.label("key")).where(_HOLD_TARGETS.c.hold_id.in_(some))),
             ]
-        case _ if kind in _CONTACTS:
-            table, _ = _CONTACTS[kind]
+        case _ if kind in _DATED:
+            table = _DATED[kind][0]
             rows = [*await tx.rows(select(table.c.id.label("key")).where(table.c.id.in_(some)))]
         case _ if kind in text_expiry.TABLES:
             return await text_expiry.still(tx, kind, some)
@@ -197,10 +198,11 @@ def _found(kind: str, before: datetime) -> Select[Any]:
             keyless = ~exists(select(tables.held_keys.c.rec_id).where(tables.held_keys.c.hold_id == _HOLDS.c.id))
             lifted = select(_HOLDS.c.id, _HOLDS.c.lifted_at).where(_HOLDS.c.lifted_at <= before, keyless)
             return lifted.order_by(_HOLDS.c.lifted_at, _HOLDS.c.id)
-        case _ if kind in _CONTACTS:
-            table, began = _CONTACTS[kind]
-            rows = select(table.c.id, began.label("at"), table.c.kept_until.label("expires_at"))
-            return rows.where(table.c.kept_until <= before).order_by(table.c.kept_until, table.c.id)
+        case _ if kind in _DATED:
+            table, began, until_ = _DATED[kind]
+            ends = table.c[until_]
+            rows = select(table.c.id, table.c[began].label("at"), ends.label("expires_at"))
+            return rows.where(ends <= before).order_by(ends, table.c.id)
     if kind in text_expiry.KINDS:
         return text_expiry.found(kind, before)
     raise Invalid("kind", f"is not one of {', '.join(KINDS)}")
@@ -219,7 +221,7 @@ def _expiring(kind: str, row: Any) -> Expiring:
             return Expiring(row["id"], kind, "", row["at"], None)
         case "hold":
             return Expiring(row["id"], kind, "", row["lifted_at"], None)
-        case _ if kind in _CONTACTS:
+        case _ if kind in _DATED:
             return Expiring(row["id"], kind, "", row["at"], row["expires_at"])
         case _ if kind in text_expiry.KINDS:
             return Expiring(row["id"], kind, row["label"] or text_expiry.pack_of(kind), row["at"], row["expires_at"])

@@ -207,7 +207,8 @@ _CALLS: Sequence[tuple[str, TableKept]] = (
     ),
     _table(
         Kept("listening_requests", "who asked a second person to let them listen, and why", _LISTENERS, "listening",
-             _EMPLOYMENT, "recordings.expires_at", ("recording",)),
+             _EMPLOYMENT, "listening_requests.until; when it is used, refused or over",
+             ("listening_request", "recording")),
         id="id recording_id person_id decided_by", sealed="why_sealed", fact="state", time="asked_at until decided_at",
     ),
     _table(

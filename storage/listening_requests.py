@@ -1,6 +1,7 @@
 """Requests to listen to what nobody opens alone: asked by one person, decided by another, used once.
 
-open ──▶ approved | refused; approved ──▶ used. What was not decided or not used in time is over: `until` says so.
+open ──▶ approved | refused; approved ──▶ used. What was not decided or not used in time is over: `until` says so. From
+then on the row is due: that somebody asked, and that somebody agreed, stands in the access log for its period.
 """
 
 import json
@@ -99,9 +100,9 @@ async def decide(tx: Tx, request_id: str, state: str, decided_by: str, now: date
 
 
 async def use(tx: Tx, request_id: str, now: datetime) -> bool:
-    """Once. Whether it was still good."""
+    """Once. Whether it was still good; it is over with that."""
     good = (_T.c.id == request_id) & (_T.c.state == APPROVED) & (_T.c.until > now)
-    return bool(await tx.write(update(_T).where(good).values(state=USED)))
+    return bool(await tx.write(update(_T).where(good).values(state=USED, until=now)))
 
 
 def _opened(tx: Tx, row: RowMapping) -> Request:

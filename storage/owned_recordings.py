@@ -36,6 +36,13 @@ async def newest(tx: Tx, heard: Heard, which: Wanted, *, limit: int) -> tuple[Re
     return tuple(found[:limit])
 
 
+async def opened(tx: Tx, heard: Heard, which: Wanted) -> list[str]:
+    """Ids of theirs that somebody has opened."""
+    ids, may_be = select(tables.recording_openings.c.recording_id), await _may_be(tx, heard)
+    once = _T.c.id.in_(ids) if may_be is None else and_(_T.c.id.in_(ids), may_be)
+    return [row["id"] async for page in _pages(tx, once, which) for row in page if _is_theirs(tx, heard, row)]
+
+
 async def among(tx: Tx, heard: Heard, rec_ids: Collection[str]) -> frozenset[str]:
     """Those of these recordings that are theirs."""
     rows = await tx.rows(select(_T).where(_T.c.id.in_(rec_ids)))

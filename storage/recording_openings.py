@@ -29,3 +29,8 @@ async def of(tx: Tx, rec_ids: Collection[str]) -> dict[str, list[Mapping[str, An
         for row in await tx.rows(wanted.where(some).order_by(_E.c.seq.desc())):
             found.setdefault(row["recording_id"], []).append(json.loads(row["body"]))
     return found
+
+
+async def times(tx: Tx, rec_ids: Collection[str]) -> int:
+    """How often these were opened or exported; that one was closed again counts for nothing."""
+    return sum(entry["action"] != "listen" for one in (await of(tx, rec_ids)).values() for entry in one)

@@ -30,7 +30,7 @@ listening_requests = Table(
     Column("why_sealed", LargeBinary, nullable=False),  # reason and case, as JSON
     Column("state", String, nullable=False),
     Column("asked_at", Instant, nullable=False),
-    Column("until", Instant, nullable=False),  # when it can no longer be decided, or no longer be used
+    Column("until", Instant, nullable=False),  # when it is decided, used or too late: then it goes
     Column("decided_by", String),
     Column("decided_at", Instant),
     Index(None, "state"),

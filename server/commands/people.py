@@ -55,10 +55,12 @@ KEPT = (
     Field("things", "tables with something of theirs: kind (see retention map), count, since", show=kept.things),
     Field("calls", "call records by class: kind, purpose, legal_basis, count, first_at, last_at, next_expiry, "
           "last_expiry", show=kept.counted),
-    Field("texts", "texts that they wrote, and that came to their own inbox; the same fields", show=kept.counted),
+    Field("texts", "texts that they wrote, that came to their own inbox, that they handled in others; the same fields",
+          show=kept.counted),
     Field("recordings", "those in which they are heard, newest first: id, started_at, state, purpose, legal_basis, "
           "expires_at, held, acts, openings (as of recordings openings)", show=kept.recordings),
     Field("more", "whether there are older recordings than those"),
+    Field("opened", "how often any recording of them was opened, the older ones included"),
 )  # fmt: skip
 ENROLLED = (
     Field("person_id", "opaque id"),

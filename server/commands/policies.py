@@ -40,6 +40,7 @@ FIELDS = (
     Field("sha256", "of its canonical body: what was approved"),
     Field("problems", "of a draft: all that stands against it, with rule, value, limit and remedy",
           show=lambda problems: str(len(problems))),
+    Field("may_approve", "whether whoever asks may, once nothing stands against it; shown of one version"),
 )  # fmt: skip
 NEED_FIELDS = (
     Field("id", "opaque id of the entry, null: nobody has entered it; its beginning names it", "ID", short),

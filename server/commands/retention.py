@@ -30,7 +30,8 @@ FIELDS = (
         " conversation, campaign, mail_order (who is told when a text ordered by mail fails), text_key,"
         " access_day, consent_day, erasure_day (of the ledger), hold (a lifted one), kek (a week's key), alert;"
         " call_field: a call record of which fields become coarser; month_key: a key of a month's hashes;"
-        " index_key: a key by which numbers were found, until it was replaced; recording_note",
+        " index_key: a key by which numbers were found, until it was replaced; recording_note;"
+        " listening_request: one that was used, refused, or not decided in time",
         "KIND",
     ),
     Field("pack", "what it is kept under, with its version", "PACK"),
@@ -49,6 +50,7 @@ DAY_FIELDS = (
     Field("contact_reference", "contracts that stood in for consent"),
     Field("contact_attempt", "attempts of canvassing lines"),
     Field("recording_note", "notes on recordings"),
+    Field("listening_request", "requests to listen that are over"),
     Field("text_words", "words of texts that were sent; the rest stays longer", "WORDS"),
     Field("text_sent", "texts that were sent"),
     Field("text_received", "texts that came in", "TEXTS IN"),

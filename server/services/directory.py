@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
 from server.failure import Failure
 from server.services.actor import Actor
 from storage import accounts, lines, people, trunks
@@ -11,6 +14,14 @@ from storage.lines import Line
 from storage.people import Person
 from storage.trunks import Trunk
 from storage.tx import Tx
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Identified)
 
 
 async def person_by_login(tx: Tx, login: str) -> Person:
@@ -47,3 +58,11 @@ async def trunk_by_name(tx: Tx, name: str) -> Trunk:
         return await trunks.by_name(tx, name)
     except NotFound:
         raise Failure(f"no trunk {name}", "Type: beffroi trunk list", "not_found") from None
+
+
+def by_beginning(some: Sequence[T], text: str, failure: Failure) -> T:
+    """The one whose id begins so. Raises the failure where none or several do."""
+    matching = [one for one in some if text and one.id.startswith(text)]
+    if len(matching) != 1:
+        raise failure
+    return matching[0]

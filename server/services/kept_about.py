@@ -19,7 +19,6 @@ from server.services.directory import person_by_login
 from server.services.recording_openings import OpeningView, of_entries
 from storage import (
     accounts,
-    devices,
     holds,
     inboxes,
     kept_about,
@@ -28,7 +27,6 @@ from storage import (
     people,
     recording_openings,
     recordings,
-    sessions,
 )
 from storage.accounts import Account
 from storage.inventory import TABLES
@@ -89,6 +87,7 @@ class KeptView:
     texts: tuple[Counted, ...]
     recordings: tuple[RecordingKept, ...]
     more: bool
+    opened: int
 
 
 async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
@@ -100,49 +99,36 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
         reached = await theirs(tx, Actor(actor.who, actor.workstation, within=own))
         assert reached is not None  # noqa: S101 - not all is asked for
         rows = await owned_recordings.newest(tx, reached.heard, Wanted(_STATES), limit=MOST + 1)
+        opened = await owned_recordings.opened(tx, reached.heard, Wanted(_STATES))
         view = KeptView(
             login=person.login,
             name=person.display_name if clear else masking.name(person.display_name),
             roles=tuple(sorted(person.roles)),
-            things=await _things(services, tx, person, reached.accounts),
+            things=await _things(tx, person, reached.accounts),
             calls=await reached.calls.counted(),
             texts=await _texts(tx, person, reached.accounts),
             recordings=await _recordings(tx, rows[:MOST], reached, clear=clear),
             more=len(rows) > MOST,
+            opened=await recording_openings.times(tx, opened),
         )
         await note(services, tx, actor, "show", "person", person_id=person.id, count=1)
     return view
 
 
-async def _things(services: Services, tx: Tx, person: Person, own: Sequence[Account]) -> tuple[ThingView, ...]:
-    phones = [one for account in own for one in await devices.list_all(tx, account.id)]
-    logins = [one for account in own for one in await mail_logins.list_all(tx, account.id)]
-    signed_in = await sessions.list_of(tx, person.id, services.clock())
+async def _things(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[ThingView, ...]:
+    logins = [one.id for account in own for one in await mail_logins.list_all(tx, account.id)]
     return tuple(
-        _thing(kind, times)
-        for kind, times in (
-            ("people", [person.created_at]),
-            ("accounts", [one.created_at for one in own]),
-            ("devices", [one.created_at for one in phones]),
-            ("mail_logins", [one.created_at for one in logins]),
-            ("sessions", [one.created_at for one in signed_in]),
-        )
-        if times
+        ThingView(one.table, one.count, one.since, TABLES[one.table].kept.basis, TABLES[one.table].kept.expiry)
+        for one in await kept_about.found(tx, person.id, [account.id for account in own], logins)
     )
 
 
-def _thing(kind: str, times: Sequence[datetime]) -> ThingView:
-    said = TABLES[kind].kept
-    return ThingView(kind, len(times), min(times), said.basis, said.expiry)
-
-
 async def _texts(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[Counted, ...]:
-    """What came to an inbox of their own, and what they wrote, from whichever inbox they may write."""
+    """What came to an inbox of their own, what they handled in others, and all that they wrote."""
     boxes = [box.id for account in own if (box := await inboxes.of_account(tx, account.id)) is not None]
-    member = [one.inbox_id for one in await inboxes.members(tx, person_id=person.id)]
-    authors = {person.id, *(account.id for account in own)}
     came = await kept_about.received(tx, boxes)
-    return (*came, *await kept_about.written(tx, {*boxes, *member}, authors))
+    done = await kept_about.handled(tx, person.id, boxes)
+    return (*came, *done, *await kept_about.written(tx, {person.id, *(account.id for account in own)}))
 
 
 async def _recordings(tx: Tx, rows: Sequence[Recording], reached: Theirs, *, clear: bool) -> tuple[RecordingKept, ...]:

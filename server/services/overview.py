@@ -134,7 +134,9 @@ def _carriers(services: Services, sensed: Sensed) -> Part:
     well = sum(sensed.carriers.values())
     if down:
         return Part("carriers", "bad", "down", len(down), len(chosen), names=down)
-    return Part("carriers", "good", "up", well, len(chosen))
+    if not well:  # nobody has asked any of them yet
+        return Part("carriers", "unknown", "unknown", of=len(chosen))
+    return Part("carriers", "good" if well == len(chosen) else "unknown", "up", well, len(chosen))
 
 
 def _disk(sensed: Sensed, times: int) -> Part:

@@ -7,8 +7,9 @@ what is no argument, of another kind, or more than a database holds is named, an
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,11 +17,12 @@ from pydantic import ValidationError
 from server.failure import Failure
 from server.operation_rules import CLOSED, RULES
 from server.rights import Allowed, Identity, Reach, Rule, allow
-from server.services import operations
+from server.services import identities, operations
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
 from server.services.failures import told
+from storage import people
 
 MOST_AT_ONCE = 1000
 _LARGEST = 2**31 - 1
@@ -76,6 +78,44 @@ async def entered(
 def acting(identity: Identity, *, workstation: str, reason: str | None = None, case: str | None = None) -> Actor:
     """Who is written down as having asked. Raises Failure."""
     return Actor(identity.person_id, workstation, _said(reason), _said(case), session=identity.session_id)
+
+
+async def later(
+    services: Services,
+    identity: Identity,
+    name: str,
+    arguments: Mapping[str, object],
+    *,
+    workstation: str,
+    reason: str | None = None,
+    case: str | None = None,
+) -> Callable[[], Awaitable[object]]:
+    """As `call`, for what goes on after they asked: refused at once where it would be, and done when it is called.
+
+    Who they are is asked again when it begins, and when it has ended: whoever was locked meanwhile, or lost the right,
+    is given nothing of it. A second factor that was given counts until its end.
+    """
+    why: dict[str, Any] = {"workstation": workstation, "reason": reason, "case": case}
+    await entered(services, identity, name, arguments, **why)
+
+    async def done() -> object:
+        result = await call(services, await _as_now(services, identity), name, arguments, **why)
+        _allowed(services, await _as_now(services, identity), name, RULES[name], arguments)
+        return result
+
+    return done
+
+
+async def _as_now(services: Services, identity: Identity) -> Identity:
+    """With no more rights than they asked with. Raises Failure."""
+    with told():
+        async with services.db.read() as tx:
+            person = await people.get(tx, identity.person_id)
+            if person.disabled_at is not None:
+                raise Failure("whoever began it is locked", "Somebody else begins it again", "denied")
+            now = await identities.read(tx, person, asked=identity.grants)
+    proven = datetime.max.replace(tzinfo=UTC)
+    return replace(now, session_id=identity.session_id, token_id=identity.token_id, fresh_until=proven)
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

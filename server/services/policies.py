@@ -59,6 +59,7 @@ class PolicyView:
     approvals_needed: int
     sha256: str
     problems: tuple[ProblemView, ...]
+    may_approve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ async def show(services: Services, actor: Actor, *, number: int | None = None) -
         found = await known(services, tx)
         wanted = version(found, number if number is not None else _newest(found))
         await note(services, tx, actor, "show", "policy", policy_version=wanted.policy.number)
-        return await _view(services, tx, found, wanted, checked=True)
+        view = await _view(services, tx, found, wanted, checked=True)
+        return replace(view, may_approve=await _is_approver(services, tx, wanted, actor))
 
 
 async def draft(
@@ -267,6 +269,16 @@ def _dated(policy: Policy, text: str) -> Policy:
     return replace(policy, valid_from=model.moment("valid_from", text), at_approval=False)
 
 
+async def _is_approver(services: Services, tx: Tx, wanted: Version, actor: Actor) -> bool:
+    """Whether whoever asks may approve it, once nothing stands against it."""
+    try:
+        person = await people.get(tx, actor.who)
+        _may_approve(wanted, person, services.settings.policy.approvals)
+    except (NotFound, Failure):
+        return False
+    return True
+
+
 def _may_approve(wanted: Version, person: people.Person, needed: int) -> None:
     """Raises Failure."""
     number = wanted.policy.number
@@ -280,6 +292,8 @@ def _may_approve(wanted: Version, person: people.Person, needed: int) -> None:
         raise Failure(f"version {number} is approved already", "Type: beffroi policy list", "conflict")
     if needed > 1 and wanted.policy.author == person.id:
         raise Failure(f"{person.login} wrote version {number}", "Two others have to approve it", "denied")
+    if person.id in [approval.person_id for approval in wanted.approvals]:
+        raise Failure(f"{person.login} has approved it already", "Another person has to", "conflict")
 
 
 async def _problems(services: Services, tx: Tx, found: Known, policy: Policy) -> list[ProblemView]:

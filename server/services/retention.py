@@ -51,6 +51,7 @@ class DayView:
     contact_reference: int
     contact_attempt: int
     recording_note: int
+    listening_request: int
     text_words: int
     text_sent: int
     text_received: int

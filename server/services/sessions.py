@@ -10,7 +10,7 @@ from server.services import masking
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.services.directory import person_by_login
+from server.services.directory import by_beginning, person_by_login
 from storage import sessions
 from storage.sessions import Session
 
@@ -41,10 +41,8 @@ async def revoke(services: Services, actor: Actor, *, login: str, session: str) 
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         every = await sessions.list_of(tx, person.id, services.clock())
-        matching = [one for one in every if one.id.startswith(session)]
-        if len(matching) != 1:
-            raise Failure(f"no session {session[:40]} of {login}", f"Type: beffroi session list {login}", "not_found")
-        [found] = matching
+        none = Failure(f"no session {session[:40]} of {login}", f"Type: beffroi session list {login}", "not_found")
+        found = by_beginning(every, session, none)
         await sessions.end(tx, person.id, found.id)
         await note(services, tx, actor, "revoke", "session", session_id=found.id, person_id=person.id)
     await services.reader_rooms.end(found.id)

@@ -15,7 +15,7 @@ from server.services import identities, masking, roles
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
-from server.services.directory import person_by_login
+from server.services.directory import by_beginning, person_by_login
 from server.services.failures import told
 from server.services.identities import digest, new_token
 from storage import api_tokens, people
@@ -98,10 +98,8 @@ async def revoke(services: Services, actor: Actor, *, login: str, token: str) ->
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         every = await api_tokens.list_of(tx, person.id, services.clock())
-        matching = [one for one in every if one.id.startswith(token)]
-        if len(matching) != 1:
-            raise Failure(f"no token {token[:40]} of {login}", f"Type: beffroi token list {login}", "not_found")
-        [found] = matching
+        none = Failure(f"no token {token[:40]} of {login}", f"Type: beffroi token list {login}", "not_found")
+        found = by_beginning(every, token, none)
         await api_tokens.revoke(tx, person.id, found.id)
         await note(services, tx, actor, "revoke", "token", token_id=found.id, person_id=person.id)
     return _view(found, masked=actor.masked and actor.who != person.id)

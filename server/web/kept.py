@@ -12,6 +12,7 @@ from server.web.visit import Visit
 KINDS: Mapping[str, str] = {
     "recording": N_("Recordings"),
     "recording_note": N_("Notes on recordings"),
+    "listening_request": N_("Requests to listen that are over"),
     "call_record": N_("Call records"),
     "diagnosis": N_("Reports on calls"),
     "usage": N_("Sums of use"),

@@ -13,6 +13,7 @@ from server.failure import Failure
 from server.rights import Identity, NotFresh
 from server.services import permitted
 from server.services.context import Services
+from server.services.work import Job
 from server.web import cookies, page, security
 from server.web.cookies import Look, Said
 from server.web.language import translations
@@ -92,6 +93,22 @@ class Visit:
         return await permitted.call(
             self.services, self.person, operation, arguments, workstation=self.source, reason=reason, case=case
         )
+
+    async def begin(
+        self,
+        operation: str,
+        about: str,
+        /,
+        *,
+        reason: str | None = None,
+        case: str | None = None,
+        **arguments: object,
+    ) -> Job:
+        """Does an operation in this person's name after the answer has gone (`services.work`). Raises Failure."""
+        done = await permitted.later(
+            self.services, self.person, operation, arguments, workstation=self.source, reason=reason, case=case
+        )
+        return self.services.work.begin(about, self.person.login, self.now, done)
 
     # --- what they see
 

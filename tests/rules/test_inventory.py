@@ -11,6 +11,7 @@ from config.paths import Paths
 from config.places import PLACES, place_of
 from server.services.erasure import KINDS as ORDERED
 from server.sweeper import KINDS as SWEPT
+from storage import kept_about
 from storage.inventory import SORTS, TABLES
 from storage.tables import metadata
 
@@ -85,3 +86,27 @@ def test_what_nobody_makes_is_unknown(path: str) -> None:
 def test_what_is_only_passing_through_is_known_as_that(path: str) -> None:
     place = place_of(path)
     assert place is not None and place.passing
+
+
+# Columns with the id of a person, of an account or of a login, by their names.
+LEADS = {"person_id", "account_id", "author_id", "actor_id", "reader_id", "login_id", "owner", "assigned_to"}
+LEADS |= {"granted_by", "decided_by", "judged_by", "entered_by", "withdrawn_by", "approved_by", "created_by"}
+LEADS |= {"handled_by", "closed_by"}
+
+
+@pytest.mark.promise("2.14", "L5")
+def test_a_person_is_told_of_every_table_or_it_is_said_why_not() -> None:
+    """The page "What is kept about me" (`storage.kept_about`) forgets none that the data map knows."""
+    personal = {name for name, one in TABLES.items() if one.kept.personal}
+    told = [*kept_about.FOUND, *kept_about.COUNTED, *kept_about.LEFT_OUT]
+    assert sorted(told) == sorted(set(told)) and set(told) == personal
+    assert all(len(why.split()) > 2 for why in (*kept_about.COUNTED.values(), *kept_about.LEFT_OUT.values()))
+
+
+@pytest.mark.promise("2.14", "L5")
+@pytest.mark.parametrize("name", sorted(kept_about.FOUND))
+def test_every_column_that_leads_to_a_person_is_followed(name: str) -> None:
+    by, columns = kept_about.FOUND[name], metadata.tables[name].columns
+    followed = {*by.person.split(), *by.account.split(), *by.owner.split(), *by.login.split()}
+    assert followed and {*followed, *filter(None, (by.at, by.once))} <= set(columns.keys())
+    assert LEADS & set(columns.keys()) <= followed

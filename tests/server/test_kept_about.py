@@ -20,12 +20,14 @@ from server.services import kept_about, permitted
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import ServerKeys, Services
-from storage import evidence, ledger, recordings
+from storage import alerts, evidence, ledger, readers, recordings, sms_received, sms_sent
 from storage.database import Database
 from storage.evidence import ConsentEvidence
 from storage.recordings import Party
+from storage.sms_received import NewReceived
 from tests.server.two_teams import NOW, TwoTeams
 from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
+from tests.storage.test_text_expiry import HIS, house, sent
 
 __all__ = ["db", "field_keys", "fresh_url", "ledger_key", "made_once", "postgres_dir"]
 WHERE = "192.0.2.1"
@@ -63,7 +65,8 @@ async def test_it_is_all_theirs_and_nothing_of_anybody_else(teams: TwoTeams) -> 
     (recording,) = said["recordings"]
     assert recording["purpose"] and recording["legal_basis"] and recording["expires_at"]
     assert {one["kind"]: one["count"] for one in said["things"]} == {
-        "people": 1, "accounts": 1, "devices": 1, "mail_logins": 1,
+        "people": 1, "accounts": 1, "devices": 1, "mail_logins": 1, "mail_addresses": 1, "line_members": 1,
+        "dialled": 2,
     }  # fmt: skip
     assert all(one["expiry"] and one["legal_basis"] for one in said["things"])
     text = json.dumps(said)
@@ -140,3 +143,60 @@ async def test_many_recordings_are_cut_and_it_is_said(teams: TwoTeams, monkeypat
     monkeypatch.setattr(kept_about, "MOST", 0)
     said = await kept(teams, "alice")
     assert said["recordings"] == [] and said["more"]
+
+
+@pytest.mark.promise("L5", "2.14")
+async def test_how_often_somebody_listened_counts_the_older_ones_and_no_closing(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for action in ("open", "listen", "export", "open", "listen"):
+        await listen(teams, "alice", "carol", "a complaint", action)
+    await listen(teams, "carol", "dave", "not of alice")
+    assert (await kept(teams, "alice"))["opened"] == 3
+    monkeypatch.setattr(kept_about, "MOST", 0)
+    said = await kept(teams, "alice")
+    assert (said["recordings"], said["opened"]) == ([], 3)
+
+
+@pytest.mark.promise("L5", "2.14")
+async def test_texts_count_that_were_written_where_one_writes_no_more_and_that_one_handled(teams: TwoTeams) -> None:
+    alice, bob = teams.people["alice"], teams.people["bob"]
+    async with teams.services.db.transaction() as tx:
+        box, sender, kek = await house(tx, NOW)  # of nobody of the teams: no membership is left
+        of_account = {"author_id": teams.accounts["alice"]}
+        some = [sent(box, sender, NOW, **more) for more in ({"author_id": alice}, of_account, {"author_id": bob})]
+        await sms_sent.add_all(tx, some, NOW)
+        for number in range(3):
+            new = NewReceived(
+                id=f"{number:032x}", inbox_id=box, carrier="one", sender=HIS, recipient="+33162000001",
+                body_sealed=b"x", kek_id=kek, purpose="SMS_REPLIES", legal_basis="x", stop="none", sorting="",
+                rule="", state="new", parts=1, missing=0, received_at=NOW,
+                expires_at=NOW + timedelta(days=90), sender_id=sender,
+            )  # fmt: skip
+            await sms_received.add_all(tx, [new])
+        await sms_received.set_state(tx, f"{0:032x}", "handled", alice, NOW)
+        await sms_received.set_state(tx, f"{1:032x}", "handled", bob, NOW)
+    said = {one["kind"]: one["count"] for one in (await kept(teams, "alice"))["texts"]}
+    assert said == {"handled": 1, "sent": 2}
+
+
+@pytest.mark.promise("L5", "2.14")
+async def test_what_is_found_is_theirs_and_an_alert_about_them_is_told_once_it_is_judged(teams: TwoTeams) -> None:
+    alice, bob = teams.people["alice"], teams.people["bob"]
+    async with teams.services.db.transaction() as tx:
+        for owner in (alice, bob):
+            await readers.grant(tx, owner, "REC_QUALITY", "system", NOW)
+        about = [
+            await alerts.happened(tx, "bulk-listening", owner, "urgent", NOW, kept_until=NOW, channels=[])
+            for owner in (alice, bob)
+        ]
+
+    async def things() -> dict[str, int]:
+        return {one["kind"]: one["count"] for one in (await kept(teams, "alice"))["things"]}
+
+    said = await things()
+    assert said["reader_rights"] == 1 and "alerts" not in said
+    async with teams.services.db.transaction() as tx:
+        for one in about:
+            await alerts.judge(tx, one.id, "false_alarm", bob, None, NOW)
+    assert (await things())["alerts"] == 1

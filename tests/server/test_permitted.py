@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from server.failure import Failure
 from server.operation_rules import CLOSED
 from server.rights import Identity, NotFresh, Reach
-from server.services import permitted
+from server.services import operations, permitted
 from server.services.context import Services
 from storage import ledger, people
 
@@ -128,3 +130,62 @@ async def test_a_login_that_is_sent_counts_for_nothing(services: Services) -> No
     for sent in ("mallory", 7, None):
         found = await permitted.call(services, who, "inbox.list", {"login": sent}, workstation=WHERE)
         assert found == await permitted.call(services, who, "inbox.list", {}, workstation=WHERE)
+
+
+@pytest.mark.promise("0.4")
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("what", ["right", "person", "nothing"])
+async def test_what_goes_on_by_itself_asks_again_who_it_is_for(
+    services: Services, monkeypatch: pytest.MonkeyPatch, when: str, what: str
+) -> None:
+    """Begun with a right, it gives nothing to whoever lost it, or was locked, before it began or before it ended."""
+    async with services.db.transaction() as tx:
+        person = await people.add(tx, "jo", "Jo", services.clock(), roles=["dpo"])
+    who = Identity(person.id, "jo", "en", {"people.read": Reach.ALL})
+
+    async def takes() -> None:
+        async with services.db.transaction() as tx:
+            if what == "right":
+                await people.set_roles(tx, person.id, ["employee"])
+            elif what == "person":
+                await people.disable(tx, person.id, services.clock())
+
+    with pytest.raises(Failure):
+        await permitted.later(services, replace(who, grants={}), "person.list", {}, workstation=WHERE)
+    done = await permitted.later(services, who, "person.list", {}, workstation=WHERE)
+    if when == "before":
+        await takes()
+    else:
+        does = operations.call
+
+        async def slowly(*given: Any) -> object:
+            result = await does(*given)
+            await takes()
+            return result
+
+        monkeypatch.setattr(operations, "call", slowly)
+    if what == "nothing":
+        assert "jo" in [one["login"] for one in await done()]  # type: ignore[attr-defined]
+        return
+    with pytest.raises(Failure) as refused:
+        await done()
+    assert refused.value.code == "denied"
+
+
+async def test_what_needs_a_second_factor_needs_it_when_it_is_begun(services: Services) -> None:
+    async with services.db.transaction() as tx:
+        person = await people.add(tx, "jo", "Jo", services.clock(), roles=["admin"])
+    who = Identity(person.id, "jo", "en", {"people.contain": Reach.ALL}, session_id="s")
+    lock = {"login": "jo"}
+    with pytest.raises(NotFresh):
+        await permitted.later(services, who, "person.lock", lock, workstation=WHERE)
+    fresh = replace(who, fresh_until=services.clock() + timedelta(seconds=1))
+    assert await permitted.later(services, fresh, "person.lock", lock, workstation=WHERE)
+
+
+@pytest.mark.promise("0.4")
+def test_whatever_goes_on_by_itself_is_begun_in_one_place() -> None:
+    """So that it asks again: nobody hands the queue something that has asked only once."""
+    root = Path(__file__).resolve().parents[2] / "server"
+    begins = {path.name for path in root.rglob("*.py") if "work.begin(" in path.read_text()}
+    assert begins == {"visit.py"}

@@ -183,9 +183,17 @@ async def test_two_persons_where_the_settings_say_two_and_the_author_is_neither(
     assert (half.state, half.approved_by, half.approvals_needed) == ("draft", ("dirk",), 2)
     with pytest.raises(Failure, match="has approved it already"):
         await house.approve(made.number, "dirk")
+    async with house.services.db.read() as tx:
+        ids = {one.login: one.id for one in await people.list_all(tx)}
+    may = {
+        login: (await policy_service.show(house.services, Actor(who, "here"), number=1)).may_approve
+        for login, who in {**ids, "nobody": "os:0"}.items()
+    }
+    assert not any(may.values()), "the author, who has approved it, and who is no data protection officer"
     assert await house.recorded() == ("", "none in force")
     async with house.services.db.transaction() as tx:
-        await people.add(tx, "dana", "Dana", NOW, roles=("dpo",))
+        dana = await people.add(tx, "dana", "Dana", NOW, roles=("dpo",))
+    assert (await policy_service.show(house.services, Actor(dana.id, "here"), number=1)).may_approve
     assert (await house.approve(made.number, "dana")).state == "in force"
     # What was approved by one alone before does not become two by a change of the settings, nor the other way round.
     house.services.settings = house.services.settings.model_copy(update={"policy": PolicySettings(approvals=1)})

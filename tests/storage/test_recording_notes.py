@@ -101,6 +101,28 @@ async def test_a_note_is_due_after_its_year_and_held_with_its_recording(db: Data
         assert await expiry.left(tx, "recording_note", [note.id]) == {}
 
 
+@pytest.mark.promise("L9", "2.5")
+async def test_a_request_is_due_when_it_is_used_refused_or_over(db: Database, now: datetime) -> None:
+    """Why somebody wanted to listen does not stay for as long as the recording."""
+    you, when = new_id(), now + timedelta(hours=1)
+    async with db.transaction() as tx:
+        waits, used, refused, agreed = [await asked(tx, await whole(tx, now), new_id(), now) for _ in range(4)]
+        for one, state in ((used, APPROVED), (agreed, APPROVED), (refused, REFUSED)):
+            await listening_requests.decide(tx, one.id, state, you, when, when + DAY if state == APPROVED else when)
+        assert await listening_requests.use(tx, used.id, when)
+
+        async def due(at: datetime) -> set[str]:
+            return {one.item_id for one in await expiry.until(tx, "listening_request", at, limit=10)}
+
+        assert await due(when - timedelta(seconds=1)) == set()
+        assert await due(when) == {used.id, refused.id}
+        assert await due(when + DAY) == {used.id, refused.id, agreed.id}
+        assert await due(waits.until) == {used.id, refused.id, agreed.id, waits.id}
+        assert await holds.on(tx, "listening_request", [waits.id]) == {}
+        await expiry.remove(tx, "listening_request", [used.id])
+        assert dict(await expiry.left(tx, "listening_request", [used.id, waits.id])) == {waits.id: 1}
+
+
 @pytest.mark.promise("L9")
 async def test_another_person_decides_and_it_is_used_once_and_in_time(db: Database, now: datetime) -> None:
     me, you = new_id(), new_id()

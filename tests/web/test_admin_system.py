@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +151,17 @@ async def test_what_nobody_knows_yet_is_said_so(place: House) -> None:
     assert said.count("Nobody knows yet") == 1
     assert said.count("Nobody has looked yet.") == 2
     assert "Not known" in said
+
+
+@pytest.mark.parametrize(
+    ("sensed", "state", "what"),
+    [({}, "unknown", "unknown"), ({"sim": True}, "unknown", "up"), ({"sim": True, "smsc": True}, "good", "up"),
+     ({"sim": True, "smsc": False}, "bad", "down")],
+)  # fmt: skip
+def test_a_carrier_that_nobody_has_asked_yet_is_not_well(sensed: dict[str, bool], state: str, what: str) -> None:
+    services: Any = SimpleNamespace(settings=SimpleNamespace(sms=SimpleNamespace(carriers={"sim": 1, "smsc": 2})))
+    part = overview._carriers(services, replace(WELL, carriers=sensed))
+    assert (part.state, part.says) == (state, what)
 
 
 async def test_without_a_daemon_it_says_so(place: House) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from server.services.actor import Actor
 from server.services.audit import note
-from storage import people
+from server.web.pages import about_me
+from storage import kept_about, people
 from tests.server.two_teams import NOW
 from tests.web.mine_house import House
 
@@ -48,3 +49,7 @@ async def test_of_somebody_new_there_is_nearly_nothing(house: House, language: s
 async def test_every_role_has_the_page(house: House) -> None:
     for role in ("employee", "quality", "auditor", "admin"):
         assert (await house.get("/kept", house.sign_in("bob", role))).status == 200, role
+
+
+def test_every_table_that_is_told_of_has_its_words() -> None:
+    assert set(about_me.THINGS) == set(kept_about.FOUND)

@@ -248,11 +248,9 @@ async def erase(visit: Visit) -> web.StreamResponse:
     if visit.given.get("seen") != "yes":
         raise Wrong("seen", N_("Say that you have looked at what goes."))
     weighed = visit.given.get("weighed") == "yes"
-
-    async def erased() -> Any:
-        return await _ask(visit, case, ABOUT, number=case.number, no_overriding_ground=weighed)
-
-    job = visit.services.work.begin(ABOUT, visit.person.login, visit.now, erased)
+    job = await visit.begin(
+        ABOUT, ABOUT, reason=case.reason, case=case.case, number=case.number, no_overriding_ground=weighed
+    )
     return visit.go(f"/objections/erasures/{job.id}")
 
 

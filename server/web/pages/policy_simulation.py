@@ -34,11 +34,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
         if not against.isascii() or not against.isdigit() or len(against) > 6:
             raise Wrong("against", N_("Choose a version of the list."))
         given["against"] = int(against)
-
-    async def simulated() -> Any:
-        return await visit.call(ABOUT, **given)
-
-    job = visit.services.work.begin(f"{ABOUT} {given['number']}", visit.person.login, visit.now, simulated)
+    job = await visit.begin(ABOUT, f"{ABOUT} {given['number']}", **given)
     return visit.go(f"/policy/simulations/{job.id}")
 
 

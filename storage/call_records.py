@@ -104,6 +104,12 @@ async def list_all(
     return tuple(_opened(tx, row) for row in await tx.rows(wanted))
 
 
+async def since(tx: Tx, at: datetime, *, limit: int) -> tuple[CallRecord, ...]:
+    """Those that began then or later, newest first."""
+    wanted = select(_T).where(_T.c.at >= at).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
+    return tuple(_opened(tx, row) for row in await tx.rows(wanted))
+
+
 def older(than: tuple[datetime, str]) -> ColumnElement[bool]:
     """What comes later in a list that has the newest first."""
     return or_(_T.c.at < than[0], and_(_T.c.at == than[0], _T.c.id > than[1]))

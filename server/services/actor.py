@@ -29,6 +29,11 @@ class Actor:
     session: str | None = None  # in which a person asks
     audits: bool = False  # has the right to the ledger
 
+    @property
+    def is_person(self) -> bool:
+        """Not somebody at the machine itself."""
+        return ":" not in self.who and self.who not in (SYSTEM, QUICKSTART)
+
     def sees(self, *accounts: str | None) -> bool:
         """Whether something that belongs to any of these accounts may be shown."""
         return self.within is None or any(name in self.within for name in accounts if name)

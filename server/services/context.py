@@ -119,6 +119,7 @@ class Services:
     subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked
+    board_looks: dict[str, datetime] = dataclasses.field(default_factory=dict)  # session -> its last entry in the log
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

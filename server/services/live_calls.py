@@ -62,7 +62,7 @@ async def live(services: Services, actor: Actor) -> list[LiveView]:
     """The oldest first. Raises Failure where the daemon does not run."""
     now = services.clock()
     async with services.db.transaction() as tx:
-        going = sorted(await _seen(services, tx, actor), key=lambda call: call.began_at)
+        going = sorted(await seen(services, tx, actor), key=lambda call: call.began_at)
         named = {one.id: one.name for one in await accounts.list_all(tx)}
         lined = {one.id: one.name for one in await lines.list_all(tx)}
         await note(services, tx, actor, "list", "call", count=len(going))
@@ -93,7 +93,7 @@ class Done:
 
 async def hangup(services: Services, actor: Actor, *, call_id: str) -> Done:
     """End a call; both sides are told. Never an emergency call. Raises Failure."""
-    call = await _find(services, actor, call_id)
+    call = await find(services, actor, call_id)
     if call.emergency:
         raise Failure("an emergency call is ended by those who talk alone", "Speak to the caller", "denied")
     await _note(services, actor, "stop", call)
@@ -103,7 +103,7 @@ async def hangup(services: Services, actor: Actor, *, call_id: str) -> Done:
 
 async def transfer(services: Services, actor: Actor, *, call_id: str, to: str, leaves: Literal["a", "b"] = "a") -> Done:
     """`leaves` goes ("a": who called, "b": who was called), the other is connected with `to`. Raises Failure."""
-    call = await _find(services, actor, call_id)
+    call = await find(services, actor, call_id)
     if call.emergency:
         raise Failure("an emergency call is not passed on", "Speak to the caller", "denied")
     await _note(services, actor, "change", call)
@@ -115,7 +115,7 @@ async def transfer(services: Services, actor: Actor, *, call_id: str, to: str, l
 
 async def pause(services: Services, actor: Actor, *, call_id: str, on: bool = True) -> Done:
     """Let silence flow into a recording, or end that. Raises Failure."""
-    call = await _find(services, actor, call_id)
+    call = await find(services, actor, call_id)
     await _note(services, actor, "change", call)
     if not _control(services).pause(call.call_id, on):
         raise Failure("this call is not being recorded", "Type: beffroi calls live", "conflict")
@@ -140,17 +140,24 @@ def _control(services: Services) -> CallControl:
     return services.calls
 
 
-async def _seen(services: Services, tx: Tx, actor: Actor) -> list[LiveCall]:
+async def seen(services: Services, tx: Tx, actor: Actor) -> list[LiveCall]:
+    """What they may know of. A call that leaves no record is told to nobody but whoever takes part, and to whoever
+    owns the machine. Raises Failure where the daemon does not run."""
+    going = _control(services).live()
     own = await theirs(tx, actor)
-    return [call for call in _control(services).live() if own is None or own.live(call)]
+    shown = [call for call in going if own is None or own.live(call)]
+    if not actor.is_person or not any(call.private for call in shown):
+        return shown
+    mine = {one.id for one in await accounts.named(tx, actor.own)}
+    return [call for call in shown if not call.private or not mine.isdisjoint(call.accounts)]
 
 
-async def _find(services: Services, actor: Actor, call_id: str) -> LiveCall:
+async def find(services: Services, actor: Actor, call_id: str) -> LiveCall:
     """By its id, or the beginning of it, among those that the actor sees."""
     if len(call_id) < _MIN_PREFIX:
         raise Failure(f"{call_id} is too short for an id", f"Type {_MIN_PREFIX} characters of it at least", "invalid")
     async with services.db.read() as tx:
-        matching = [call for call in await _seen(services, tx, actor) if call.call_id.startswith(call_id)]
+        matching = [call for call in await seen(services, tx, actor) if call.call_id.startswith(call_id)]
     if len(matching) != 1:
         what = "several calls begin with" if matching else "no call goes on with id"
         raise Failure(f"{what} {call_id[:32]}", "Type: beffroi calls live", "not_found")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from sip.calls import acts, preemption
 from sip.calls.admission import Admission
-from sip.calls.conversation import Conversation, Edge
+from sip.calls.conversation import Conversation, Edge, Side
 from sip.calls.core import CALLER
 from sip.calls.duty import Duty, OutsideLeg
 from sip.calls.observatory import Observatory
@@ -50,7 +50,7 @@ STATISTICS = (
 
 @dataclass(frozen=True, slots=True)
 class LiveCall:
-    """A call as ``beffroi status`` shows it: nothing nominative."""
+    """A call that goes on. ``beffroi status`` shows nothing of it that is nominative."""
 
     call_id: str
     line_id: str | None
@@ -65,6 +65,10 @@ class LiveCall:
     emergency: bool = False
     accounts: frozenset[str] = frozenset()  # ids of all of ours who take part or are rung
     private: bool = False  # nothing of it is kept
+    state_since: datetime | None = None
+    rung: frozenset[str] = frozenset()  # ids of accounts whose phones ring
+    sides: tuple[Side, Side] | None = None  # who called, and who answered or is called
+    metadata_class: str = "standard"
 
 
 class CallControl:
@@ -301,6 +305,10 @@ class CallControl:
                 emergency=call.plan.emergency,
                 accounts=frozenset(call.accounts()),
                 private=call.plan.private or call.script.outcome.private or call.plan.metadata_class == "none",
+                state_since=call.stands_since,
+                rung=call.rung(),
+                sides=call.sides(),
+                metadata_class=call.plan.metadata_class,
             )
             for call in self._calls.values()
         ]

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -80,6 +80,14 @@ class Link:
     own: str  # leg here that leads there
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two who talk, or are to: an account of ours, or somebody else."""
+
+    account_id: str | None
+    number: str = field(default="", repr=False)  # "" where it is withheld, or not known
+
+
 class Conversation:
     """One call: its script, its worker, its recording."""
 
@@ -113,6 +121,8 @@ class Conversation:
         self._down: set[str] = set()
         self._tape = Tape(house, plan, worker, tell=self._events.put_nowait, party=self.party)
         self._observation = house.observatory.begun(plan, request, worker.send)
+        self._stands: tuple[object, ...] = ()
+        self.stands_since = began_at
         worker.listen(self.arrive)
 
     def arrive(self, event: acts.Happening) -> None:
@@ -241,10 +251,31 @@ class Conversation:
 
     def rings_at(self, account_ids: Collection[str]) -> bool:
         """Whether phones of one of these accounts ring now."""
+        return not self._owners(up_too=True).isdisjoint(account_ids)
+
+    def rung(self) -> frozenset[str]:
+        """Accounts whose phones ring now and have not answered."""
+        return frozenset(self._owners(up_too=False))
+
+    def _owners(self, *, up_too: bool) -> set[str]:
         core = self._script.core
-        ringing = [target for leg, target in self.targets.items() if leg in core.legs and not core.down(leg)]
-        owners = {owner for target in ringing if isinstance(target, Target) for owner in target.owners.values()}
-        return not owners.isdisjoint(account_ids)
+        legs = [leg for leg in self.targets if leg in core.legs and not core.down(leg) and (up_too or not core.up(leg))]
+        targets = [self.targets[leg] for leg in legs]
+        return {owner for target in targets if isinstance(target, Target) for owner in target.owners.values()}
+
+    def sides(self) -> tuple[Side, Side]:
+        """Who called, and who answered or is called; those who joined in their place."""
+        script = self._script
+        return self._side(script.near, self.plan.caller), self._side(script.far, self.plan.callee)
+
+    def _side(self, leg: str | None, meant: Party) -> Side:
+        core = self._script.core
+        if leg is None or leg not in core.parties:
+            return Side(meant.account_id, meant.number)
+        if self._link is not None and leg == self._link.own:  # who is heard there may have been transferred since
+            return Side(None)
+        party = self.party(leg)
+        return Side(party.account_id, "" if core.hides(leg) else party.number)
 
     def next_name(self, letter: str) -> str:
         """A name for a leg that no leg of this call has had: p0, p1, j0 ..."""
@@ -322,6 +353,7 @@ class Conversation:
             answer: tuple[acts.Happening, float] | None = None
             match act:
                 case acts.Wait(seconds=seconds):
+                    self._look()
                     answer = (await self._next(seconds), time.monotonic())
                     if isinstance(answer[0], acts.RecordingFailed):
                         self._tape.discard()
@@ -343,6 +375,13 @@ class Conversation:
                 act = script.send(answer)
             except StopIteration:
                 return
+
+    def _look(self) -> None:
+        """Note since when it stands as it does now."""
+        script = self._script
+        now = (script.state, script.floor.held, script.far)
+        if now != self._stands:
+            self._stands, self.stands_since = now, self._house.now()
 
     async def _next(self, seconds: float | None) -> acts.Happening:
         try:

@@ -8,8 +8,8 @@ JSON lines; each request has a number `n` and says what to `do`, each answer has
 follows it:
 
     unlock    reader_id, reader_bundle, last_totp_step, passphrase, code, open_s -> totp_step
-    open      rec (RecordingJob) -> state, size_bytes
-    read      rec_id, start, size -> what is there of it, as bytes
+    open      rec (RecordingJob) -> state, size_bytes, webm_bytes (0: it has no such form)
+    read      rec_id, start, size, form (ogg, webm) -> what is there of it, as bytes
     waveform  rec_id -> as far as it is known (recording.waveform)
     seal      rec_id, note_id, words -> sealed        unseal  rec_id, note_id, sealed -> words
     rewrap    items (recording.rewrap) -> wraps       close   rec_id
@@ -40,6 +40,7 @@ from recording.room import check_bytes
 from recording.room_messages import BLOCK_BYTES, HungUp, Lines, RecordingJob, Why
 from recording.sealed_reader import SealedReader, SealError
 from recording.waveform import WaveformMaker
+from recording.webm import NoWebm, Webm
 
 CONTROL_S: Final = 30.0
 
@@ -60,6 +61,9 @@ class _Opened:
         self.job: Final = job
         self.dek: Final = dek
         self.playable: Final = Playable(reader)
+        self.webm: Webm | None = None
+        with contextlib.suppress(NoWebm):
+            self.webm = Webm(self.playable)
         self._file = file
         self._waveform: WaveformMaker | None = None
 
@@ -113,12 +117,16 @@ class ReaderRoom:
             reader.authenticate_all()
         except (OSError, SealError):
             raise Refused("integrity") from None
-        self._opened[job.rec_id] = _Opened(job, dek, file, reader)
-        return {"state": reader.state, "size_bytes": reader.size_bytes}, b""
+        self._opened[job.rec_id] = opened = _Opened(job, dek, file, reader)
+        webm_bytes = opened.webm.size_bytes if opened.webm is not None else 0
+        return {"state": reader.state, "size_bytes": reader.size_bytes, "webm_bytes": webm_bytes}, b""
 
     def _read(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """As much as was asked for, a block at most: a sealed chunk ends where it ends, the next one is read too."""
-        playable, at = self._of(asked).playable, int(asked["start"])
+        opened, at = self._of(asked), int(asked["start"])
+        playable = opened.webm if asked["form"] == "webm" else opened.playable
+        if playable is None:
+            raise Refused("failed")
         left = max(0, min(int(asked["size"]), BLOCK_BYTES))
         found = bytearray()
         try:

@@ -8,13 +8,16 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from recording.format import State
 from recording.rewrap import Rewrap
 from recording.room_messages import BLOCK_BYTES, MAX_LINE_BYTES, OPEN_S, RecordingJob, Why
 
-__all__ = ["BLOCK_BYTES", "OPEN_S", "ReaderRoomClient", "RecordingJob", "RoomGone", "RoomRefused", "Unlock"]
+__all__ = ["BLOCK_BYTES", "OPEN_S", "Form", "ReaderRoomClient", "RecordingJob", "RoomGone", "RoomRefused", "Unlock"]
+
+Form = Literal["ogg", "webm"]
+"""In which a recording is given out: as it was sealed, or with an index for players (recording.webm)."""
 
 ASK_S: Final = 60.0  # the reading of a long file
 
@@ -103,14 +106,18 @@ class ReaderRoomClient:
         self._writer.close()
         await asyncio.to_thread(self._process.wait)
 
-    async def open(self, job: RecordingJob) -> tuple[State, int]:
-        """What the file itself says, and the size of its Ogg stream. Raises RoomRefused, RoomGone."""
+    async def open(self, job: RecordingJob) -> tuple[State, Mapping[Form, int]]:
+        """What the file itself says, and how large each form is that it can be given out in. Raises RoomRefused,
+        RoomGone."""
         said, _ = await self._ask("open", rec=job.to_wire())
-        return said["state"], int(said["size_bytes"])
+        sizes: dict[Form, int] = {"ogg": int(said["size_bytes"])}
+        if said["webm_bytes"]:
+            sizes["webm"] = int(said["webm_bytes"])
+        return said["state"], sizes
 
-    async def read(self, rec_id: str, start: int, size: int) -> bytes:
-        """At most BLOCK_BYTES of the Ogg stream; empty at its end. Raises RoomRefused, RoomGone."""
-        return (await self._ask("read", rec_id=rec_id, start=start, size=size))[1]
+    async def read(self, rec_id: str, start: int, size: int, form: Form = "ogg") -> bytes:
+        """At most BLOCK_BYTES of that form; empty at its end. Raises RoomRefused, RoomGone."""
+        return (await self._ask("read", rec_id=rec_id, start=start, size=size, form=form))[1]
 
     async def waveform(self, rec_id: str) -> Mapping[str, Any]:
         """As `recording.waveform.Waveform.to_wire`. Raises RoomRefused, RoomGone."""

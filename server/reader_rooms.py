@@ -27,7 +27,8 @@ Lives = Callable[[str, str], Awaitable[bool]]
 
 @dataclass(slots=True)
 class Listened:
-    """A recording that is open in a room; `spans`: bytes of its stream that were given out."""
+    """A recording that is open in a room. `webm_bytes` 0: it has no such form. `spans`: bytes of its stream that were
+    given out; `webm_spans`: of the form with an index, which a player takes in its stead."""
 
     rec_id: str
     purpose: str
@@ -35,7 +36,9 @@ class Listened:
     size_bytes: int
     duration_ms: int
     actor: Actor = field(repr=False)
+    webm_bytes: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list)
+    webm_spans: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,15 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from recording import vault
-from recording.reader_room_client import BLOCK_BYTES, OPEN_S, ReaderRoomClient, RecordingJob, RoomGone, RoomRefused
+from recording.reader_room_client import (
+    BLOCK_BYTES,
+    OPEN_S,
+    Form,
+    ReaderRoomClient,
+    RecordingJob,
+    RoomGone,
+    RoomRefused,
+)
 from recording.reader_room_client import Unlock as RoomUnlock
 from server.failure import Failure
 from server.operation_rules import RULES
@@ -65,6 +73,7 @@ class OpenedView:
     size_bytes: int
     duration_ms: int
     until: datetime
+    webm_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,21 +241,25 @@ async def close(services: Services, identity: Identity, *, rec_id: str) -> None:
         await unlocked.close_recording(rec_id)
 
 
-async def size(services: Services, identity: Identity, *, rec_id: str) -> int:
-    """Of the stream of one that is open, in bytes. Asked anew each time: the right may have been taken away, the
-    recording destroyed. Raises Failure."""
+async def size(services: Services, identity: Identity, *, rec_id: str, form: Form = "ogg") -> int:
+    """Of the stream of one that is open, in bytes; 0 where it has no such form. Asked anew each time: the right may
+    have been taken away, the recording destroyed. Raises Failure."""
     _, listened = await _still(services, identity, rec_id)
-    return listened.size_bytes
+    return listened.size_bytes if form == "ogg" else listened.webm_bytes
 
 
-async def read(services: Services, identity: Identity, *, rec_id: str, start: int, end: int) -> bytes:
+async def read(
+    services: Services, identity: Identity, *, rec_id: str, start: int, end: int, form: Form = "ogg"
+) -> bytes:
     """The first of these bytes of the stream, as many as fit into a block. Raises Failure."""
     unlocked = _room(services, identity)
     listened = _listened(unlocked, rec_id)
-    block = await _from_room(services, unlocked, unlocked.client.read(rec_id, start, min(end - start, BLOCK_BYTES)))
-    listened.spans.append((start, start + len(block)))
-    if len(listened.spans) > _MANY_SPANS:
-        listened.spans[:] = merged(listened.spans)
+    asked = unlocked.client.read(rec_id, start, min(end - start, BLOCK_BYTES), form)
+    block = await _from_room(services, unlocked, asked)
+    spans = listened.spans if form == "ogg" else listened.webm_spans
+    spans.append((start, start + len(block)))
+    if len(spans) > _MANY_SPANS:
+        spans[:] = merged(spans)
     return block
 
 
@@ -356,7 +369,7 @@ async def _open(
     services: Services, actor: Actor, unlocked: ReaderRoom, recording: Recording, job: RecordingJob
 ) -> Listened:
     try:
-        state, size_bytes = await unlocked.client.open(job)
+        state, sizes = await unlocked.client.open(job)
     except RoomGone:
         raise await _gone(services, unlocked) from None
     except RoomRefused as refused:
@@ -374,7 +387,8 @@ async def _open(
         with contextlib.suppress(RoomGone):
             await unlocked.client.close_recording(recording.id)
         raise
-    return Listened(recording.id, recording.purpose or "", state, size_bytes, recording.duration_ms or 0, actor)
+    duration_ms, webm_bytes = recording.duration_ms or 0, sizes.get("webm", 0)
+    return Listened(recording.id, recording.purpose or "", state, sizes["ogg"], duration_ms, actor, webm_bytes)
 
 
 async def _write_down(services: Services, actor: Actor, recording: Recording) -> None:
@@ -404,7 +418,7 @@ async def _secure_held(services: Services, unlocked: ReaderRoom, purpose: str) -
 
 async def _closed(services: Services, person_id: str, listened: Listened) -> None:
     services.open_rooms -= Counter({listened.rec_id: 1})
-    heard = sum(end - start for start, end in merged(listened.spans))
+    heard = sum(end - start for spans in (listened.spans, listened.webm_spans) for start, end in merged(spans))
     async with services.db.transaction() as tx:
         await note(services, tx, listened.actor, "listen", "recording", person_id=person_id, rec_id=listened.rec_id,
                    purpose=listened.purpose, complete=True, size_bytes=heard)  # fmt: skip
@@ -463,4 +477,5 @@ async def _gone(services: Services, unlocked: ReaderRoom) -> Failure:
 
 
 def _opened_view(unlocked: ReaderRoom, listened: Listened) -> OpenedView:
-    return OpenedView(listened.rec_id, listened.state, listened.size_bytes, listened.duration_ms, unlocked.until)
+    size_bytes, webm_bytes = listened.size_bytes, listened.webm_bytes
+    return OpenedView(listened.rec_id, listened.state, size_bytes, listened.duration_ms, unlocked.until, webm_bytes)

@@ -154,6 +154,7 @@ async def test_one_unlocking_opens_several_and_each_is_written_down(
         assert what(said) == [("open", "recording", "done")], "written down before a byte is given out"
         assert await whole(house, me.identity, one.rec_id) == one.ogg
         assert await portal.read(house, me.identity, rec_id=one.rec_id, start=100, end=200) == one.ogg[100:200]
+        assert opened.webm_bytes == await portal.size(house, me.identity, rec_id=one.rec_id, form="webm") > 0
     assert house.open_rooms[kept[0].rec_id] == 1, "nothing destroys it meanwhile"
     on_disk = everything(data)
     assert b"OpusHead" not in on_disk and kept[0].ogg[:64] not in on_disk
@@ -546,6 +547,21 @@ def an_hour() -> bytes:
             packet.duration = 960
             container.mux(packet)
     return out.getvalue()
+
+
+async def test_players_take_it_with_an_index_and_that_is_heard_too(house: Services, shown: dict[str, Any]) -> None:
+    kept, me = await keep(house, ogg_stream()), await reader(house, shown)
+    await me.unlock(house)
+    size = (await portal.listen(house, me.identity, rec_id=kept.rec_id, **WHY)).webm_bytes
+    found = b""
+    while block := await portal.read(house, me.identity, rec_id=kept.rec_id, start=len(found), end=size, form="webm"):
+        found += block
+    assert len(found) == size
+    with av.open(io.BytesIO(found)) as made, av.open(io.BytesIO(kept.ogg)) as sealed:
+        assert [bytes(one) for one in made.demux(audio=0)] == [bytes(one) for one in sealed.demux(audio=0)]
+    await portal.close(house, me.identity, rec_id=kept.rec_id)
+    said = (await entries(house, kept.rec_id))[-1]
+    assert (said["action"], said["size_bytes"]) == ("listen", size)
 
 
 async def test_seeking_in_an_hour_waits_for_nothing_and_the_waveform_is_of_both_sides(

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from config import packs
+from recording.reader_room_client import Form
 from recording.room_page import byte_range
 from server.failure import Failure
 from server.services import listening_requests
@@ -189,14 +190,26 @@ async def waveform(visit: Visit) -> web.StreamResponse:
 
 
 async def audio(visit: Visit) -> web.StreamResponse:
-    """The span of the Ogg stream that the browser asks for (RFC 9110 section 14), a block at a time."""
+    """As it was sealed."""
+    return await _audio(visit, "ogg")
+
+
+async def indexed_audio(visit: Visit) -> web.StreamResponse:
+    """The same with an index, in which a player finds any moment by one request."""
+    return await _audio(visit, "webm")
+
+
+async def _audio(visit: Visit, form: Form) -> web.StreamResponse:
+    """The span that the browser asks for (RFC 9110 section 14), a block at a time."""
     await _must_be_open(visit)
     rec_id, asked = _id(visit), visit.request.headers.get("Range")
-    size = await listening.size(visit.services, visit.person, rec_id=rec_id)
+    size = await listening.size(visit.services, visit.person, rec_id=rec_id, form=form)
+    if not size:
+        raise Failure("there is no such form of it", "Take the other one", "not_found")
     span = byte_range(asked, size)
     headers = {
         **security.headers(visit.services.settings.web.host),
-        "Content-Type": "audio/ogg",
+        "Content-Type": f"audio/{form}",
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-store",
     }
@@ -208,15 +221,15 @@ async def audio(visit: Visit) -> web.StreamResponse:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     answer = web.StreamResponse(status=200 if asked is None else 206, headers=headers)
     await answer.prepare(visit.request)
-    await _pass_on(visit, answer, rec_id, start, end)
+    await _pass_on(visit, answer, form, start, end)
     return answer
 
 
-async def _pass_on(visit: Visit, answer: web.StreamResponse, rec_id: str, start: int, end: int) -> None:
-    blocks = 0
+async def _pass_on(visit: Visit, answer: web.StreamResponse, form: Form, start: int, end: int) -> None:
+    blocks, rec_id = 0, _id(visit)
     try:
         while start < end:
-            block = await listening.read(visit.services, visit.person, rec_id=rec_id, start=start, end=end)
+            block = await listening.read(visit.services, visit.person, rec_id=rec_id, start=start, end=end, form=form)
             if not block:
                 break
             await answer.write(block)
@@ -295,4 +308,5 @@ ROUTES = (
     Route("POST", "/recordings/{id}/notes", write_note, RIGHT, again=one),
     Route("GET", "/recordings/{id}/waveform", waveform, RIGHT),
     Route("GET", "/recordings/{id}/audio", audio, RIGHT),
+    Route("GET", "/recordings/{id}/audio.webm", indexed_audio, RIGHT),
 )  # fmt: skip

@@ -91,9 +91,9 @@ class Player {
         this.toggle.textContent = this.audio.paused ? this.section.dataset.play : this.section.dataset.pause;
       });
     }
-    this.audio.addEventListener("error", () => {
-      this.section.querySelector("[data-wave-state]").textContent = this.section.dataset.failed;
-    });
+    const failed = () => { this.section.querySelector("[data-wave-state]").textContent = this.section.dataset.failed; };
+    this.audio.addEventListener("error", failed);
+    this.audio.querySelector("source:last-of-type").addEventListener("error", failed); // none of them could be taken
     this.show();
   }
 

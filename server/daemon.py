@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from config.addresses import Endpoint
@@ -252,6 +253,7 @@ class Daemon:
             **portal,
             **looking,
             "notices": self._notices,
+            "figures": partial(self._services.access_figures.run, self._services),
             "bounces": self.bounces.run,
         }
 

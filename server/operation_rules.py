@@ -83,7 +83,7 @@ RULES: Mapping[str, Rule] = {
     **_all("policy.draft", "policy.set", "policy.discard", "policy.enter", "policy.withdraw"),
     **_all("policy.approve", "policy.approve", login="login", fresh=True),
     **_all("retention.read", "retention.due", "retention.forecast", "retention.status", "retention.map",
-           "retention.orphans", "hold.list", "hold.show", "keys.list"),
+           "retention.register", "retention.orphans", "hold.list", "hold.show", "keys.list"),
     **_all("retention.manage", "retention.sweep"),
     **_all("retention.manage", "retention.orphan-remove", "keys.rotate", fresh=True),
     **_all("retention.erase", "retention.erase", "recordings.destroy", fresh=True),
@@ -95,7 +95,7 @@ RULES: Mapping[str, Rule] = {
     **_all("recordings.verify", "recordings.verify", "vault.check"),
     **_all("recordings.event", "recordings.event"),
     **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify",
-           "retention.objections"),
+           "ledger.statistics", "retention.objections"),
     # --- the machine
     **_all("security.read", "ban.list", "registration.list"),
     **_all("security.manage", "ban.lift", "alert.test"),

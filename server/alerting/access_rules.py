@@ -36,7 +36,8 @@ class Looked:
     rec_id: str = ""
     count: int = 1
     reasoned: bool = False  # with a reason, hence in clear
-    purpose: str = ""  # of a look that needs a right of its own, such as "circle"
+    purpose: str = ""  # of a recording; of a look that needs a right of its own, such as "circle"
+    rule: str = ""  # which operation was refused
 
     @property
     def opens(self) -> bool:
@@ -58,6 +59,7 @@ def looked(body: bytes) -> Looked:
         count=max(1, said.get("count", 1)),
         reasoned="reason_id" in said,
         purpose=said.get("purpose", ""),
+        rule=said.get("rule", ""),
     )
 
 

@@ -16,6 +16,7 @@ from server.commands.base import (
     operation,
     out,
     print_json,
+    table,
     words,
 )
 
@@ -40,6 +41,32 @@ RECEIPT_FIELDS = (
     Field("genuine", "whether its signature is this server's and nothing in it was changed"),
     Field("in_log", "whether the erasure log holds exactly this receipt"),
     Field("receipt", "the receipt: trigger, pack, objects, method, verification, times, signature"),
+)
+_COUNTS = (
+    Field("opened", "recordings opened", "OPENED"),
+    Field("exported", "recordings and other things exported", "EXPORTED"),
+    Field("clear", "looks that showed numbers or names in clear", "CLEAR"),
+    Field("searched", "searches, masked", "SEARCHED"),
+    Field("looked", "other looks"),
+    Field("changed", "changes", "CHANGED"),
+    Field("refused", "refusals: no right, a wrong code, a limit", "REFUSED"),
+)
+WEEK_FIELDS = (Field("week", "its Monday, UTC", "WEEK"), *_COUNTS)
+PERSON_FIELDS = (
+    Field("who", "login, or os:<user> of this machine", "WHO"),
+    *_COUNTS,
+    Field("weeks", "what was opened, exported or shown in clear, week by week"),
+    Field("newest", "of these, the newest week"),
+    Field("median", "the median of the weeks before, since their first"),
+    Field("unusual", "whether the newest is ten or more, and more than three times that median", "UNUSUAL"),
+)
+STATISTICS_FIELDS = (
+    Field("since", "what is counted goes back to there"),
+    Field("whole", "whether all of the period has been counted"),
+    Field("weeks", f"the oldest first: {', '.join(field.name for field in WEEK_FIELDS)}"),
+    Field("people", f"the unusual first: {', '.join(field.name for field in PERSON_FIELDS)}"),
+    Field("purposes", "of recordings: purpose, opened, exported"),
+    Field("refusals", "right that was missing (empty: another cause), refused"),
 )
 VAULT_FIELDS = (
     Field("sound", "whether files, keys and records agree"),
@@ -75,6 +102,9 @@ def register(subparsers: Subparsers) -> None:
     receipt = leaf(ledger, "receipt", "show and check a receipt of destruction", operation("ledger.receipt", "receipt"),
                    fields=RECEIPT_FIELDS)  # fmt: skip
     receipt.add_argument("receipt", metavar="ID", help="as ledger show erasure names it (receipt_id)")
+    leaf(ledger, "statistics", "count who opened, exported and searched how often, by week", _statistics,
+         fields=STATISTICS_FIELDS,
+         details="Of the newest 13 weeks. Unusual: more than three times the own median week was read.")  # fmt: skip
 
     vault = group(subparsers, "vault", "sealed recordings on disk")
     check = leaf(vault, "check", "do files, keys and records agree?", _check, fields=VAULT_FIELDS)
@@ -106,6 +136,23 @@ def _verify(args: argparse.Namespace) -> int:
         out(f"{one['log']:<8} pruned to {one['last_day']}: {one['entries']} entries of {one['days']} days, {intact}")
     out("sound" if said["sound"] else "NOT sound: keep this directory as it is, and compare with a backup")
     return 0 if said["sound"] else 1
+
+
+def _statistics(args: argparse.Namespace) -> int:
+    said = ask(asking(args), "ledger.statistics")
+    if args.json:
+        print_json(said)
+        return 0
+    out(table(WEEK_FIELDS, said["weeks"]))
+    out("")
+    out(table(PERSON_FIELDS, said["people"]))
+    for one in said["purposes"]:
+        out(f"{one['purpose'] or 'no purpose'}: {one['opened']} opened, {one['exported']} exported")
+    for one in said["refusals"]:
+        out(f"refused, {one['right'] or 'another cause'}: {one['refused']}")
+    if not said["whole"]:
+        out(f"the log is still being counted: back to {said['since']}")
+    return 0
 
 
 def _check(args: argparse.Namespace) -> int:

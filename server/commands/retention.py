@@ -6,6 +6,7 @@ import argparse
 
 from server.client import ask
 from server.commands import number_requests
+from server.commands import register as register_command
 from server.commands.base import (
     Field,
     Subparsers,
@@ -138,6 +139,7 @@ def register(subparsers: Subparsers) -> None:
     found.add_argument("--last", action="store_true", help="what the last look found, without another")
     found.add_argument("--remove", metavar="ID", help="take one away through the deletion gate; needs --reason")
     number_requests.register(retention)
+    register_command.register(retention)
     leaf(retention, "status", "say how the last sweep went", operation("retention.status"), fields=SWEEP_FIELDS)
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from config import settings as configuration
 from config.paths import Paths
 from config.settings import Change, Settings
+from server.access_figures import AccessFigures
 from server.failure import Failure
 from server.reader_rooms import ReaderRooms
 from server.services import secret_sources
@@ -116,6 +117,7 @@ class Services:
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes
     happenings: Hub | None = None  # None: the daemon is not running
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
+    access_figures: AccessFigures = dataclasses.field(default_factory=AccessFigures)  # who looked how often
     subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked

@@ -105,7 +105,7 @@ async def show(
             total = {head.log: head.entries for head in await ledger.heads(tx)}[log]
             start = max(0, total - last) if after is None else after
             entries = await ledger.entries(tx, log, after_seq=start, limit=last)
-        people = _local_users(services)
+        people = local_users(services)
         found = [await _view(tx, entry.seq, json.loads(entry.body), people, actor) for entry in entries]
         await note(services, tx, actor, "show", "ledger", count=len(found))
     return found
@@ -164,7 +164,7 @@ def _anchor(log: str, text: str) -> ledger.Head:
         ) from None
 
 
-def _local_users(services: Services) -> dict[str, str]:
+def local_users(services: Services) -> dict[str, str]:
     """What the ledger calls the users of this machine, and this workstation."""
     key = services.keys.ledger
     known = {os_actor_id(user.pw_uid, key): f"os:{user.pw_name}" for user in pwd.getpwall()}

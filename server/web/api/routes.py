@@ -178,6 +178,7 @@ _POLICY = {
     "retention.sweep": ("POST", "/retention/sweeps", "Sweep now"),
     "retention.erase": ("POST", "/retention/erasures", "Erase what is kept of a number"),
     "retention.objections": ("GET", "/retention/objections", "What was destroyed because somebody said no"),
+    "retention.register": ("GET", "/retention/register", "The register of processing: what is kept, seen, sent"),
     "retention.map": ("GET", "/retention/map", "What is kept, where, and until when"),
     "retention.orphans": ("GET", "/retention/orphans", "What belongs to nobody"),
     "retention.orphan-remove": ("DELETE", "/retention/orphans/{orphan}", "Remove what belongs to nobody"),
@@ -202,6 +203,7 @@ _PROOF = {
     "vault.check": ("GET", "/vault/check", "Is the vault whole?"),
     "ledger.show": ("GET", "/ledger", "Entries of a ledger"),
     "ledger.verify": ("POST", "/ledger/verify", "Is the ledger whole?"),
+    "ledger.statistics": ("GET", "/ledger/statistics", "Who opened, exported and searched how often, by week"),
     "ledger.receipt": ("GET", "/receipts/{receipt}", "A receipt of destruction"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import re
 import shlex
 import shutil
@@ -216,7 +217,7 @@ def test_what_only_looks_is_run(
     ran = set()
     for words in sorted(written.values(), key=lambda words: leaf_of(words) not in MADE):
         leaf = leaf_of(words)
-        placeholders = any(re.fullmatch(r"[A-Z]{2,}(=.*)?|\w+=ENTRIES:HEAD", word) for word in words)
+        placeholders = any(re.fullmatch(PLACEHOLDER, word) for word in words)
         if leaf not in HARMLESS | MADE or placeholders or not is_whole(words):
             continue
         status = main(["--data", str(data), *words])
@@ -225,6 +226,59 @@ def test_what_only_looks_is_run(
         assert status == 0 or leaf == "doctor", f"beffroi {shlex.join(words)}: {said.err}"
         ran.add(leaf)
     assert ran >= {"line list", "ledger verify", "vault check", "account add", "line add", "welcome", "doctor"}
+
+
+PLACEHOLDER = r"[A-Z]{2,}(=.*)?|\w+=ENTRIES:HEAD"
+BEFOREHAND = {
+    "README.md": (),
+    "portal.md": (),
+    "dpo.md": (
+        "account add emma 104",
+        "person add durand Durand --roles legal",
+        "line add sales 300",
+        "line add trading 301",
+    ),
+}
+ASKS = {"recordings open", "recordings export", "reader enrol"}  # for a passphrase
+NEEDS_MORE = {"campaign", "ledger verify --anchor"}  # an inbox and its people (tests/e2e/test_campaign.py); a head
+
+
+@pytest.mark.parametrize("name", BEFOREHAND)
+def test_what_the_three_readers_are_told_to_type_does_what_it_says(
+    name: str,
+    product_seed: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """Whoever types the indented lines of a page, from the first to the last, meets no refusal."""
+    data = Path(shutil.copytree(product_seed[0], tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    document = next(one for one in DOCUMENTS if one.name == name)
+    lines = [line.split(" #")[0] for line in re.findall(r"(?m)^ {4}\S*beffroi (\S.*)$", document.read_text())]
+    ran = 0
+    for line in (*BEFOREHAND[name], *lines):
+        words = shlex.split(line)
+        placeholders = any(re.fullmatch(PLACEHOLDER, word) for word in words)
+        if placeholders or leaf_of(words) in ASKS or any(line.startswith(one) for one in NEEDS_MORE):
+            continue
+        if leaf_of(words) == "policy approve":
+            enter_the_rest(data, capsys)
+        status = main(["--data", str(data), *words])
+        assert status == 0 or leaf_of(words) == "doctor", f"beffroi {line}: {capsys.readouterr().err}"
+        ran += 1
+    assert ran >= 4
+
+
+def enter_the_rest(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page enters one of what its packs ask for, as an example."""
+    for pack in ("REC_QUALITY", "REC_MIFID"):
+        capsys.readouterr()
+        assert main(["--data", str(data), "policy", "needs", "--pack", pack, "--json"]) == 0
+        for need in json.loads(capsys.readouterr().out):
+            entered = ["policy", "enter", need["kind"], "--pack", pack, "--evidence", "a paper", "--by", "Dora"]
+            if need["id"] is None:
+                assert main(["--data", str(data), *entered, "--on", "2026-11-20"]) == 0
 
 
 def test_main_is_what_the_documents_call_beffroi():

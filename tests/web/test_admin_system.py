@@ -8,17 +8,19 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from server import checks
 from server.alerting import writing
 from server.alerting.conditions import Sensed
 from server.alerting.raised import Raised
 from server.services import overview
 from server.web.language import translations
-from server.web.pages import system
+from server.web.pages import check, system
 from storage import sweeps
 from storage.sweeps import Sweep
 from tests.server.duty_house import add_trunk
@@ -246,3 +248,15 @@ def test_every_part_has_its_words() -> None:
         assert french != words or words in ALIKE, words
         assert "%" not in words % values and "%" not in french % values
         assert (words % values).count("X") == (french % values).count("X"), words
+
+
+def test_every_finding_has_its_words() -> None:
+    """Of what the sources of the checks name."""
+    named = {
+        call.args[0].value
+        for path in Path(checks.__file__).parent.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("ok", "note", "wrong")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+    assert {"clock", "rates"} <= named <= set(check.CHECKS)

@@ -101,6 +101,8 @@ async def test_what_is_due_goes_and_leaves_a_receipt(house: House, language: str
     assert found, listed.text
     page = await house.get(found[1], who, language)
     assert {"en": "The signature holds", "fr": "La signature est valable"}[language] in page.text
+    assert {"en": "it is out of the index", "fr": "il ne figure plus dans l’index"}[language] in page.text
+    assert not re.search("[a-z]_[a-z]", page.text.split("Seen to be gone")[-1].split("Constaté absent")[-1]), "no codes"
     assert '"signature"' in (await house.get(f"{found[1]}/file", who, language)).html
     assert (await house.get("/receipts/0000", who, language)).status == 404
     async with house.services.db.read() as tx:

@@ -23,6 +23,26 @@ TRIGGERS: Mapping[str, str] = {
     "admin_order": N_("an order"),
 }
 
+METHODS: Mapping[str, str] = {
+    "dek_destroyed": N_("its key is destroyed"),
+    "kek_wraps_destroyed": N_("the key of the week is destroyed"),
+    "key_deleted": N_("its key is deleted"),
+    "wraps_deleted": N_("what readers could open it with is deleted"),
+    "file_unlinked": N_("its file is deleted"),
+    "rows_deleted": N_("its rows are deleted"),
+    "credentials_deleted": N_("its credentials are deleted"),
+    "fields_coarsened": N_("its fields are made coarser"),
+    "leaves_deleted": N_("the entries are deleted"),
+    "heads_kept": N_("that they were there stays provable"),
+    "index_purged": N_("it is out of the index"),
+}
+LEFT: Mapping[str, str] = {"slack_of_pages": N_("pieces in places of the database that nothing points to")}
+SEEN: Mapping[str, str] = {
+    "wraps_gone": N_("the keys"),
+    "bytes_gone": N_("the bytes"),
+    "index_gone": N_("the place in the index"),
+}
+
 
 async def swept(visit: Visit) -> web.StreamResponse:
     status = await visit.call("retention.status")
@@ -101,6 +121,9 @@ async def receipt(visit: Visit) -> web.StreamResponse:
         trigger=visit._(TRIGGERS[said["trigger"]]) if said["trigger"] in TRIGGERS else said["trigger"],
         objects=[(kept.kind(visit, name), count) for name, count in said["objects"].items()],
         purpose=_purpose(visit, said["pack"]),
+        method=[visit._(METHODS[one]) if one in METHODS else one for one in said["method"]],
+        left=[visit._(LEFT[one]) if one in LEFT else kept.kind(visit, one) for one in said.get("exceptions_kept", ())],
+        seen=[(visit._(SEEN[one]) if one in SEEN else one, holds) for one, holds in said["verification"].items()],
     )
 
 

@@ -51,7 +51,7 @@ async def furnished(house: House) -> None:
 
 @pytest.mark.promise("0.4")
 async def test_whoever_has_no_right_finds_nothing(house: House) -> None:
-    for path in ("/data-map", "/data-map/file"):
+    for path in ("/data-map", "/data-map/as/csv"):
         assert (await house.get(path, house.sign_in("alice"))).status == 403
         assert (await house.get(path, house.sign_in("carol", "auditor"))).status == 200
 
@@ -95,7 +95,8 @@ async def test_the_register_says_what_is_kept_and_who_sees_it(house: House) -> N
 
 async def test_the_file_is_a_table_without_formulas(house: House) -> None:
     await furnished(house)
-    answer = await house.get("/data-map/file", house.sign_in("dave", "dpo"), "fr")
+    assert (await house.get("/data-map/as/xls", house.sign_in("dave", "dpo"))).status == 404
+    answer = await house.get("/data-map/as/csv", house.sign_in("dave", "dpo"), "fr")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert 'filename="data-map.csv"' in answer.headers["Content-Disposition"]
     rows = list(csv.reader(io.StringIO(answer.html.removeprefix("\ufeff"))))

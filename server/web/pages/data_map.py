@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from config.periods import Period
+from server.failure import Failure
 from server.services.register import GROUPS as ORDER
 from server.web import csv_file, kept
 from server.web.language import N_
@@ -167,6 +168,8 @@ async def shown(visit: Visit) -> web.StreamResponse:
 
 async def file(visit: Visit) -> web.StreamResponse:
     """The table for a spreadsheet; receivers stand below what is kept."""
+    if visit.request.match_info["form"] != "csv":
+        raise Failure("there is no such form", "Take the one that the page offers", "not_found")
     _, entries, receivers = await _register(visit)
     keys = ("group", "what", "where", "subject", "purpose", "basis", "forms", "expiry", "period", "seen_by")
     rows: list[list[object]] = [[one[key] for key in keys] for one in entries]
@@ -192,5 +195,5 @@ ROUTES = (
             N_("What is kept of whom, why, how long, who sees it, and who is sent anything."),
         ),
     ),
-    Route("GET", "/data-map/file", file, "retention.read"),
+    Route("GET", "/data-map/as/{form}", file, "retention.read"),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from config import packs
 from config.shipped import DataError, check_keys, one_of, read
 
 MODES = frozenset({"announce", "opt-out", "opt-in", "result", "notice", "failure", "written"})
+INFORMING = frozenset({"announce", "opt-out", "opt-in"})
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 
@@ -26,12 +27,21 @@ class PlaceholderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PromptText:
-    """One prompt in every language. `version` changes with any change of a text."""
+    """One prompt in every language. `version` changes with any change of a text.
+
+    `must`: by language, what other words in its place have to hold (`config.prompt_words`).
+    """
 
     prompt_id: str
     version: int
     mode: str
     texts: Mapping[str, str]
+    must: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+    @property
+    def informs(self) -> bool:
+        """Whether a consent or a duty to inform rests on it (GDPR art. 7, 13)."""
+        return self.mode in INFORMING or self.prompt_id == "PROMPT_LONG"
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -72,7 +82,7 @@ def build(data: Mapping[str, Any]) -> Mapping[str, PromptText]:
 
 def _text(prompt_id: str, entry: Mapping[str, Any]) -> PromptText:
     where = f"prompt_texts.{prompt_id}"
-    check_keys(where, entry, {"version", "mode", *packs.LANGUAGES}, ())
+    check_keys(where, entry, {"version", "mode", *packs.LANGUAGES}, {f"must_{one}" for one in packs.LANGUAGES})
     one_of(where, entry["mode"], MODES)
     if not isinstance(entry["version"], int) or entry["version"] < 1:
         raise DataError(f"{where}.version: write a number from 1")
@@ -83,4 +93,8 @@ def _text(prompt_id: str, entry: Mapping[str, Any]) -> PromptText:
             raise DataError(f"{where}.{language}: empty, or a bracket that is not closed")
     if len({tuple(sorted(_PLACEHOLDER.findall(text))) for text in texts.values()}) != 1:
         raise DataError(f"{where}: the languages differ in their placeholders")
-    return PromptText(prompt_id, entry["version"], entry["mode"], texts)
+    must = {
+        language: tuple(tuple(one.split("|")) for one in entry.get(f"must_{language}", ()))
+        for language in packs.LANGUAGES
+    }
+    return PromptText(prompt_id, entry["version"], entry["mode"], texts, must)

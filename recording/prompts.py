@@ -3,6 +3,9 @@
     prompts/<hash of engine, voice, language, text, rate, version>.wav     what is played
     prompts/custom/<PROMPT_ID>.<language>.wav                              replaces the spoken text, any WAV
 
+Between the two stand own words and recordings that were put in force in the portal (`Own`): a file that somebody laid
+there by hand goes before them, the shipped text comes after.
+
 The evidence of a consent names the hash of the audio that was played (`Prompt.sha256`), so it can be shown years
 later what somebody heard. A custom file that cannot be used is an error, never silently passed over: somebody chose
 its words.
@@ -17,7 +20,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import prompt_texts
@@ -25,7 +28,7 @@ from config.prompt_texts import PlaceholderError, PromptText
 from recording import prompt_wav, speech
 from recording.prompt_wav import AudioError
 
-__all__ = ["PlaceholderError", "Prompt", "PromptError", "PromptStore"]
+__all__ = ["Own", "OwnOf", "PlaceholderError", "Prompt", "PromptError", "PromptStore"]
 
 _log = logging.getLogger(__name__)
 _CUSTOM_MAX_BYTES = 50_000_000
@@ -49,6 +52,24 @@ class Prompt:
     custom: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the company says in place of a shipped text. `version`: its number, for the evidence of a consent.
+
+    `audio`: of a recording, the WAV file that is played; where there is none the words are spoken. A recording says the
+    same in every call: where a call has other values than `filled` it would be untrue, and the shipped text is spoken.
+    """
+
+    version: int
+    words: str
+    audio: bytes | None = None
+    filled: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, values: Mapping[str, str]) -> bool:
+        return self.audio is None or all(values.get(name) == said for name, said in self.filled.items())
+
+
+OwnOf = Callable[[str, str], Own | None]
 Speak = Callable[[str, str], speech.Samples]
 
 
@@ -65,7 +86,10 @@ class PromptStore:
         texts: Mapping[str, PromptText] | None = None,
         voices: Mapping[str, str] = speech.VOICES,
         speak: Speak = speech.speak,
+        own: OwnOf = lambda prompt_id, language: None,
     ) -> None:
+        """`own`: the company's own words for a prompt in a language, as they are in force."""
+        self._own = own
         self._dir = directory
         self._texts = texts or prompt_texts.load()
         self._voices = dict(voices)
@@ -97,15 +121,74 @@ class PromptStore:
 
     def get_blocking(self, prompt_id: str, language: str, values: Mapping[str, str]) -> Prompt:
         """As `get`, for a caller without a loop (setting up)."""
-        text = self._texts.get(prompt_id)
-        if text is None or text.mode == "written" or language not in text.texts:
-            raise PromptError(f"there is no spoken prompt {prompt_id!r} in {language!r}")
+        text = self._text(prompt_id, language)
         custom = self._custom(prompt_id, language)
         if custom is not None:
             path, sha256, duration_ms = custom
-        else:
-            path, sha256, duration_ms = self._spoken(text, language, values)
-        return Prompt(prompt_id, str(text.version), language, sha256, path, duration_ms, custom is not None)
+            return Prompt(prompt_id, str(text.version), language, sha256, path, duration_ms, True)
+        return self.of(prompt_id, language, values, self._own(prompt_id, language))
+
+    def of(self, prompt_id: str, language: str, values: Mapping[str, str], own: Own | None) -> Prompt:
+        """As `get`, in these words (None: the shipped ones), whatever is in force. Blocks. Raises as `get` does."""
+        text = self._text(prompt_id, language)
+        version = str(text.version)
+        if own is not None and own.fits(values):
+            version = f"{version}.{own.version}"
+            text = replace(text, texts={**text.texts, language: own.words})
+            if own.audio is not None:
+                path, sha256, duration_ms = self._recorded(prompt_id, language, own.audio)
+                return Prompt(prompt_id, version, language, sha256, path, duration_ms, True)
+        path, sha256, duration_ms = self._spoken(text, language, values)
+        return Prompt(prompt_id, version, language, sha256, path, duration_ms)
+
+    async def speak(self, prompt_id: str, language: str, values: Mapping[str, str], own: Own | None) -> Prompt:
+        """As `of`, without blocking the loop."""
+        async with self._turn:
+            return await asyncio.to_thread(self.of, prompt_id, language, values, own)
+
+    def ready(self, prompt_id: str, language: str, values: Mapping[str, str], own: Own | None) -> Prompt | None:
+        """As `of`, where it was made before; None where it would have to be made. Raises PromptError."""
+        text = self._text(prompt_id, language)
+        if own is not None and (own.audio is not None or not own.fits(values)):
+            return self.of(prompt_id, language, values, own)
+        words = own.words if own is not None else text.texts[language]
+        try:
+            said = replace(text, texts={**text.texts, language: words}).render(language, values)
+            found = self._look(self._place_of(speech.speakable(said, language), language))
+        except (PlaceholderError, speech.SpeechError, OSError):
+            return None
+        return Prompt(prompt_id, "", language, found[1], found[0], found[2]) if found is not None else None
+
+    def laid_by_hand(self, prompt_id: str, language: str) -> Path | None:
+        """The file that goes before all words, where there is one."""
+        path = self._dir / "custom" / f"{prompt_id}.{language}.wav"
+        return path if path.is_file() else None
+
+    def _text(self, prompt_id: str, language: str) -> PromptText:
+        text = self._texts.get(prompt_id)
+        if text is None or text.mode == "written" or language not in text.texts:
+            raise PromptError(f"there is no spoken prompt {prompt_id!r} in {language!r}")
+        return text
+
+    def _recorded(self, prompt_id: str, language: str, audio: bytes) -> tuple[Path, str, int]:
+        """Laid where workers can play it; its hash is that of what was brought and approved."""
+        path = self._place("own", hashlib.sha256(audio).hexdigest())
+        try:
+            found = self._look(path)
+            if found is None or found[1] != hashlib.sha256(audio).hexdigest():
+                _write(path, audio)
+                found = self._look(path)
+        except OSError as error:
+            raise PromptError(f"{prompt_id} ({language}) cannot be laid down: {error}") from error
+        if found is None:
+            raise PromptError(f"{prompt_id} ({language}): its recording is damaged. Bring it once more")
+        return found
+
+    def _place_of(self, said: str, language: str) -> Path:
+        """Raises SpeechError."""
+        return self._place(
+            *(speech.engine(), self._voices.get(language), language, said, prompt_wav.RATE_HZ, prompt_wav.VERSION)
+        )
 
     def _spoken(self, text: PromptText, language: str, values: Mapping[str, str]) -> tuple[Path, str, int]:
         said = speech.speakable(text.render(language, values), language)
@@ -113,7 +196,7 @@ class PromptStore:
         if voice is None:
             raise PromptError(f"no voice for language {language!r}")
         try:
-            path = self._place(speech.engine(), voice, language, said, prompt_wav.RATE_HZ, prompt_wav.VERSION)
+            path = self._place_of(said, language)
             return self._look(path) or self._make(path, lambda: (self._speak(said, voice), speech.RATE_HZ), True)
         except (speech.SpeechError, AudioError, OSError) as error:
             raise PromptError(f"{text.prompt_id} ({language}) cannot be spoken: {error}") from error

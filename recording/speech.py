@@ -6,6 +6,7 @@ different the second time in one process) and must neither block nor bring down 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -30,6 +31,7 @@ class SpeechError(Exception):
     """The engine did not speak: not installed, killed, or nothing came out of it."""
 
 
+@functools.cache
 def engine() -> str:
     """Name and version of the engine, part of what a cached prompt is known by."""
     try:

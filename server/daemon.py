@@ -36,6 +36,7 @@ from server.happenings.watch import Watch
 from server.mail_bounces import MailBounces
 from server.mail_desk import MailDesk
 from server.messaging import Messaging
+from server.own_prompts import OwnPrompts
 from server.policy_desk import PolicyDesk
 from server.reconciler import Reconciler
 from server.recording_desk import DeskKeys, RecordingDesk
@@ -119,7 +120,9 @@ class Daemon:
             destroy=self.destruction.on_objection,
             is_held=self.destruction.is_held,
         )
-        self.prompts = Spoken(PromptStore(paths.prompts), paths.custom_prompts)
+        self.own_prompts = OwnPrompts(services.db, services.keys.ledger.public_key(), self._on_prompts_changed)
+        services.prompts = PromptStore(paths.prompts, own=self.own_prompts)
+        self.prompts = Spoken(services.prompts, paths.custom_prompts, self.own_prompts)
         self.policies = PolicyDesk(
             services.db, services.keys.ledger.public_key(), services.clock, self._on_policy_changed
         )
@@ -203,6 +206,8 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                with contextlib.suppress(StorageError):  # read again in a moment; until then shipped texts are said
+                    await self.own_prompts.refresh()
                 group.create_task(self.calls.run(), name="calls")
                 # Done at once, as a rule; a recorder that still finishes what a crash left holds up no phone.
                 recovery = group.create_task(self._kept("recovery", self._recover, once=True), name="recovery")
@@ -218,6 +223,7 @@ class Daemon:
                 group.create_task(self._kept("sweep", self.sweeper.run), name="sweep")
                 group.create_task(self._kept("orphans", self.reconciler.run), name="orphans")
                 group.create_task(self._kept("policy", self.policies.run), name="policy")
+                group.create_task(self._kept("own prompts", self.own_prompts.run), name="own prompts")
                 group.create_task(self._kept("index", self.reindexer.run), name="index")
                 group.create_task(self._kept("rooms", self._keep_rooms), name="rooms")
                 for name, part in {**self._attending(), **self.alerts.parts(), **self.senses.tasks()}.items():
@@ -417,6 +423,9 @@ class Daemon:
         self.duty.memory.changed()
         self._prompts_stale.set()
 
+    def _on_prompts_changed(self) -> None:
+        self._prompts_stale.set()
+
     async def _obliged(self, pack: str, accounts: Collection[str]) -> frozenset[str] | None:
         return await self.policies.obliged(pack, accounts, self._services.clock())
 
@@ -475,6 +484,13 @@ class Daemon:
             self.policies.changed()  # what was known stays until it can be read
         self.duty.memory.changed()
         self._prompts_stale.set()
+
+    async def prompts_changed(self) -> None:
+        """The next call hears what is said now."""
+        try:
+            await self.own_prompts.refresh()
+        except StorageError:
+            self.own_prompts.changed()
 
     async def readers_changed(self) -> None:
         """Of recordings nothing to do: the set of readers is compared with the week's key at each of them."""

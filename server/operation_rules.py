@@ -82,6 +82,10 @@ RULES: Mapping[str, Rule] = {
     **_all("policy.draft", "policy.draft", "policy.import", login="login"),
     **_all("policy.draft", "policy.set", "policy.discard", "policy.enter", "policy.withdraw"),
     **_all("policy.approve", "policy.approve", login="login", fresh=True),
+    # --- what is said to people
+    **_all("prompts.read", "prompt.list", "prompt.show", "prompt.hear"),
+    **_all("prompts.manage", "prompt.write", "prompt.upload", "prompt.use", "prompt.discard", "prompt.reset"),
+    **_all("policy.approve", "prompt.approve", login="login", fresh=True),
     **_all("retention.read", "retention.due", "retention.forecast", "retention.status", "retention.map",
            "retention.register", "retention.orphans", "hold.list", "hold.show", "keys.list"),
     **_all("retention.manage", "retention.sweep"),

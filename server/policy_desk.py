@@ -148,11 +148,7 @@ class PolicyDesk:
         return window_start(anchor, governed.sampling.window, now)
 
     async def every_rule(self, now: datetime) -> Sequence[Governed]:
-        known = self._known or await self.refresh()
-        holds = in_force(known.versions, pack_data.load(), known.entries, now)
-        after = holds.policy.number if holds is not None else 0
-        coming = [one for one in known.versions if one.starts is not None and one.policy.number >= after]
-        return [alone(one.policy, rule.name) for one in coming for rule in one.policy.rules]
+        return every_rule(self._known or await self.refresh(), now)
 
     async def obliged(self, pack: str, every: Collection[str], now: datetime) -> frozenset[str] | None:
         """Ids of accounts that a rule binding ``pack`` is about, among ``every``; None where no policy is in force.
@@ -170,6 +166,14 @@ class PolicyDesk:
 
     def gauges(self) -> dict[str, float]:
         return {"policy_version": float(self.version)}
+
+
+def every_rule(known: Known, now: datetime) -> list[Governed]:
+    """Each rule of what is in force, and of what will be, as if it were the only one. Pure."""
+    holds = in_force(known.versions, pack_data.load(), known.entries, now)
+    after = holds.policy.number if holds is not None else 0
+    coming = [one for one in known.versions if one.starts is not None and one.policy.number >= after]
+    return [alone(one.policy, rule.name) for one in coming for rule in one.policy.rules]
 
 
 def alone(policy: Policy, name: str) -> Governed:

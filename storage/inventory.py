@@ -270,6 +270,11 @@ _POLICY: Sequence[tuple[str, TableKept]] = (
         id="policy_id person_id", time="at", fact="sha256 needed signature ledger_seq",
     ),
     _table(
+        Kept("prompt_versions", "words and recordings of the company's own prompts: consents name them"),
+        id="id author approved_by", fact="prompt_id language number kind words audio filled sha256 signature",
+        time="created_at in_force_at discarded_at",
+    ),
+    _table(
         Kept("policy_preconditions", "what was done before recording began, and who did it",
              "whoever informed staff, consulted, assessed", "accountability", "GDPR 5(2), 24, 35",
              "never: as long as the company records", unless=_PROOF),

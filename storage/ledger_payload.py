@@ -27,8 +27,8 @@ ACTIONS = _words(
 OBJECTS = _words(
     "account alert call campaign carrier case configuration consent contact contract conversation device diagnosis"
     " emergency escrow hold inbox invitation kek key ledger limits line mail_login note number orphan passkey"
-    " password person policy precondition reader recipient recording recovery report request retention right role"
-    " sender session suppression system text token totp trunk usage vault"
+    " password person policy precondition prompt reader recipient recording recovery report request retention right"
+    " role sender session suppression system text token totp trunk usage vault"
 )
 OUTCOMES = _words("denied done failed locked refused replayed wrong")
 CAUSES = _words("admin crash error expiry no_contract objection refusal request restore shutdown withdrawal")
@@ -111,6 +111,7 @@ ALLOWED: Mapping[str, _Check] = {
     **dict.fromkeys(("prompt_version", "pack_version"), _shaped(_VERSION)),
     # hashes
     **dict.fromkeys(("prompt_sha256", "sha256", "reason_digest", "receipt_sha256", "policy_sha256"), _hash),
+    "before_sha256": _hash,
     "workstation": _hash,
     # counts and durations, bounded below what a telephone number needs where that is possible
     **dict.fromkeys(("media_ms", "from_ms", "to_ms", "duration_ms"), _at_most(_DAY_MS)),

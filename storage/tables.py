@@ -35,6 +35,7 @@ from storage.tables_governance import (
     policy_approvals,
     policy_preconditions,
     policy_samples,
+    prompt_versions,
     role_rights,
 )
 from storage.tables_listening import listening_requests, recording_notes, recording_openings
@@ -134,6 +135,7 @@ __all__ = [
     "policy_approvals",
     "policy_preconditions",
     "policy_samples",
+    "prompt_versions",
     "reader_keys",
     "reader_rights",
     "reader_totp",

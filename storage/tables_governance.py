@@ -9,6 +9,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -184,6 +185,28 @@ policy_approvals = Table(
     Column("needed", Integer, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("ledger_seq", BigInteger, nullable=False),
+)
+
+# A company's own words for a prompt, and recordings of them: every version that there ever was. No name, no number.
+prompt_versions = Table(
+    "prompt_versions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("prompt_id", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String, nullable=False),  # words, recording, or shipped: back to the text of the pack
+    Column("words", Text, nullable=False),  # with placeholders; of a recording: what is said in it
+    Column("audio", LargeBinary),  # of a recording: the WAV file that is played
+    Column("filled", Json, nullable=False),  # of a recording: what it says in place of placeholders
+    Column("sha256", String, nullable=False),  # of the words, or of the audio
+    Column("author", String, nullable=False),  # what the ledger calls them
+    Column("created_at", Instant, nullable=False),
+    Column("in_force_at", Instant),
+    Column("approved_by", String),  # who put it in force
+    Column("signature", LargeBinary),
+    Column("discarded_at", Instant),
+    UniqueConstraint("prompt_id", "language", "number"),
 )
 
 # What was done before recording began. Never changed, only withdrawn.

@@ -30,6 +30,7 @@ from storage.database import Database, sqlite_url
 from storage.field_crypto import FieldKeys
 
 if TYPE_CHECKING:
+    from recording.prompts import PromptStore
     from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
     from server.happenings.hub import Hub
@@ -56,6 +57,9 @@ class Live(Protocol):
 
     async def lines_changed(self) -> None:
         """A line was added or changed: it may need prompts that have not been made yet."""
+
+    async def prompts_changed(self) -> None:
+        """Other words were put in force: the next call has to hear them."""
 
     async def readers_changed(self) -> None:
         """Somebody was given or has lost the right to open: the week's keys have to be made anew."""
@@ -112,6 +116,7 @@ class Services:
     alerts: AlertDesk | None = None  # None: the daemon is not running; what is written is told when it does
     rooms_of: dict[str, set[asyncio.Timeout]] = dataclasses.field(default_factory=dict)  # person -> ends a room each
     reindexer: Reindexer | None = None  # None: the daemon is not running
+    prompts: PromptStore | None = None  # what calls hear; None: the daemon is not running
     texts: Messaging | None = None  # None: the daemon is not running
     campaigns: CampaignRunner | None = None  # None: the daemon is not running
     doorkeeper: Doorkeeper = dataclasses.field(default_factory=Doorkeeper)  # holds up who guesses passwords and codes

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from recording import prompt_audio
 from recording.keys import generate_reader
 from recording.reader_bundle import ReaderSecret, seal_reader
 from retention.receipt import Receipt, sign
@@ -42,6 +43,7 @@ from storage import (
 )
 from storage.call_records import CallRecord
 from storage.holds import About
+from tests.peers import tones
 from tests.server import text_house
 from tests.server.duty_house import Edge
 
@@ -54,12 +56,13 @@ IN_A_CASE = replace(ME, reason="claim", case="A-1")
 EXPORTED = json.dumps(
     {"format": "beffroi-policy/1", "number": 9, "author": "x", "created_at": "2026-01-01T00:00:00+00:00", "rules": []}
 )
+A_RECORDING = base64.b64encode(prompt_audio.to_wav(tones.tone(400, 1.0) / 32768)).decode()
 GOING = "f" * 32  # a call that goes on
 
 # Counts and opaque ids only: nobody is looked at.
 SILENT = {
     "status", "reader.prepare", "retention.forecast", "retention.status", "retention.map", "alert.list", "alert.rules",
-    "alert.runbook", "keys.list", "system.overview",
+    "alert.runbook", "keys.list", "system.overview", "prompt.list", "prompt.show", "prompt.hear",
 }  # fmt: skip
 
 
@@ -97,6 +100,8 @@ class FakeLive:
         return {}
 
     async def apply(self, settings: object, changes: object) -> None: ...
+
+    async def prompts_changed(self) -> None: ...
 
     async def readers_changed(self) -> None: ...
 
@@ -303,6 +308,16 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "policy.withdraw": {"entry": "no such"},
         "policy.approve": {"number": 1, "login": "rita"},
         "policy.history": {},
+        "retention.objections": {},
+        "prompt.list": {"language": "fr"},
+        "prompt.show": {"prompt": "PROMPT_BUSY", "language": "fr"},
+        "prompt.hear": {"prompt": "PROMPT_BUSY", "language": "fr"},
+        "prompt.write": {"prompt": "PROMPT_BUSY", "language": "fr", "text": "C’est occupé."},
+        "prompt.use": {"prompt": "PROMPT_BUSY", "language": "fr"},
+        "prompt.reset": {"prompt": "PROMPT_BUSY", "language": "fr"},
+        "prompt.upload": {"prompt": "PROMPT_BUSY", "language": "fr", "audio": A_RECORDING, "text": "C’est pris."},
+        "prompt.discard": {"prompt": "PROMPT_BUSY", "language": "fr"},
+        "prompt.approve": {"prompt": "PROMPT_OPTIN", "language": "fr", "number": 1, "login": "rita"},
         "policy.verify": {},
         "retention.due": {},
         "retention.forecast": {},
@@ -395,7 +410,7 @@ REFUSED = frozenset(
     {
         *("recordings.destroy", "recordings.event", "recordings.openings", "recordings.request", "recordings.decide"),
         *("recordings.show", "calls.why", "contact.suppress.remove", "retention.orphan-remove"),
-        *("policy.withdraw", "policy.approve", "system.check"),
+        *("policy.withdraw", "policy.approve", "prompt.approve", "system.check"),
     }
 )
 

@@ -26,7 +26,7 @@ Place = Literal["path", "query", "body"]
 PAGING = frozenset({"limit"})
 """Arguments of operations that the pages of the API stand for."""
 
-_LONG = frozenset({("policy.import", "document")})
+_LONG = {("policy.import", "document"): bounds.MAX_DOCUMENT_CHARS, ("prompt.upload", "audio"): bounds.MAX_AUDIO_CHARS}
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -179,4 +179,4 @@ def _mine(route: Route) -> str | None:
 
 
 def _longest(route: Route, argument: str) -> int:
-    return bounds.MAX_DOCUMENT_CHARS if (route.operation, argument) in _LONG else bounds.MAX_TEXT_CHARS
+    return _LONG.get((route.operation, argument), bounds.MAX_TEXT_CHARS)

@@ -28,6 +28,7 @@ GROUPS: Mapping[str, str] = {
     "inboxes": N_("Inboxes"),
     "contacts": N_("Permission to contact"),
     "policy": N_("Policy"),
+    "prompts": N_("Prompts"),
     "retention": N_("Retention"),
     "holds": N_("Legal holds"),
     "recordings": N_("Recordings"),

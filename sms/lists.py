@@ -70,7 +70,7 @@ class Sheet:
     errors: tuple[LineError, ...]
 
 
-def read(raw: bytes, *, column: str | None = None) -> Sheet:
+def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS) -> Sheet:
     """`column`: the one with the number, where its name does not tell. Raises ListError."""
     if len(raw) > MOST_BYTES:
         raise ListError(f"the file is larger than {MOST_BYTES >> 20} MB", "Divide it, and make a campaign of each part")
@@ -84,9 +84,9 @@ def read(raw: bytes, *, column: str | None = None) -> Sheet:
     if any(_DIGITS.fullmatch(cell) for cell in heading):
         if len(heading) > 1:
             raise ListError("the first line does not name the columns", "Put their names above the list: Mobile;Name")
-        return _sheet(["number"], 0, _chained(first, rows))
+        return _sheet(["number"], 0, _chained(first, rows), most_rows)
     at = _number_column(heading, column)
-    return _sheet(heading, at, rows)
+    return _sheet(heading, at, rows, most_rows)
 
 
 def _chained(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
@@ -115,14 +115,14 @@ def _plain(name: str) -> str:
     return "".join(char for char in bare if char.isalnum())
 
 
-def _sheet(heading: Sequence[str], at: int, rows: Iterator[tuple[int, list[str]]]) -> Sheet:
+def _sheet(heading: Sequence[str], at: int, rows: Iterator[tuple[int, list[str]]], most_rows: int) -> Sheet:
     names = [name if n != at else "" for n, name in enumerate(heading)]
     entries, errors = list[Entry](), list[LineError]()
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
-        if len(entries) + len(errors) >= MOST_ROWS:
-            raise ListError(f"the list has more than {MOST_ROWS} lines", "Divide it, and make a campaign of each part")
+        if len(entries) + len(errors) >= most_rows:
+            raise ListError(f"the list has more than {most_rows} lines", "Divide it, and make a campaign of each part")
         problem = _problem(line, cells, heading, at)
         if problem is not None:
             errors.append(problem)

@@ -80,6 +80,17 @@ STATS = (
     Field("by_ground", "why lines wait or get nothing", show=sums),
     Field("next_at", "when it is the next one's turn", show=minutes),
 )
+MEASURE = (
+    Field("words", "as they would be read, fields by their names"),
+    Field("before", "what is put before them: who sends it"),
+    Field("after", "what is put after them: how to stop it"),
+    Field("fields", "that the list has to fill in", show=", ".join),
+    Field("parts", "that they take, if each value has ten letters"),
+    Field("coding", "alphabet: gsm7 (160 characters alone, 153 in each of several), or ucs2 (70, 67)"),
+    Field("units", "characters, as the alphabet counts them"),
+    Field("forced", "characters that made it ucs2", show=" ".join),
+    Field("sender", "address that it would come from"),
+)
 LINES = (
     Field("line", "of the list that was imported", "LINE"),
     Field("state", "waiting, later, taken, refused, cancelled", "STATE"),
@@ -134,6 +145,7 @@ ERRORS = (
 def register(subparsers: Subparsers) -> None:
     campaigns = group(subparsers, "campaign", "texts to many, each once, to whoever may be written to")
     _add(campaigns)
+    _measure(campaigns)
     edit = leaf(campaigns, "edit", "give it other words; it is a draft again", _edited, fields=FIELDS)
     edit.add_argument("--transliterate", dest="transliterated", action="store_true", default=None,
                       help="replace what the GSM alphabet lacks")  # fmt: skip
@@ -209,6 +221,26 @@ def _add(campaigns: Subparsers) -> None:
                      help="replace what the GSM alphabet lacks")  # fmt: skip
 
 
+def _measure(campaigns: Subparsers) -> None:
+    measure = leaf(campaigns, "measure", "say what is added to words, and how many parts they take", _measured,
+                   fields=MEASURE, details="The words are read from standard input; nothing is kept.")  # fmt: skip
+    _as(measure)
+    measure.add_argument("--inbox", required=True, metavar="NAME", help="inbox that it would be written from")
+    measure.add_argument("--class", dest="message_class", choices=("marketing", "transactional"),
+                         help="default marketing")  # fmt: skip
+    measure.add_argument("--from", dest="sender", metavar="ADDRESS", help="where the inbox has more than one")
+    measure.add_argument("--language", metavar="CODE", help="of the words that are added (default: the inbox's)")
+    measure.add_argument("--transliterate", dest="transliterated", action="store_true", default=None,
+                         help="replace what the GSM alphabet lacks")  # fmt: skip
+
+
+def _measured(args: argparse.Namespace) -> int:
+    names = ("login", "inbox", "message_class", "sender", "language", "transliterated")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    answer(args, ask(asking(args), "campaign.measure", template=_words(), **given))
+    return 0
+
+
 def _added(args: argparse.Namespace) -> int:
     names = ("login", "inbox", "name", "message_class", "sector", "target", "sender", "language", "per_minute",
              "starts_at", "ends_at", "transliterated")  # fmt: skip
@@ -231,7 +263,7 @@ def _words() -> str:
 
 def _imported(args: argparse.Namespace) -> int:
     """Two passes: what is wrong is known before anything is written."""
-    from sms import lists
+    from sms import list_check, lists
 
     try:
         sheet = lists.read(args.file.read_bytes(), column=args.column)
@@ -239,30 +271,20 @@ def _imported(args: argparse.Namespace) -> int:
         raise Failure(f"{args.file}: {error.strerror}", "Name a file that can be read", "invalid") from None
     except lists.ListError as error:
         raise Failure(f"{args.file}: {error.what}", error.remedy, "invalid") from None
-    errors: list[dict[str, Any]] = [
-        {"line": one.line, "column": one.column, "problem": one.problem, "remedy": one.remedy} for one in sheet.errors
-    ]
-    whose = {"login": args.login, "name": args.name}
-    numbers, seen = dict[int, str](), dict[str, int]()
-    for at in range(0, len(sheet.entries), AT_ONCE):
-        some = [(one.line, one.number) for one in sheet.entries[at : at + AT_ONCE]]
+    whose, check = {"login": args.login, "name": args.name}, list_check.Check(sheet)
+    for some in check.pieces(AT_ONCE):
         said = ask(asking(args), "campaign.look", numbers=some, **whose)
-        errors += [{**one, "column": sheet.number_column} for one in said["errors"]]
-        for line, number in said["numbers"]:
-            if (first := seen.setdefault(number, line)) == line:
-                numbers[line] = number
-            else:
-                problem = f"the same number as in line {first}"
-                errors.append({"line": line, "column": sheet.number_column, "problem": problem,
-                               "remedy": "Take one of them out"})  # fmt: skip
-    errors.sort(key=lambda one: one["line"])
-    good = [(one.line, numbers[one.line], one.fields) for one in sheet.entries if one.line in numbers]
+        wrong = [(one["line"], one["problem"], one["remedy"]) for one in said["errors"]]
+        check.looked([(line, number) for line, number in said["numbers"]], wrong)
+    errors = [
+        {"line": one.line, "column": one.column, "problem": one.problem, "remedy": one.remedy} for one in check.errors
+    ]
     refused = bool(errors) and not args.skip_errors
-    state = "draft"
-    for at in range(0, 0 if refused else len(good), AT_ONCE):
-        ends = {"first": at == 0, "last": at + AT_ONCE >= len(good)}
-        state = ask(asking(args), "campaign.write", rows=good[at : at + AT_ONCE], **ends, **whose)["state"]
-    written = 0 if refused else len(good)
+    state, written = "draft", 0
+    for rows in () if refused else check.rows(AT_ONCE):
+        ends = {"first": not written, "last": written + len(rows) >= check.usable}
+        state = ask(asking(args), "campaign.write", rows=rows, **ends, **whose)["state"]
+        written += len(rows)
     if args.json:
         print_json({"written": written, "wrong": len(errors), "errors": errors, "state": state})
     else:

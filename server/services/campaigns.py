@@ -42,6 +42,8 @@ DPO = "dpo"
 LASTS = timedelta(days=7)  # where nobody says when it ends
 LONGEST = timedelta(days=90)
 MOST_PER_MINUTE = 60_000
+_ONE_LOOK, _MOST_WATCHED = timedelta(minutes=5), 1000
+_watched: dict[tuple[str, str], datetime] = {}  # session and campaign -> when its looking was written down
 _LEDGER = {
     Act.SUBMIT: "move", Act.APPROVE: "approve", Act.START: "start", Act.PAUSE: "disable", Act.RESUME: "enable",
     Act.CANCEL: "stop",
@@ -276,12 +278,14 @@ async def cancel(services: Services, actor: Actor, *, login: str, name: str) -> 
 
 
 async def stats(services: Services, actor: Actor, *, login: str, name: str) -> StatsView:
-    """As it stands now. Raises Failure."""
+    """As it stands now; they are sums, and name nobody. Who watches a page of them has looked once. Raises Failure."""
     async with services.db.transaction() as tx:
         found = await find(tx, login, name)
         said = await figures(tx, found.campaign.id)
         next_at = await stored.next_due(tx, found.campaign.id)
-        await note(services, tx, actor, "show", "campaign", campaign_id=found.campaign.id, person_id=found.person.id)
+        if not _watches(actor, found.campaign.id, services.clock()):
+            await note(services, tx, actor, "show", "campaign", campaign_id=found.campaign.id,
+                       person_id=found.person.id)  # fmt: skip
     one = found.campaign
     values = {field: getattr(said, field) for field in campaigns.Figures.__slots__}
     return StatsView(
@@ -365,6 +369,20 @@ async def worked_on(tx: Tx, found: Found, what: str, now: datetime) -> None:
 def replaced(campaign: Campaign, state: State) -> Campaign:
     values = {name: getattr(campaign, name) for name in Campaign.__slots__}
     return Campaign(**{**values, "state": str(state)})
+
+
+def _watches(actor: Actor, campaign_id: str, now: datetime) -> bool:
+    """Whether the same session has looked at the same figures just before, and that is written down."""
+    if actor.session is None:
+        return False
+    seen = (actor.session, campaign_id)
+    before = _watched.get(seen)
+    if before is not None and before <= now < before + _ONE_LOOK:
+        return True
+    if len(_watched) >= _MOST_WATCHED:
+        _watched.clear()
+    _watched[seen] = now
+    return False
 
 
 async def _act(services: Services, actor: Actor, login: str, name: str, act: Act) -> CampaignView:

@@ -22,6 +22,7 @@ from server.access_figures import AccessFigures
 from server.failure import Failure
 from server.reader_rooms import ReaderRooms
 from server.services import secret_sources
+from server.services.campaign_uploads import HeldLists
 from server.services.doorkeeper import Doorkeeper
 from server.services.lock import DataLock
 from server.services.subject_cases import SubjectCases
@@ -124,6 +125,7 @@ class Services:
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
     access_figures: AccessFigures = dataclasses.field(default_factory=AccessFigures)  # who looked how often
     subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
+    lists: HeldLists = dataclasses.field(default_factory=HeldLists)  # that were sent and are not taken yet
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked
     board_looks: dict[str, datetime] = dataclasses.field(default_factory=dict)  # session -> its last entry in the log

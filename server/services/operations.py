@@ -104,6 +104,7 @@ OPERATIONS: Mapping[str, str] = {
     "contact.suppress.import": "suppressions:import_",
     "campaign.add": "campaigns:add",
     "campaign.edit": "campaigns:edit",
+    "campaign.measure": "campaign_words:measure",
     "campaign.look": "campaign_lists:look",
     "campaign.write": "campaign_lists:write",
     "campaign.list": "campaigns:list_",

@@ -17,7 +17,7 @@ from server.failure import Failure
 from server.rights import Identity, NotFresh
 from server.services import sign_in
 from server.services.context import Services
-from server.web import api, assets, cookies, live, page, security
+from server.web import api, assets, cookies, live, page, security, uploads
 from server.web.cookies import Look
 from server.web.language import LANGUAGES, chosen
 from server.web.routes import OPEN, Route
@@ -170,16 +170,10 @@ class Portal:
                 raise Failure("that is not JSON", "Send the form of the page", "invalid") from None
             return
         try:
-            read = await request.post()
+            read, files = await uploads.form(request, route.body_max)
         except (ValueError, LookupError):
             raise Failure("that form cannot be read", "Send the form of the page", "invalid") from None
-        texts: MultiDict[str] = MultiDict()
-        files: dict[str, web.FileField] = {}
-        for name, value in read.items():
-            if isinstance(value, str):
-                texts.add(name, value.replace("\0", ""))
-            elif isinstance(value, web.FileField):
-                files[name] = value
+        texts = MultiDict((name, value.replace("\0", "")) for name, value in read.items())
         visit.given = {name: texts[name] if name.startswith("password") else texts[name].strip() for name in texts}
         visit.lists = {name: texts.getall(name) for name in texts}
         visit.files = files

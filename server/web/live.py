@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from aiohttp import web
 
@@ -34,6 +36,8 @@ AGAIN_S = 5.0  # before a region is made anew that could not be made
 
 PERSONAL = frozenset(rule.right for rule in RULES.values() if rule.login)
 """What is done with these rights hangs on who does it, however far they reach."""
+
+_OF = re.compile(r"[a-z0-9-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -97,8 +101,16 @@ class Live:
     def _asked(self, visit: Visit, who: Identity) -> Sequence[Topic]:
         """Those of the query that there are and that this person may see."""
         names = list(dict.fromkeys(visit.request.query.getall("topic", [])))[:MAX_TOPICS]
-        found = [self._topics[name] for name in names if name in self._topics]
+        found = [topic for topic in (self._topic(name) for name in names) if topic is not None]
         return [topic for topic in found if topic.right in (OPEN, SIGNED_IN) or who.may(topic.right)]
+
+    def _topic(self, name: str) -> Topic | None:
+        """`campaign:summer` is the region `campaign` of what is called summer."""
+        kind, apart, of = name.partition(":")
+        topic = self._topics.get(kind)
+        if topic is None or (topic.render_of is None) == bool(apart) or (apart and not _OF.fullmatch(of)):
+            return None
+        return topic if topic.render_of is None else replace(topic, name=name, render=partial(topic.render_of, of=of))
 
     async def _show(
         self,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from aiohttp import web
 
+from server.failure import Failure
 from server.operation_rules import RIGHTS
 
 if TYPE_CHECKING:
     from server.web.visit import Visit
 
 Handler = Callable[["Visit"], Awaitable[web.StreamResponse]]
+
+
+class RenderOf(Protocol):
+    def __call__(self, visit: Visit, /, *, of: str) -> Awaitable[str]: ...
+
 
 OPEN = "open"
 """Whoever comes: the way in, and nothing behind it."""
@@ -72,3 +78,9 @@ class Topic:
     render: Callable[[Visit], Awaitable[str]]
     right: str
     every_s: float = 1.0
+    render_of: RenderOf | None = None  # of one thing, whose name the page asks with: `campaign:summer`
+
+
+async def of_one(_: Visit) -> str:
+    """The `render` of a topic that is always about one thing. Raises Failure."""
+    raise Failure("which one?", "Name it", "not_found")

@@ -18,12 +18,11 @@ from server.web import cookies, page, security
 from server.web.cookies import Look, Said
 from server.web.language import translations
 from server.web.times import Times
+from server.web.uploads import Upload
 
 if TYPE_CHECKING:
     from server.web.routes import Route
     from server.web.site import Site
-
-Value = str | web.FileField | bytes | bytearray
 
 
 class Wrong(Failure):
@@ -50,7 +49,7 @@ class Visit:
     identity: Identity | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, list[str]] = field(default_factory=dict)  # every value of a field that is sent several times
-    files: Mapping[str, web.FileField] = field(default_factory=dict)
+    files: Mapping[str, Upload] = field(default_factory=dict)
     sent: Any = None  # what a script has sent (JSON)
     failure: Failure | None = None  # what was wrong about the form, when it is shown again
     said: Said | None = None

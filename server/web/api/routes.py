@@ -142,6 +142,7 @@ _TEXTS = {
     "campaign.add": ("POST", "/campaigns", "Draft a campaign"),
     "campaign.show": ("GET", "/campaigns/{name}", "A campaign"),
     "campaign.edit": ("PATCH", "/campaigns/{name}", "Change a campaign's template"),
+    "campaign.measure": ("POST", "/campaign-words", "What is added to words, and how many parts they take"),
     "campaign.look": ("POST", "/campaigns/{name}/list-check", "Look at numbers before they are added"),
     "campaign.write": ("POST", "/campaigns/{name}/list", "Add lines to a campaign's list"),
     "campaign.lines": ("GET", "/campaigns/{name}/lines", "Lines of a campaign and what became of each"),

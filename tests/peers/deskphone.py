@@ -57,11 +57,13 @@ class DeskPhone:
         refresh_s: int = 60,
         silent: bool = False,
         registers: bool = True,
+        ha1: str = "",
         log_level: int = 3,
     ) -> None:
         """`server` "ip:port", empty for none. `says` at `rate`. `timer_s`: session timer to be asked for, 90 at least.
 
-        `silent`: does not even say 180. `registers` False: it knows its password and calls only.
+        `silent`: does not even say 180. `registers` False: it knows its password and calls only. `ha1`: what it proves
+        itself with in place of the password.
         """
         directory.mkdir(parents=True)
         self.name, self.directory, self.rate = directory.name, directory, rate
@@ -77,7 +79,8 @@ class DeskPhone:
         self.sip_address = f"{address}:{port}"
         self._options = {
             "user": login.user, "domain": login.domain, "password": login.password,
-            "auth_user": login.auth_user or login.user, "register": registers and bool(login.password),
+            "auth_user": login.auth_user or login.user, "register": registers and bool(login.password or ha1),
+            "ha1": ha1,
             "server": server, "transport": transport, "address": address, "port": port, "rate": rate, "answer": answer,
             "codecs": codecs, "srtp": srtp, "prack": prack, "timer_s": timer_s, "refresh_s": refresh_s,
             "rtp_first": ports.take(16, even=True), "rtp_count": 14, "heard": str(self.dumps), "silent": silent,

@@ -149,7 +149,8 @@ class Desk:
         o = self.options
         account = pj.AccountConfig()
         account.idUri = f"sip:{o['user']}@{o['domain']}"
-        account.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", o["auth_user"], 0, o["password"]))
+        kind, secret = (pj.PJSIP_CRED_DATA_DIGEST, o["ha1"]) if o["ha1"] else (0, o["password"])
+        account.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", o["auth_user"], kind, secret))
         if o["server"]:
             account.sipConfig.proxies.append(f"sip:{o['server']};transport={o['transport']};lr")
         if o["register"]:

@@ -12,12 +12,14 @@ follows it:
     read      rec_id, start, size, form (ogg, webm) -> what is there of it, as bytes
     waveform  rec_id -> as far as it is known (recording.waveform)
     seal      rec_id, note_id, words -> sealed        unseal  rec_id, note_id, sealed -> words
+    texts     kek_wraps, texts (recording.text_opening) -> what each holds, or null, as a JSON list in the bytes
     rewrap    items (recording.rewrap) -> wraps       close   rec_id
 
 or `refused` with a Why of recording.room_messages. It ends with the socket, and by itself after `open_s`.
 """
 
 import contextlib
+import json
 import os
 import select
 import socket
@@ -39,6 +41,7 @@ from recording.rewrap import Rewrap, rewrapped
 from recording.room import check_bytes
 from recording.room_messages import BLOCK_BYTES, HungUp, Lines, RecordingJob, Why
 from recording.sealed_reader import SealedReader, SealError
+from recording.text_opening import TextRing
 from recording.waveform import WaveformMaker
 from recording.webm import NoWebm, Webm
 
@@ -92,6 +95,7 @@ class ReaderRoom:
             "seal": self._seal,
             "unseal": self._unseal,
             "rewrap": self._rewrap,
+            "texts": self._texts,
             "close": self._close,
         }
 
@@ -152,6 +156,12 @@ class ReaderRoom:
             }, b""
         except KeysError:
             raise Refused("keys") from None
+
+    def _texts(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        ring = TextRing(self._reader.reader_id, self._reader.secret, asked["kek_wraps"])
+        opened = [ring.open(one) for one in asked["texts"]]
+        found = [None if plain is None else plain.decode(errors="replace") for plain in opened]
+        return {}, json.dumps(found, ensure_ascii=False).encode()
 
     def _rewrap(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         wraps: list[dict[str, str]] = []

@@ -14,7 +14,17 @@ from recording.format import State
 from recording.rewrap import Rewrap
 from recording.room_messages import BLOCK_BYTES, MAX_LINE_BYTES, OPEN_S, RecordingJob, Why
 
-__all__ = ["BLOCK_BYTES", "OPEN_S", "Form", "ReaderRoomClient", "RecordingJob", "RoomGone", "RoomRefused", "Unlock"]
+__all__ = [
+    "BLOCK_BYTES",
+    "OPEN_S",
+    "Form",
+    "ReaderRoomClient",
+    "RecordingJob",
+    "RoomGone",
+    "RoomRefused",
+    "SealedText",
+    "Unlock",
+]
 
 Form = Literal["ogg", "webm"]
 """In which a recording is given out: as it was sealed, or with an index for players (recording.webm)."""
@@ -45,6 +55,18 @@ class Unlock:
     code: str = field(repr=False)
     last_totp_step: int
     open_s: float = OPEN_S
+
+
+@dataclass(frozen=True, slots=True)
+class SealedText:
+    """`key_id`, `key_wrap`: of a text that was sent."""
+
+    id: str
+    purpose: str
+    kek_id: str
+    sealed: bytes = field(repr=False)
+    key_id: str | None = None
+    key_wrap: bytes | None = field(default=None, repr=False)
 
 
 class ReaderRoomClient:
@@ -138,6 +160,18 @@ class ReaderRoomClient:
         said, _ = await self._ask("rewrap", items=[one.to_wire() for one in items])
         return {(one["rec_id"], one["hold_id"]): b64decode(one["wrap"]) for one in said["wraps"]}
 
+    async def texts(self, kek_wraps: Mapping[str, bytes], texts: Sequence[SealedText]) -> list[str | None]:
+        """What was sealed of each (`sms.sealing.words`); None: this reader cannot open it. A few at a time. Raises
+        RoomRefused, RoomGone."""
+        wire = [
+            {"id": one.id, "purpose": one.purpose, "kek_id": one.kek_id, "sealed": _b64(one.sealed),
+             "key_id": one.key_id, "key_wrap": None if one.key_wrap is None else _b64(one.key_wrap)}
+            for one in texts
+        ]  # fmt: skip
+        wraps = {kek_id: _b64(wrap) for kek_id, wrap in kek_wraps.items()}
+        found: list[str | None] = json.loads((await self._ask("texts", kek_wraps=wraps, texts=wire))[1])
+        return found
+
     async def close_recording(self, rec_id: str) -> None:
         """Raises RoomGone."""
         await self._ask("close", rec_id=rec_id)
@@ -172,3 +206,7 @@ class ReaderRoomClient:
         body = await self._reader.readexactly(int(said.get("bytes", 0)))
         self._header = None
         return said, body
+
+
+def _b64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

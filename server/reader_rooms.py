@@ -53,6 +53,8 @@ class ReaderRoom:
     opened: dict[str, Listened] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one recording is opened after the other
     ended: bool = False
+    reason: str = field(default="", repr=False)  # for which texts are read in it; "": none are
+    shown: set[str] = field(default_factory=set)  # ids of texts that were, and stand in the access log
 
     async def close_recording(self, rec_id: str) -> None:
         """Whether or not it is open."""

@@ -21,14 +21,11 @@ from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidTag
-
 from recording import keys as key_tools
 from recording.credentials import BadCredentials, check
-from recording.format import FormatError
 from recording.hardening import harden
-from recording.keys import KeysError
 from recording.room_messages import HungUp, Lines
+from recording.text_opening import TextRing
 from sms import sealing
 
 ANSWER_S: Final = 120.0  # how long somebody may think about a passphrase
@@ -72,7 +69,7 @@ def _open(job: dict[str, Any], control: Lines, terminal: Lines) -> None:
     control.send({"event": "opened", "totp_step": step})
     if control.receive().get("proceed") is not True:
         raise Refused("denied", step)
-    ring = _Ring(job, reader.secret)
+    ring = TextRing(job["reader_id"], reader.secret, job["kek_wraps"])
     shown, moved = 0, dict[str, str]()
     while texts := control.receive().get("texts"):
         opened = [(one, plain) for one in texts if (plain := ring.open(one)) is not None]
@@ -88,35 +85,6 @@ def _open(job: dict[str, Any], control: Lines, terminal: Lines) -> None:
                 terminal.send({"text": one["about"] | {"words": sealing.said(plain)}})
     terminal.send({"end": shown, "closed": ring.closed})
     control.send({"event": "closed", "moved": moved})
-
-
-class _Ring:
-    """The KEKs that this reader was given, opened as they are needed."""
-
-    def __init__(self, job: dict[str, Any], secret: bytes) -> None:
-        self._reader_id = job["reader_id"]
-        self._secret = secret
-        self._wraps: dict[str, str] = job["kek_wraps"]
-        self._open: dict[str, bytes] = {}
-        self.closed = 0  # texts whose key was never given to this reader
-
-    def open(self, one: dict[str, Any]) -> bytes | None:
-        """None: this reader cannot."""
-        try:
-            kek, sealed = self._kek(one["kek_id"]), b64decode(one["sealed"])
-            if one["key_id"] is None:
-                return sealing.open_received(kek, one["id"], one["purpose"], one["kek_id"], sealed)
-            wrap = b64decode(one["key_wrap"])
-            return sealing.open_sent(kek, one["key_id"], one["purpose"], one["kek_id"], wrap, one["id"], sealed)
-        except (KeyError, ValueError, KeysError, FormatError, InvalidTag):
-            self.closed += 1
-            return None
-
-    def _kek(self, kek_id: str) -> bytes:
-        if kek_id not in self._open:
-            wrap = b64decode(self._wraps[kek_id])
-            self._open[kek_id] = key_tools.unwrap_kek(wrap, self._secret, kek_id=kek_id, reader_id=self._reader_id)
-        return self._open[kek_id]
 
 
 def _again(target: dict[str, str], text_id: str, plain: bytes) -> str:

@@ -18,9 +18,12 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recording import keys as key_tools
+from recording.text_opening import open_received, open_sent
 from storage import sms_keys
 from storage.keys import Kek
 from storage.tx import Tx
+
+__all__ = ["KEY_LIFE", "SentKeys", "open_received", "open_sent", "received", "said", "words"]
 
 KEY_LIFE = timedelta(hours=6)
 _NONCE_BYTES = 12
@@ -69,18 +72,6 @@ class SentKeys:
         made = _Key(key_id, kek.id, min(now + KEY_LIFE, kek.not_after), AESGCM(secret))
         self._keys[kek.purpose] = made
         return made
-
-
-def open_received(kek_secret: bytes, text_id: str, purpose: str, kek_id: str, sealed: bytes) -> bytes:
-    """What `words` made of it; for a reader's own process. Raises recording.keys.KeysError."""
-    return key_tools.open_text(sealed, kek_secret, text_id=text_id, purpose=purpose, kek_id=kek_id)
-
-
-def open_sent(kek_secret: bytes, key_id: str, purpose: str, kek_id: str, wrap: bytes, message_id: str,
-              sealed: bytes) -> bytes:  # fmt: skip
-    """As `open_received`. Raises recording.keys.KeysError, InvalidTag."""
-    key = key_tools.open_text(wrap, kek_secret, text_id=key_id, purpose=purpose, kek_id=kek_id)
-    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], message_id.encode())
 
 
 def said(plain: bytes) -> str:

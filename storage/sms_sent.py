@@ -207,6 +207,7 @@ async def list_all(
     *,
     inbox_ids: Sequence[str] | None = None,
     campaign_id: str | None = None,
+    conversation_id: str | None = None,
     states: Iterable[str] = (),
     number: str | None = None,
     limit: int = 100,
@@ -217,6 +218,8 @@ async def list_all(
         wanted = wanted.where(_T.c.inbox_id.in_(list(inbox_ids)))
     if campaign_id is not None:
         wanted = wanted.where(_T.c.campaign_id == campaign_id)
+    if conversation_id is not None:
+        wanted = wanted.where(_T.c.conversation_id == conversation_id)
     if chosen := tuple(states):
         wanted = wanted.where(_T.c.state.in_(chosen))
     if number is not None:

@@ -105,12 +105,16 @@ async def room(services: Services, identity: Identity) -> RoomView | None:
     return None if found is None else RoomView(found.until, await purposes(services, identity))
 
 
-async def unlock(services: Services, identity: Identity, *, workstation: str, passphrase: str, code: str) -> RoomView:
-    """Start the session's room. Raises Failure: the same for a wrong passphrase and a wrong code; locked; full."""
+async def unlock(
+    services: Services, identity: Identity, *, workstation: str, passphrase: str, code: str, by: str = _BY_RIGHT
+) -> RoomView:
+    """Start the session's room; `by`: the operation whose right is asked for. Raises Failure: the same for a wrong
+    passphrase and a wrong code; locked; full."""
     session_id = identity.session_id
     if session_id is None or identity.token_id is not None:
         raise Failure("only somebody who has signed in unlocks", "Sign in to the portal", "denied")
-    actor, _ = await _entered(services, identity, new_id(), workstation)
+    given = {"rec_id": new_id()} if by == _BY_RIGHT else {}
+    actor, _ = await permitted.entered(services, identity, by, given, workstation=workstation)
     with told():
         async with services.reader_rooms.turn:
             await services.reader_rooms.end_those_over(services.clock())

@@ -1,6 +1,5 @@
-"""Texts of the inboxes that one has a right to: what came in and what was sent, without their words; and writing.
-
-Words are sealed to readers and are opened where the passphrase is typed: `beffroi inbox read`, never here.
+"""Texts of the inboxes that one has a right to: what came in and what was sent, without their words; writing; and
+conversations with their words, once the session's room is unlocked (`server.services.portal_texts`).
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ from typing import Any
 from aiohttp import web
 
 from server.failure import Failure
+from server.services import portal_listening, portal_texts
 from server.services.inbox_rights import none_such
 from server.services.masking import DOT
 from server.web.language import N_
-from server.web.routes import Menu, Route
+from server.web.routes import Menu, Route, Topic
 from server.web.visit import Visit, Wrong
 
 SHOWN, MOST = 50, 500
@@ -205,6 +205,72 @@ async def talk(visit: Visit) -> web.StreamResponse:
     return _back(visit, "talks", N_("The conversation is handed over."))
 
 
+# --- a conversation with its words -----------------------------------------------------------------------------------
+
+
+def _which(visit: Visit) -> dict[str, Any]:
+    return {"inbox": visit.request.match_info["inbox"], "conversation": visit.request.match_info["conversation"]}
+
+
+async def conversation(visit: Visit) -> web.StreamResponse:
+    """Its words where the room is open, and how to open it where not."""
+    apart = visit.query("apart") == "yes"
+    here: dict[str, Any] = {
+        "inbox": visit.request.match_info["inbox"],
+        "talk": visit.request.match_info["conversation"],
+        "apart": apart,
+    }
+    here |= {"came": CAME, "became": BECAME}
+    if not await portal_texts.may_open(visit.services, visit.person, workstation=visit.source, **_which(visit)):
+        room = visit.services.reader_rooms.of(visit.person.session_id, visit.now)
+        return visit.page("texts_unlock.html", room=room is not None, **here)
+    found = await portal_texts.thread(
+        visit.services, visit.person, workstation=visit.source, apart=apart, **_which(visit)
+    )
+    return visit.page("texts_thread.html", thread=found, **here)
+
+
+def _there(visit: Visit) -> str:
+    found = _which(visit)
+    return f"/texts/{found['inbox']}/conversation/{found['conversation']}"
+
+
+async def unlock(visit: Visit) -> web.StreamResponse:
+    await portal_texts.may_open(visit.services, visit.person, workstation=visit.source, **_which(visit))
+    if not visit.given.get("reason"):
+        raise Wrong("reason", N_("Say why: your reason is written down with your name."))
+    await portal_texts.unlock(
+        visit.services,
+        visit.person,
+        workstation=visit.source,
+        passphrase=visit.given.get("password", ""),
+        code=visit.given.get("code", ""),
+        reason=visit.given["reason"],
+    )
+    return visit.go(_there(visit))
+
+
+async def lock(visit: Visit) -> web.StreamResponse:
+    await portal_listening.lock(visit.services, visit.person)
+    return visit.go(f"/texts/{visit.request.match_info['inbox']}?show=talks", visit._(N_("The words are locked.")))
+
+
+async def reply(visit: Visit) -> web.StreamResponse:
+    """To whom the conversation is with."""
+    if not visit.given.get("words"):
+        raise Wrong("words", N_("Write something."))
+    found = await portal_texts.thread(visit.services, visit.person, workstation=visit.source, **_which(visit))
+    await visit.call(
+        "sms.send", inbox=found.inbox, to=found.remote, words=visit.given["words"], message_class="conversation",
+        sender=None, dry_run=False,
+    )  # fmt: skip
+    return visit.go(_there(visit) + "#end")
+
+
+async def marker(visit: Visit) -> str:
+    return visit.part("texts_marker.html", marker=await portal_texts.marker(visit.services, visit.person))
+
+
 async def talks_again(visit: Visit) -> web.StreamResponse:
     return await _box(visit, "talks")
 
@@ -257,6 +323,7 @@ def _back(visit: Visit, show: str, said: str) -> web.StreamResponse:
     return visit.go(f"/texts/{visit.request.match_info['inbox']}?show={show}", visit._(said))
 
 
+_TALK = "/texts/{inbox}/conversation/{conversation:[0-9a-f]{32}}"
 _BOX, _TEXT = "/texts/{inbox}", "/texts/{inbox}/sent/{text}"
 ROUTES = (
     Route(
@@ -273,8 +340,13 @@ ROUTES = (
     Route("POST", _BOX + "/in/{text}/done", handled, "texts.use", again=in_again),
     Route("POST", _BOX + "/in/{text}/decide", decide, "texts.use", again=in_again),
     Route("POST", _BOX + "/conversation/{conversation}", talk, "texts.use", again=talks_again),
+    Route("GET", _TALK, conversation, "texts.use"),
+    Route("POST", _TALK + "/unlock", unlock, "texts.use", again=conversation),
+    Route("POST", _TALK + "/lock", lock, "texts.use"),
+    Route("POST", _TALK + "/reply", reply, "texts.use", again=conversation),
     Route("GET", _TEXT, sent, "texts.use"),
     Route("POST", _TEXT, sent_in_clear, "texts.use", again=sent),
     Route("POST", _TEXT + "/cancel", cancel, "texts.use", again=sent),
     Route("POST", _TEXT + "/settle", settle, "texts.use", again=sent),
 )
+TOPICS = (Topic("texts-marker", marker, "texts.use", every_s=1.0),)

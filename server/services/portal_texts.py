@@ -1,0 +1,200 @@
+"""Conversations with their words, in the browser: for who may read that inbox, once their room is unlocked.
+
+The words are opened in the room of the session (`recording.reader_room`, as recordings are) and pass through the
+daemon's memory to the browser; they are kept nowhere. Before the first time that a text is shown in a room an entry for
+it is committed, with the reason that was given when the room was unlocked for texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from recording.reader_room_client import RoomGone, RoomRefused, SealedText
+from server.failure import Failure
+from server.reader_rooms import ReaderRoom
+from server.rights import Identity
+from server.services import permitted, portal_listening
+from server.services.actor import Actor
+from server.services.audit import note
+from server.services.context import Services
+from server.services.failures import told
+from server.services.inbox_rights import membership, reads, to_read
+from server.services.listening import MIN_REASON_CHARS
+from server.services.texts import visible
+from sms import sealing
+from storage import conversations, inboxes, people, sms_keys, sms_received, sms_sent
+from storage.errors import NotFound
+from storage.inboxes import Inbox
+from storage.people import Person
+
+BY_RIGHT = "inbox.list"  # the operation whose rule counts here
+MOST = 200
+AT_ONCE = 5  # texts in one request to the room: a line has 64 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class TextView:
+    """`ours`: it was sent from here. `words` None: this reader's key does not open it, or they are kept no longer."""
+
+    id: str
+    at: datetime
+    ours: bool
+    state: str
+    stop: str
+    missing: int
+    words: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The oldest text first. `apart`: how many were set aside as risky; theirs are the `texts` where that was asked."""
+
+    inbox: str
+    remote: str = field(repr=False)
+    texts: tuple[TextView, ...] = field(repr=False)
+    apart: int
+    sends: bool
+    closed_at: datetime | None
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """What of a conversation this person may open: sealed, with what stands beside the words."""
+
+    person: Person
+    box: Inbox
+    remote: str = field(repr=False)
+    sealed: Sequence[SealedText] = field(repr=False)
+    views: Mapping[str, TextView] = field(repr=False)
+    wraps: Mapping[str, bytes] = field(repr=False)
+    apart: int
+    sends: bool
+    closed_at: datetime | None
+
+
+async def may_open(services: Services, identity: Identity, *, workstation: str, inbox: str, conversation: str) -> bool:
+    """Whether the session's room is open, and a reason was given. Raises Failure where there is no such conversation
+    for this person."""
+    await _shelf(services, identity, workstation, inbox, conversation, apart=False)
+    room = services.reader_rooms.of(identity.session_id, services.clock())
+    return room is not None and bool(room.reason)
+
+
+async def unlock(
+    services: Services, identity: Identity, *, workstation: str, passphrase: str, code: str, reason: str
+) -> None:
+    """The session's room, for texts; one that is open needs the reason alone. Raises Failure."""
+    if len(reason.strip()) < MIN_REASON_CHARS:
+        raise Failure("reading needs a reason", "Say why, in a few words", "invalid")
+    if services.reader_rooms.of(identity.session_id, services.clock()) is None:
+        await portal_listening.unlock(
+            services, identity, workstation=workstation, passphrase=passphrase, code=code, by=BY_RIGHT
+        )
+    room = services.reader_rooms.of(identity.session_id, services.clock())
+    if room is not None:
+        room.reason = reason.strip()
+
+
+async def thread(
+    services: Services, identity: Identity, *, workstation: str, inbox: str, conversation: str, apart: bool = False
+) -> Thread:
+    """With its words; `apart`: those that were set aside, and nothing else. Raises Failure."""
+    shelf = await _shelf(services, identity, workstation, inbox, conversation, apart=apart)
+    room = services.reader_rooms.of(identity.session_id, services.clock())
+    if room is None or room.person_id != identity.person_id or not room.reason:
+        raise Failure("your room is locked", "Unlock it first", "conflict")
+    actor = Actor(identity.person_id, workstation, room.reason, session=identity.session_id)
+    await _note(services, actor, room, shelf)
+    words = await _words(services, room, shelf)
+    texts = sorted(shelf.views.values(), key=lambda one: (one.at, one.id))[-MOST:]
+    return Thread(
+        shelf.box.name, shelf.remote, tuple(replace(one, words=words.get(one.id)) for one in texts), shelf.apart,
+        shelf.sends, shelf.closed_at, room.until,
+    )  # fmt: skip
+
+
+async def marker(services: Services, identity: Identity) -> str:
+    """Changes when something has come, left or become of a text in any inbox that this person reads. Says nothing."""
+    with told():
+        async with services.db.read() as tx:
+            person = await people.get(tx, identity.person_id)
+            boxes = [one.id for one in await inboxes.list_all(tx) if await reads(tx, person, one)]
+            came = await sms_received.list_all(tx, inbox_ids=boxes, limit=3) if boxes else ()
+            ours = [one.id for one in await visible(tx, person)]
+            sent = await sms_sent.list_all(tx, inbox_ids=ours, limit=10) if ours else ()
+    seen = [*((one.id, one.state) for one in came), *((one.id, one.state) for one in sent)]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+# --- within -----------------------------------------------------------------------------------------------------------
+
+
+async def _shelf(
+    services: Services, identity: Identity, workstation: str, inbox: str, conversation: str, *, apart: bool
+) -> _Shelf:
+    await permitted.entered(services, identity, BY_RIGHT, {}, workstation=workstation)
+    with told():
+        async with services.db.read() as tx:
+            person, box = await to_read(tx, identity.login, inbox)
+            try:
+                talk = await conversations.get(tx, conversation)
+            except NotFound:
+                talk = None
+            if talk is None or talk.inbox_id != box.id:
+                raise Failure("there is no such conversation", "Go to your texts", "not_found")
+            theirs = await membership(tx, person, box)
+            came = await sms_received.list_all(tx, inbox_ids=[box.id], conversation_id=talk.id, limit=MOST)
+            aside = [one for one in came if one.sorting]  # also one that may be a STOP, and is held for it
+            shown = aside if apart else [one for one in came if not one.sorting]
+            bodies = await sms_received.bodies(tx, [one.id for one in shown])
+            sealed = [SealedText(one.id, box.purpose, one.kek_id, one.body_sealed) for one in bodies]
+            views = {
+                one.id: TextView(one.id, one.received_at, False, one.state, one.stop, one.missing, None)
+                for one in shown
+            }
+            if not apart and box.id in {one.id for one in await visible(tx, person)}:
+                sent = await sms_sent.list_all(tx, inbox_ids=[box.id], conversation_id=talk.id, limit=MOST)
+                views |= {one.id: TextView(one.id, one.created_at, True, one.state, "none", 0, None) for one in sent}
+                sealed += [
+                    SealedText(one.id, one.purpose, one.kek_id, one.body_sealed, one.key_id, one.wrap)
+                    for one in await sms_keys.bodies(tx, [one.id for one in sent])
+                ]
+            wraps = await sms_keys.kek_wraps(tx, sorted({one.kek_id for one in sealed}), person.id)
+            remote = (await conversations.remote(tx, talk.id)).lstrip("'")
+    sends = theirs is not None and theirs.sends and box.disabled_at is None
+    return _Shelf(person, box, remote, sealed, views, wraps, len(aside), sends, talk.closed_at)
+
+
+async def _note(services: Services, actor: Actor, room: ReaderRoom, shelf: _Shelf) -> None:
+    """Committed before a word is opened; once for each text and room."""
+    new = [one.id for one in shelf.sealed if one.id not in room.shown]
+    if not new:
+        return
+    with told():
+        async with services.db.transaction() as tx:
+            for text_id in new:
+                await note(services, tx, actor, "show", "text", text_id=text_id, person_id=shelf.person.id,
+                           inbox_id=shelf.box.id)  # fmt: skip
+            await sms_received.mark_read(tx, [one for one in new if not shelf.views[one].ours])
+    room.shown.update(new)
+
+
+async def _words(services: Services, room: ReaderRoom, shelf: _Shelf) -> dict[str, str]:
+    found: dict[str, str] = {}
+    try:
+        for at in range(0, len(shelf.sealed), AT_ONCE):
+            some = shelf.sealed[at : at + AT_ONCE]
+            wraps = {one.kek_id: shelf.wraps[one.kek_id] for one in some if one.kek_id in shelf.wraps}
+            for one, opened in zip(some, await room.client.texts(wraps, some), strict=True):
+                if opened is not None:
+                    found[one.id] = sealing.said(opened.encode())
+    except RoomGone:
+        await services.reader_rooms.end(room.session_id)
+        raise Failure("your room is locked", "Unlock it first", "conflict") from None
+    except (RoomRefused, ValueError, KeyError):
+        raise Failure("the texts cannot be opened", "Lock the room, and unlock it once more", "conflict") from None
+    return found

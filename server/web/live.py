@@ -20,7 +20,7 @@ from aiohttp import web
 from server.failure import Failure
 from server.operation_rules import RULES
 from server.rights import Identity, Reach
-from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify
+from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify, Looks, Turns
 from server.web.routes import OPEN, SIGNED_IN, Topic
 from server.web.visit import Visit
 
@@ -60,6 +60,8 @@ class Live:
         self._regions: dict[Hashable, _Region] = {}
         self._viewers: Counter[str] = Counter()  # by person
         self._closing = asyncio.Event()
+        self._looks = Looks()
+        self._turns = Turns()
         self.made = 0  # regions, since the start
 
     def close(self) -> None:
@@ -123,13 +125,15 @@ class Live:
         """Raises Gone."""
         who = visit.person
         shown: dict[str, int] = {}
-        beat_s = look_s = self._monotonic()
+        beat_s = self._monotonic()
+        look_s = beat_s - LOOK_S * self._looks.early()
         while not self._closing.is_set():
             for topic in topics:
                 region = self._regions[keys[topic.name]]
                 await self._make(topic, region, visit)
                 if region.number and shown.get(topic.name) != region.number:
                     shown[topic.name] = region.number
+                    await self._turns.mine()
                     await stream.send(topic.name, region.html)
                     beat_s = self._monotonic()
             now_s = self._monotonic()
@@ -138,7 +142,9 @@ class Live:
                 beat_s = now_s
             if now_s - look_s >= LOOK_S:
                 look_s = now_s
-                if not who.same_as(await identify()):
+                async with self._looks.room:
+                    same = who.same_as(await identify())
+                if not same:
                     await stream.send("end", "")
                     return
             await self._pause(self._due_s(topics, keys))

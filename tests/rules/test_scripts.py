@@ -36,7 +36,8 @@ def test_what_people_type_can_be_run(script: Path):
 
 
 @pytest.mark.parametrize(
-    "script", ["run", "test", "chroot-test", "promises", "bench", "bench-retention", "bench-sms", "bench-pages"]
+    "script",
+    ["run", "test", "chroot-test", "promises", "bench", "bench-retention", "bench-sms", "bench-pages", "bench-viewers"],
 )
 def test_help_works_from_any_directory(script: str, tmp_path: Path):
     # The interpreter of this run first: the scripts in Python need what it has.

@@ -219,3 +219,25 @@ async def test_two_hundred_look_and_a_region_is_made_once_for_all(
             assert one_more.status == 503 and int(one_more.headers["Retry-After"]) > 0
         for one in opened:
             one.close()
+
+
+async def test_streams_take_turns_so_that_others_are_served_between() -> None:
+    """A hundred are told of one event; what becomes ready meanwhile does not wait for all of them."""
+    turns, order, loop = event_stream.Turns(at_once=8), list[str](), asyncio.get_running_loop()
+
+    async def stream() -> None:
+        await turns.mine()
+        if not order:
+            loop.call_soon(order.append, "a call")
+        order.append("a stream")
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(stream()) for _ in range(100)]
+        tasks[50].cancel()  # whoever leaves takes nobody's turn
+    assert order.index("a call") <= 8 and order.count("a stream") == 99
+
+
+def test_looks_of_streams_that_are_opened_together_are_spread() -> None:
+    looks = event_stream.Looks()
+    early = [looks.early() for _ in range(200)]
+    assert all(0 <= one < 1 for one in early) and max(early.count(one) for one in early) <= 13

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -19,11 +19,12 @@ from server.services.actor import Actor
 from server.services.context import Services
 from server.services.failures import told
 from server.web.api.problems import Refused
-from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify
+from server.web.event_stream import HEARTBEAT_S, LOOK_S, EventStream, Gone, Identify, Looks, Turns
 
 log = logging.getLogger(__name__)
 
 MAX_OF_ONE = 5  # streams of one person, by however many tokens
+AT_MOST = 50  # that are told in one piece
 _LAST = "Last-Event-ID"
 
 TAKES: tuple[Mapping[str, object], ...] = (
@@ -50,6 +51,8 @@ class Streams:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._of: Counter[str] = Counter()  # by person
+        self._turns = Turns()
+        self._looks = Looks()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -101,30 +104,37 @@ class Streams:
     ) -> None:
         """Raises Gone, Failure."""
         loop = asyncio.get_running_loop()
-        look_s = beat_s = loop.time()
+        beat_s = loop.time()
+        look_s = beat_s - LOOK_S * self._looks.early()
         while not self._closing.is_set():
             if listener.missed:
                 listener.missed = False
                 await stream.send("missed", {})
-            one = await self._next(listener)
+            happened = await self._next(listener)
             if loop.time() - look_s >= LOOK_S:
                 look_s = loop.time()
-                now = await identify()
+                async with self._looks.room:
+                    now = await identify()
+                    if now is not None and who.same_as(now):
+                        with told():
+                            sight = await sight_of(self._services, now)
                 if now is None or not who.same_as(now):
                     await stream.send("end", {})
                     return
-                with told():
-                    sight = await sight_of(self._services, now)
-            if one is not None and (not kinds or one.kind in kinds) and sight.sees(one):
-                await stream.send(one.kind, sight.told(one), one.id)
+            seen = [one for one in happened if (not kinds or one.kind in kinds) and sight.sees(one)]
+            if seen:
+                await stream.send_all((one.kind, sight.told(one), one.id) for one in seen)
                 beat_s = loop.time()
             elif loop.time() - beat_s >= HEARTBEAT_S:
                 await stream.beat()
                 beat_s = loop.time()
 
-    async def _next(self, listener: Listener) -> Happening | None:
+    async def _next(self, listener: Listener) -> Sequence[Happening]:
+        """All that has happened, once it is this stream's turn; nothing, where nothing has for a while."""
         try:
             async with asyncio.timeout(1.0):
-                return await listener.queue.get()
+                first = await listener.queue.get()
         except TimeoutError:
-            return None
+            return ()
+        await self._turns.mine()
+        return [first, *(listener.queue.get_nowait() for _ in range(min(AT_MOST, listener.queue.qsize())))]

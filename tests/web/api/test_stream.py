@@ -252,3 +252,13 @@ async def test_the_watch_looks_only_while_somebody_listens(house: House) -> None
                 told = [await one.queue.get() for _ in range(2)]
         assert {each.subject for each in told} == {"1" * 32}
         running.cancel()
+
+
+@pytest.mark.promise("P16")
+async def test_what_happened_together_is_told_in_one_piece_and_in_order(house: House) -> None:
+    async with served(house.teams.services) as program, listening(program, "root", "?kind=call.started") as one:
+        await listeners(house, 1)
+        for n in range(120):
+            house.hub.tell(Happening("call.started" if n % 2 else "call.ended", NOW, f"{n:032d}"))
+        told = [await one.event() for _ in range(60)]
+    assert [int(said["call"]) for _, said in told] == list(range(1, 120, 2))

@@ -70,3 +70,36 @@ def test_the_document_refers_to_nothing_that_it_does_not_hold() -> None:
         _, room, kind, name = reference.split("/", 3)
         assert name in found[room][kind], reference
     assert "FIELDS" not in str(found)
+
+
+@pytest.mark.promise("P16", "P18")
+def test_each_subject_can_be_looked_at_and_changed() -> None:
+    """What the API is to hold, each as the document has it."""
+    found = document()["paths"]
+    wanted = {
+        "calls": "GET /calls, GET /calls/{call_id}, GET /calls/{call_id}/verdict, GET /call-statistics",
+        "live calls": "GET /live-calls, DELETE /calls/{call_id}, POST /calls/{call_id}/transfer,"
+        " PUT /calls/{call_id}/pause, GET /events",
+        "click-to-call": "POST /calls",
+        "look-up": "GET /lookup",
+        "recordings": "GET /recordings, GET /recordings/{rec_id}, GET /recordings/{rec_id}/openings,"
+        " POST /recordings/{rec_id}/destroy, POST /recordings/{rec_id}/requests",
+        "texts": "GET /texts, POST /texts, GET /texts/{text}, POST /texts/{text}/cancel, GET /inboxes,"
+        " GET /inboxes/{inbox}/conversations",
+        "campaigns": "GET /campaigns, POST /campaigns, POST /campaigns/{name}/list, POST /campaigns/{name}/approve,"
+        " POST /campaigns/{name}/start, POST /campaigns/{name}/cancel, GET /campaigns/{name}/statistics",
+        "consents": "GET /consents, POST /consents, POST /consents/withdraw, GET /suppressions, POST /opt-outs",
+        "permission to contact": "POST /contact-checks",
+        "policy": "GET /policy, GET /policies, POST /policies, PATCH /policies/{number},"
+        " POST /policies/{number}/simulation, POST /policies/{number}/approve",
+        "people": "GET /people, POST /people, PUT /people/{login}/roles, POST /people/{login}/lock",
+        "devices": "GET /devices, POST /devices, POST /devices/offers, DELETE /devices/{user}",
+        "holds": "GET /holds, POST /holds, GET /holds/{hold}, POST /holds/{hold}/lift",
+        "retention": "GET /retention/due, GET /retention/forecast, GET /retention/map, POST /retention/sweeps",
+        "ledger": "GET /ledger, POST /ledger/verify, GET /receipts/{receipt}",
+        "roles": "GET /roles, GET /roles/{role}, PUT /roles/{role}/rights/{right}",
+    }
+    for subject, routes_of_it in wanted.items():
+        for one in routes_of_it.split(", "):
+            method, path = one.split(" ")
+            assert method.lower() in found[path], (subject, one)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 
 import pytest
 from yarl import URL
@@ -13,7 +14,9 @@ from yarl import URL
 from server.rights import Identity
 from server.web import cookies, security
 from server.web.api import serving
+from server.web.api.document import document
 from server.web.api.rates import Limit
+from storage import access, ledger
 from tests.server.two_teams import OUTSIDE, TwoTeams
 from tests.web.api.house import Program, served
 
@@ -71,6 +74,38 @@ async def test_numbers_are_masked_unless_a_reason_is_given(program: Program, tea
     clear = await program.get("/calls", query={"limit": "200"}, reason="r%C3%A9clamation", headers={"X-Case": "7"})
     assert OUTSIDE in clear.body.decode()
     assert (await program.get("/calls", reason="%FF")).code == "misuse"
+
+
+@pytest.mark.promise("0.6", "1.9")
+async def test_a_recording_is_shown_with_reason_and_case_and_both_are_written_down(
+    program: Program, teams: TwoTeams
+) -> None:
+    rec_id = teams.recordings["alice"]
+    masked = await program.get(f"/recordings/{rec_id}")
+    assert masked.status == 200 and OUTSIDE not in masked.body.decode()
+    clear = await program.get(f"/recordings/{rec_id}", reason="r%C3%A9clamation", headers={"X-Case": "2026-7"})
+    assert clear.status == 200 and OUTSIDE in clear.body.decode()
+    async with teams.services.db.read() as tx:
+        looks = [json.loads(one.body) for one in await ledger.entries(tx, "access")][-2:]
+        assert [(one["action"], one["object"], one["rec_id"]) for one in looks] == [("show", "recording", rec_id)] * 2
+        assert "reason_id" not in looks[0]
+        assert await access.reason(tx, looks[1]["reason_id"]) == "réclamation [case 2026-7]"
+
+
+@pytest.mark.promise("0.2")
+def test_no_route_gives_out_sound() -> None:
+    """docs/api.md says so: a token is no reader."""
+    kinds = {
+        (path, kind)
+        for path, methods in document()["paths"].items()
+        for one in methods.values()
+        for kind in one["responses"]["200"]["content"]
+        if kind != "application/json"
+    }
+    assert kinds == {("/", "text/html"), ("/events", "text/event-stream")}
+    assert not {"open", "listen", "export", "audio"} & {
+        word for path in document()["paths"] for word in re.findall("[a-z]+", path)
+    }
 
 
 async def test_who_holds_an_answer_is_told_that_it_still_holds(program: Program) -> None:

@@ -99,15 +99,15 @@ async def later(
     await entered(services, identity, name, arguments, **why)
 
     async def done() -> object:
-        result = await call(services, await _as_now(services, identity), name, arguments, **why)
-        _allowed(services, await _as_now(services, identity), name, RULES[name], arguments)
+        result = await call(services, await as_now(services, identity), name, arguments, **why)
+        _allowed(services, await as_now(services, identity), name, RULES[name], arguments)
         return result
 
     return done
 
 
-async def _as_now(services: Services, identity: Identity) -> Identity:
-    """With no more rights than they asked with. Raises Failure."""
+async def as_now(services: Services, identity: Identity) -> Identity:
+    """Who they are by now, with no more rights than they asked with. Raises Failure."""
     with told():
         async with services.db.read() as tx:
             person = await people.get(tx, identity.person_id)

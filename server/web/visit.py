@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,18 @@ class Visit:
         done = await permitted.later(
             self.services, self.person, operation, arguments, workstation=self.source, reason=reason, case=case
         )
+        return self.services.work.begin(about, self.person.login, self.now, done)
+
+    def begin_steps(self, about: str, do: Callable[[Callable[..., Awaitable[Any]]], Awaitable[Any]]) -> Job:
+        """As `begin`, for several operations: `do` is given what does one, and asks each time who it is for by now."""
+
+        async def call(operation: str, /, **arguments: object) -> Any:
+            person = await permitted.as_now(self.services, self.person)
+            return await permitted.call(self.services, person, operation, arguments, workstation=self.source)
+
+        async def done() -> Any:
+            return await do(call)
+
         return self.services.work.begin(about, self.person.login, self.now, done)
 
     # --- what they see

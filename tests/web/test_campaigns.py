@@ -32,6 +32,8 @@ ONE = "/campaigns/summer"
 async def house(house: House) -> House:
     """alice and bob write for sales, carol for care; dave is the data protection officer."""
     await house.appoint("dave", "dpo")
+    for login in ("alice", "bob", "carol"):  # what goes on by itself asks for their roles once more
+        await house.appoint(login, "supervisor")
     for inbox, members in {"sales": ("alice", "bob"), "care": ("carol",)}.items():
         await inboxes.add(house.services, ME, name=inbox)
         for login in members:

@@ -375,10 +375,7 @@ async def send_list(visit: Visit) -> web.StreamResponse:
         raise Wrong("file", failure.what, failure.remedy) from None
     held = visit.services.lists.put(name, visit.person.person_id, sheet)
 
-    async def looked() -> Any:
-        return await campaign_uploads.look_through(held, visit.call)
-
-    job = visit.services.work.begin(_listing(held), visit.person.login, visit.now, looked)
+    job = visit.begin_steps(_listing(held), lambda call: campaign_uploads.look_through(held, call))
     return visit.go(f"/campaigns/{name}/list/{held.id}?job={job.id}")
 
 
@@ -430,10 +427,7 @@ async def take(visit: Visit) -> web.StreamResponse:
         raise Wrong("skip", N_("Correct these lines and send it again, or say that they are left out."))
     held.begin()
 
-    async def taken() -> Any:
-        return await campaign_uploads.take(held, visit.call)
-
-    job = visit.services.work.begin(_listing(held), visit.person.login, visit.now, taken)
+    job = visit.begin_steps(_listing(held), lambda call: campaign_uploads.take(held, call))
     return visit.go(f"/campaigns/{held.campaign}/list/{held.id}?job={job.id}")
 
 
@@ -459,11 +453,7 @@ async def simulate(visit: Visit) -> web.StreamResponse:
     await visit.call("campaign.show", name=name)  # is it there?
     at = _moment(visit, "at")
     given = {"at": at} if at else {}
-
-    async def simulated() -> Any:
-        return await visit.call("campaign.simulate", name=name, **given)
-
-    job = visit.services.work.begin(_simulating(name), visit.person.login, visit.now, simulated)
+    job = await visit.begin("campaign.simulate", _simulating(name), name=name, **given)
     return visit.go(f"/campaigns/{name}/simulation/{job.id}")
 
 

@@ -74,7 +74,8 @@ RULES: Mapping[str, Rule] = {
            "campaign.submit", "campaign.start", "campaign.pause", "campaign.resume", "campaign.cancel",
            "campaign.stats", login="login"),
     **_all("campaigns.use", "campaign.approve", login="login", fresh=True),
-    **_all("inboxes.manage", "inbox.add", "inbox.member", "inbox.close", "inbox.sender.list", "inbox.sender.remove"),
+    **_all("inboxes.manage", "inbox.every", "inbox.add", "inbox.member", "inbox.close", "inbox.sender.list",
+           "inbox.sender.remove"),
     **_all("inboxes.manage", "inbox.sender.add", login="approved_by"),
     # --- policy, retention, proof
     **_all("policy.read", "policy.list", "policy.show", "policy.export", "policy.needs", "policy.history",

@@ -89,6 +89,21 @@ def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS) -
     return _sheet(heading, at, rows, most_rows)
 
 
+def column_of_numbers(text: str, column: int = 1) -> Iterator[tuple[int, str]]:
+    """Line and number of a file with one number a line, or a column of CSV. A first line without any digit is a
+    heading; empty lines and those that begin with # are left out."""
+    lines = text.splitlines()
+    separator = ";" if lines and ";" in lines[0] else "\t" if lines and "\t" in lines[0] else ","
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        cells = next(csv.reader([line], delimiter=separator), [])
+        cell = cells[column - 1].strip() if 0 < column <= len(cells) else ""
+        if number == 1 and not any(char.isdigit() for char in cell):
+            continue
+        yield number, cell[:40]
+
+
 def _chained(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
     yield first
     yield from rest

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, and_, insert, or_, select, update
 
 from storage import ledger, tables
 from storage.errors import Conflict, Invalid, NotFound
@@ -99,9 +99,15 @@ async def of_number(tx: Tx, number: str) -> tuple[Consent, ...]:
     return await _some(tx, _T.c.digest.in_(await digests(tx, number)))
 
 
-async def list_all(tx: Tx) -> tuple[Consent, ...]:
-    """The newest first."""
-    return await _some(tx)
+async def list_all(
+    tx: Tx, *, limit: int | None = None, before: tuple[datetime, str] | None = None
+) -> tuple[Consent, ...]:
+    """The newest first; those that come after `before` (its moment and id) in that order."""
+    conditions = []
+    if before is not None:
+        at, one = before
+        conditions = [or_(_T.c.given_at < at, and_(_T.c.given_at == at, _T.c.id > one))]
+    return await _some(tx, *conditions, limit=limit)
 
 
 async def used(tx: Tx, consent_id: str, kept_until: datetime) -> None:
@@ -151,8 +157,8 @@ async def _log(tx: Tx, consent: Consent, act: str, now: datetime) -> None:
     await ledger.append(tx, "consent", said, now)
 
 
-async def _some(tx: Tx, *conditions: Any) -> tuple[Consent, ...]:
-    rows = await tx.rows(select(_T).where(*conditions).order_by(_T.c.given_at.desc(), _T.c.id))
+async def _some(tx: Tx, *conditions: Any, limit: int | None = None) -> tuple[Consent, ...]:
+    rows = await tx.rows(select(_T).where(*conditions).order_by(_T.c.given_at.desc(), _T.c.id).limit(limit))
     return tuple(_consent(tx, row) for row in rows)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, and_, insert, or_, select, update
 
 from storage import tables
 from storage.errors import Invalid, NotFound
@@ -79,9 +79,15 @@ async def of_number(tx: Tx, number: str) -> tuple[ContactReference, ...]:
     return await _some(tx, _T.c.digest.in_(await digests(tx, number)))
 
 
-async def list_all(tx: Tx) -> tuple[ContactReference, ...]:
-    """The newest first."""
-    return await _some(tx)
+async def list_all(
+    tx: Tx, *, limit: int | None = None, before: tuple[datetime, str] | None = None
+) -> tuple[ContactReference, ...]:
+    """The newest first; those that come after `before` (its moment and id) in that order."""
+    conditions = []
+    if before is not None:
+        at, one = before
+        conditions = [or_(_T.c.since < at, and_(_T.c.since == at, _T.c.id > one))]
+    return await _some(tx, *conditions, limit=limit)
 
 
 async def used(tx: Tx, reference_id: str, kept_until: datetime) -> None:
@@ -101,8 +107,8 @@ async def used_many(tx: Tx, reference_ids: Sequence[str], kept_until: datetime) 
 _PLAIN = ("kind", "purpose", "since", "until", "legal_basis", "kept_until")
 
 
-async def _some(tx: Tx, *conditions: Any) -> tuple[ContactReference, ...]:
-    rows = await tx.rows(select(_T).where(*conditions).order_by(_T.c.since.desc(), _T.c.id))
+async def _some(tx: Tx, *conditions: Any, limit: int | None = None) -> tuple[ContactReference, ...]:
+    rows = await tx.rows(select(_T).where(*conditions).order_by(_T.c.since.desc(), _T.c.id).limit(limit))
     return tuple(_reference(tx, row) for row in rows)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select
+from sqlalchemy import RowMapping, and_, delete, insert, or_, select
 
 from storage import contact_keys, tables
 from storage.errors import Invalid, NotFound
@@ -80,9 +80,17 @@ async def of_number(tx: Tx, number: str, channel: str | None = None) -> tuple[Su
     return _read(await tx.rows(select(_T).where(*which).order_by(_T.c.since, _T.c.id)))
 
 
-async def list_all(tx: Tx, *, limit: int = 1000) -> tuple[Suppression, ...]:
-    """The newest first."""
-    return _read(await tx.rows(select(_T).order_by(_T.c.since.desc(), _T.c.id).limit(limit)))
+async def list_all(
+    tx: Tx, *, limit: int = 1000, before: tuple[datetime, str] | None = None, channels: Sequence[str] = ()
+) -> tuple[Suppression, ...]:
+    """The newest first; those that come after `before` (its moment and id) in that order. `channels`: these alone."""
+    wanted = select(_T).order_by(_T.c.since.desc(), _T.c.id).limit(limit)
+    if before is not None:
+        at, one = before
+        wanted = wanted.where(or_(_T.c.since < at, and_(_T.c.since == at, _T.c.id > one)))
+    if channels:
+        wanted = wanted.where(_T.c.channel.in_(channels))
+    return _read(await tx.rows(wanted))
 
 
 async def remove(tx: Tx, suppression_id: str) -> None:

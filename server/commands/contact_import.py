@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from server.client import ask
 from server.commands.base import asking, out, print_json, table, tell
 from server.commands.contact_fields import ERROR_FIELDS
 from server.failure import Failure
+from sms.lists import column_of_numbers
 
 AT_ONCE = 10_000
 
@@ -44,19 +44,9 @@ def _send(args: argparse.Namespace, numbers: list[tuple[int, str]], how: dict[st
 
 
 def _numbers(path: Path, column: int) -> Iterator[tuple[int, str]]:
-    """Line and number; what else stands in the file never leaves this program. A first line without any digit is a
-    heading. Raises Failure."""
+    """Line and number; what else stands in the file never leaves this program. Raises Failure."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}", "Name a file that can be read", "invalid") from None
-    lines = text.splitlines()
-    separator = ";" if lines and ";" in lines[0] else "\t" if lines and "\t" in lines[0] else ","
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        cells = next(csv.reader([line], delimiter=separator), [])
-        cell = cells[column - 1].strip() if 0 < column <= len(cells) else ""
-        if number == 1 and not any(char.isdigit() for char in cell):
-            continue
-        yield number, cell[:40]
+    return column_of_numbers(text, column)

@@ -77,7 +77,7 @@ def _consents(consents: Subparsers) -> None:
         consents,
         "list",
         "list consents, newest first",
-        operation("contact.consent.list", "number", "limit"),
+        operation("contact.consent.list", "number", "before", "limit"),
         fields=shown.CONSENT_FIELDS,
         many=True,
         reasons=True,
@@ -187,7 +187,7 @@ def _contracts(contracts: Subparsers) -> None:
         contracts,
         "list",
         "list them, newest first",
-        operation("contact.contract.list", "number", "limit"),
+        operation("contact.contract.list", "number", "before", "limit"),
         fields=shown.CONTRACT_FIELDS,
         many=True,
         reasons=True,
@@ -224,7 +224,7 @@ def _suppressions(suppress: Subparsers) -> None:
         suppress,
         "list",
         "list entries, newest first; they hold no number",
-        operation("contact.suppress.list", "number", "limit"),
+        operation("contact.suppress.list", "number", "before", "limit"),
         fields=shown.SUPPRESSION_FIELDS,
         many=True,
     )
@@ -270,4 +270,5 @@ def _scope(parser: argparse.ArgumentParser) -> None:
 
 def _listing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", metavar="NUMBER", help="of this number only")
+    parser.add_argument("--before", metavar="ID", help="those that come after this one in the list, the older ones")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many (default 50)")

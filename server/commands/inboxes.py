@@ -113,7 +113,7 @@ def _administration(inbox: Subparsers) -> None:
     add.add_argument("name", metavar="NAME", help="small letters, such as support")
     add.add_argument("--account", metavar="NAME", help="a person's own: their phones get copies, and write from it")
     add.add_argument("--language", choices=("fr", "en"), help="of what is answered by itself (default fr)")
-    listed = leaf(inbox, "list", "list inboxes", operation("inbox.list", "login"), fields=FIELDS, many=True)
+    listed = leaf(inbox, "list", "list inboxes", _listed, fields=FIELDS, many=True)
     listed.add_argument("--as", dest="login", metavar="LOGIN", help="those that this person may do something with")
     member = leaf(inbox, "member", "give rights to an inbox, or take them", _member, fields=FIELDS,
                   details="Reading what came in and seeing what was sent are two rights, with two keys: both need a"
@@ -146,6 +146,14 @@ def _administration(inbox: Subparsers) -> None:
     gone = leaf(senders, "remove", "send nothing more from an address", operation("inbox.sender.remove", "address"),
                 fields=SENDER_FIELDS)  # fmt: skip
     gone.add_argument("address", metavar="ADDRESS")
+
+
+def _listed(args: argparse.Namespace) -> int:
+    if args.login is None:
+        answer(args, ask(asking(args), "inbox.every"))
+    else:
+        answer(args, ask(asking(args), "inbox.list", login=args.login))
+    return 0
 
 
 def _reading(inbox: Subparsers) -> None:

@@ -107,15 +107,23 @@ async def add(
         return await _view(tx, made, actor, now, shown=True)
 
 
-async def list_(services: Services, actor: Actor, *, number: str | None = None, limit: int = 50) -> list[ConsentView]:
-    """The newest first; masked unless the actor gives a reason. Raises Failure."""
+async def list_(
+    services: Services, actor: Actor, *, number: str | None = None, before: str | None = None, limit: int = 50
+) -> list[ConsentView]:
+    """The newest first, or those that come after the one with the id `before`; masked unless the actor gives a reason.
+    Raises Failure."""
+    limit = max(0, limit)
     async with services.db.transaction() as tx:
         if number is None:
-            found = await consents.list_all(tx)
+            place = None
+            if before is not None:
+                last = await _by_id(tx, before)
+                place = (last.given_at, last.id)
+            found = await consents.list_all(tx, limit=limit, before=place)
         else:
-            found = await consents.of_number(tx, person(services.settings, number))
+            found = (await consents.of_number(tx, person(services.settings, number)))[:limit]
         now = services.clock()
-        views = [await _view(tx, one, actor, now, shown=False) for one in found[: max(0, limit)]]
+        views = [await _view(tx, one, actor, now, shown=False) for one in found]
         await note(services, tx, actor, "list", "consent", count=len(views))
     return views
 

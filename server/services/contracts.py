@@ -102,15 +102,23 @@ async def end(services: Services, actor: Actor, *, contract: str) -> ContractVie
     return _view(ended, actor, now)
 
 
-async def list_(services: Services, actor: Actor, *, number: str | None = None, limit: int = 50) -> list[ContractView]:
-    """The newest first; masked unless the actor gives a reason. Raises Failure."""
+async def list_(
+    services: Services, actor: Actor, *, number: str | None = None, before: str | None = None, limit: int = 50
+) -> list[ContractView]:
+    """The newest first, or those that come after the one with the id `before`; masked unless the actor gives a reason.
+    Raises Failure."""
+    limit = max(0, limit)
     async with services.db.transaction() as tx:
         if number is None:
-            found = await contact_references.list_all(tx)
+            place = None
+            if before is not None:
+                last = await contact_references.get(tx, before)
+                place = (last.since, last.id)
+            found = await contact_references.list_all(tx, limit=limit, before=place)
         else:
-            found = await contact_references.of_number(tx, person(services.settings, number))
+            found = (await contact_references.of_number(tx, person(services.settings, number)))[:limit]
         now = services.clock()
-        views = [_view(one, actor, now) for one in found[: max(0, limit)]]
+        views = [_view(one, actor, now) for one in found]
         await note(services, tx, actor, "list", "contract", count=len(views))
     return views
 

@@ -157,6 +157,12 @@ async def list_(services: Services, actor: Actor, *, login: str | None = None) -
     return views
 
 
+async def every(services: Services, actor: Actor) -> list[InboxView]:
+    """All there are, by name, for whoever administers them: who may do what, and how many texts; never what they say.
+    Raises Failure."""
+    return await list_(services, actor)
+
+
 async def member(
     services: Services,
     actor: Actor,
@@ -536,6 +542,7 @@ async def _conversation(tx: Tx, one: Conversation, inbox: str, *, masked: bool) 
 
 
 __all__ = [
-    "add", "add_sender", "close", "close_request", "decide", "hand_over", "handled", "list_", "list_conversations",
+    "add", "add_sender", "close", "close_request", "decide", "every", "hand_over", "handled",
+    "list_", "list_conversations",
     "member", "none_such", "received", "remove_sender", "requests", "senders", "set_away", "text_of",
 ]  # fmt: skip

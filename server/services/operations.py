@@ -186,6 +186,7 @@ OPERATIONS: Mapping[str, str] = {
     "sms.cancel": "texts:cancel",
     "sms.settle": "texts:settle",
     "inbox.add": "inboxes:add",
+    "inbox.every": "inboxes:every",
     "inbox.list": "inboxes:list_",
     "inbox.member": "inboxes:member",
     "inbox.close": "inboxes:close",

@@ -40,12 +40,9 @@ async def add(
 async def list_(services: Services, actor: Actor, *, limit: int = 50) -> list[SuppressionView]:
     """Those that hold for texts, the newest first; the list holds no number. Raises Failure."""
     async with services.db.transaction() as tx:
-        every = [one for one in await suppressions.list_all(tx, limit=100_000) if one.channel in ("sms", "*")]
-        await note(services, tx, actor, "list", "suppression", count=min(len(every), limit))
-    return [
-        SuppressionView(**{name: getattr(one, name) for name in SuppressionView.__slots__})
-        for one in every[: max(0, limit)]
-    ]
+        found = await suppressions.list_all(tx, limit=max(0, limit), channels=("sms", "*"))
+        await note(services, tx, actor, "list", "suppression", count=len(found))
+    return [SuppressionView(**{name: getattr(one, name) for name in SuppressionView.__slots__}) for one in found]
 
 
 async def check(services: Services, actor: Actor, *, number: str) -> OptOutView:

@@ -79,16 +79,24 @@ async def add(
 
 
 async def list_(
-    services: Services, actor: Actor, *, number: str | None = None, limit: int = 50
+    services: Services, actor: Actor, *, number: str | None = None, before: str | None = None, limit: int = 50
 ) -> list[SuppressionView]:
-    """The newest first; of one number where it is given. Raises Failure."""
+    """The newest first, or those that come after the one with the id `before`; of one number where it is given.
+    Raises Failure."""
     async with services.db.transaction() as tx:
         if number is None:
-            found = await suppressions.list_all(tx, limit=max(0, limit))
+            found = await suppressions.list_all(tx, limit=max(0, limit), before=await _place(tx, before))
         else:
             found = (await suppressions.of_number(tx, person(services.settings, number)))[: max(0, limit)]
         await note(services, tx, actor, "list", "suppression", count=len(found))
     return [_view(one) for one in found]
+
+
+async def _place(tx: Tx, before: str | None) -> tuple[datetime, str] | None:
+    if before is None:
+        return None
+    last = await suppressions.get(tx, before)
+    return last.since, last.id
 
 
 async def remove(services: Services, actor: Actor, *, what: str, channel: Scope | None = None) -> list[SuppressionView]:

@@ -124,6 +124,7 @@ _TEXTS = {
     "sms.cancel": ("POST", "/texts/{text}/cancel", "Do not send a waiting text"),
     "sms.settle": ("POST", "/texts/{text}/settle", "Say what became of a text in doubt"),
     "inbox.list": ("GET", "/inboxes", "Inboxes"),
+    "inbox.every": ("GET", "/all-inboxes", "All inboxes, for whoever administers them"),
     "inbox.add": ("POST", "/inboxes", "Add an inbox"),
     "inbox.show": ("GET", "/inboxes/{inbox}/texts", "Texts that came in; their words stay sealed"),
     "inbox.member": ("PATCH", "/inboxes/{inbox}/members/{login}", "What a person may do in an inbox"),

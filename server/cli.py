@@ -15,6 +15,7 @@ from server.commands import (
     campaigns,
     contacts,
     emergency,
+    going_out,
     holds,
     inboxes,
     keys,
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         retention,
         holds,
         alerts,
+        going_out,
         ledger,
     ):
         subject.register(subparsers)

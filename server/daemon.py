@@ -30,8 +30,9 @@ from server.company import company_facts, outside_habits, rates_of
 from server.destruction import RecordingDestruction
 from server.diagnoses import DatabaseKeeper
 from server.duty_desk import DutyDesk
-from server.edge_plan import edge_plan
+from server.edge_plan import edge_plan, edge_run_dir
 from server.failure import Failure
+from server.going_out import GoingOut
 from server.happenings.hub import Hub
 from server.happenings.watch import Watch
 from server.mail_bounces import MailBounces
@@ -165,6 +166,7 @@ class Daemon:
         self.sweeper = Sweeper(services)
         self.reconciler = Reconciler(services)
         self.reindexer = Reindexer(services)
+        self.going_out = GoingOut(services, edge_run_dir(paths))
         self.calls = CallControl(
             edge=self.edge,
             pool=self.pool,
@@ -260,6 +262,7 @@ class Daemon:
             **portal,
             **looking,
             "notices": self._notices,
+            "going out": self.going_out.run,
             "figures": partial(self._services.access_figures.run, self._services),
             "bounces": self.bounces.run,
         }
@@ -573,6 +576,7 @@ class Daemon:
             near=self.duty.near,
             carriers=lambda: {name: one is Health.UP for name, one in self.messaging.outbox.states().items()},
             webhooks=self.webhooks.well,
+            unexpected=self.going_out.unexpected,
             opt_outs=self._take_opt_outs,
         )
 
@@ -610,6 +614,7 @@ async def serve(data: Path) -> None:
         services.campaigns = daemon.campaigns
         services.happenings = daemon.happenings
         services.reindexer = daemon.reindexer
+        services.going_out = daemon.going_out
         loop.add_signal_handler(signal.SIGHUP, daemon.request_reload)
         async with control_socket.serve(services):
             await daemon.run(stop)

@@ -102,7 +102,7 @@ RULES: Mapping[str, Rule] = {
     **_all("ledger.read", "ledger.receipt", "ledger.show", "ledger.verify",
            "ledger.statistics", "retention.objections"),
     # --- the machine
-    **_all("security.read", "ban.list", "registration.list"),
+    **_all("security.read", "ban.list", "connection.list", "registration.list"),
     **_all("security.manage", "ban.lift", "alert.test"),
     **_all("alerts.read", "alert.list", "alert.show", "alert.rules", "alert.runbook"),
     **_all("alerts.decide", "alert.ack"),

@@ -45,6 +45,7 @@ class Sensed:
     ledger_sound: bool | None = None
     holds_overdue: frozenset[str] | None = None
     rules_overdue: bool | None = None
+    unexpected: bool | None = None  # a connection goes out that nothing expects
     counts: Mapping[str, int] = field(default_factory=dict)
     near: tuple[str, ...] = ()
     opt_outs: tuple[str, ...] = ()  # campaigns that many have answered STOP, since the last look
@@ -107,6 +108,7 @@ class Conditions:
             ("orphans-found", ""): None if sensed.orphans is None else sensed.orphans > 0,
             ("clock-doubted", ""): None if sensed.sweep is None else sensed.sweep == "clock",
             ("rules-overdue", ""): sensed.rules_overdue,
+            ("going-out-unexpected", ""): sensed.unexpected,
             **self._disk(sensed, limits["disk-low"]["times"]),
             **self._certificate(sensed, now, limits["certificate-soon"]["days"], limits["certificate-urgent"]["days"]),
             **({} if sensed.trunks is None else self._trunks(sensed.trunks)),

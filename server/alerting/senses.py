@@ -40,6 +40,7 @@ class Parts:
     near: Callable[[], tuple[str, ...]]  # owners of limits nearly used up, each told once
     carriers: Callable[[], Mapping[str, bool]] = dict  # of texts, by name: whether it is up
     webhooks: Callable[[], Mapping[str, bool | None]] = dict  # by name: whether it takes what it is told
+    unexpected: Callable[[], bool | None] = lambda: None  # a connection goes out that nothing expects
     opt_outs: Callable[[], tuple[str, ...]] = tuple  # campaigns that many have answered STOP, each told once
 
 
@@ -95,6 +96,7 @@ class Senses:
             trunks=parts.trunks() if self._attached else None,
             carriers=parts.carriers(),
             webhooks=parts.webhooks(),
+            unexpected=parts.unexpected(),
             free_mb=self._free_mb,
             needed_mb=self._services.settings.recording.min_free_mb,
             certificate_until=self._certificate,

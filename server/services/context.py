@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from recording.prompts import PromptStore
     from server.alerting.desk import AlertDesk
     from server.duty_desk import DutyDesk
+    from server.going_out import GoingOut
     from server.happenings.hub import Hub
     from server.messaging import Messaging
     from server.reconciler import Reconciler
@@ -124,6 +125,7 @@ class Services:
     happenings: Hub | None = None  # None: the daemon is not running
     work: Work = dataclasses.field(default_factory=Work)  # what takes longer than somebody waits at a page
     access_figures: AccessFigures = dataclasses.field(default_factory=AccessFigures)  # who looked how often
+    going_out: GoingOut | None = None  # None: the daemon is not running
     subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
     lists: HeldLists = dataclasses.field(default_factory=HeldLists)  # that were sent and are not taken yet
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once

@@ -177,6 +177,7 @@ OPERATIONS: Mapping[str, str] = {
     "ledger.statistics": "access_statistics:statistics",
     "vault.check": "vault:check",
     "registration.list": "registrations:list_",
+    "connection.list": "going_out:list_",
     "ban.list": "bans:list_",
     "ban.lift": "bans:lift",
     "alert.list": "alerts:list_",

@@ -226,6 +226,7 @@ _MACHINE = {
     "alert.ack": ("POST", "/alerts/{alert}/verdict", "Give a verdict on an alert"),
     "alert.test": ("POST", "/alerts/test", "Raise a test alert"),
     "registration.list": ("GET", "/registrations", "Which phones are registered now, and where"),
+    "connection.list": ("GET", "/connections", "What this server is connected to outside, and why"),
     "ban.list": ("GET", "/bans", "Sources that are kept out"),
     "ban.lift": ("DELETE", "/bans/{source}", "Let a source in again"),
     "status": ("GET", "/status", "How the machine is doing"),

@@ -87,7 +87,7 @@ NOTHING = {
     "sms.settle": "no such text",
     "carrier.test": "no inbox support",
 }
-ADMINISTRATION = {"inbox.add", "inbox.member", "inbox.close", "inbox.sender.add", "inbox.sender.list",
+ADMINISTRATION = {"inbox.add", "inbox.every", "inbox.member", "inbox.close", "inbox.sender.add", "inbox.sender.list",
                   "inbox.sender.remove", "carrier.list"}  # fmt: skip
 LISTS = {"inbox.list", "inbox.requests", "sms.list"}
 

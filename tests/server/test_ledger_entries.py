@@ -19,6 +19,7 @@ from recording.reader_bundle import ReaderSecret, seal_reader
 from retention.receipt import Receipt, sign
 from server.duty_desk import DutyDesk
 from server.failure import Failure
+from server.going_out import GoingOut
 from server.services import operations
 from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.context import Services, utc_now
@@ -63,6 +64,7 @@ GOING = "f" * 32  # a call that goes on
 SILENT = {
     "status", "reader.prepare", "retention.forecast", "retention.status", "retention.map", "alert.list", "alert.rules",
     "alert.runbook", "keys.list", "system.overview", "prompt.list", "prompt.show", "prompt.hear",
+    "campaign.measure",
 }  # fmt: skip
 
 
@@ -309,6 +311,10 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "policy.approve": {"number": 1, "login": "rita"},
         "policy.history": {},
         "retention.objections": {},
+        "retention.register": {},
+        "ledger.statistics": {},
+        "connection.list": {},
+        "inbox.every": {},
         "prompt.list": {"language": "fr"},
         "prompt.show": {"prompt": "PROMPT_BUSY", "language": "fr"},
         "prompt.hear": {"prompt": "PROMPT_BUSY", "language": "fr"},
@@ -384,6 +390,7 @@ async def campaign_arguments(services: Services, person_id: str) -> dict[str, di
         "campaign.look": {**hers, "numbers": [[2, "+33612345678"]]},
         "campaign.write": {**hers, "rows": [[2, "+33612345678", {"nom": "Carl"}]], "first": True, "last": True},
         "campaign.list": {"login": "rita"},
+        "campaign.measure": {"login": "rita", "inbox": "offers", "template": "Bonjour"},
         "campaign.show": hers,
         "campaign.edit": {**hers, "template": "Bonjour {nom}"},
         "campaign.preview": hers,
@@ -420,6 +427,7 @@ async def test_one_entry_each(services: Services, shown: dict[str, Any]):
     services.edge, services.live = FakeEdge(), FakeLive()  # type: ignore[assignment]
     services.calls = FakeCalls()  # type: ignore[assignment]
     services.duty = DutyDesk(services.db, Edge(), None, lambda: services.settings, utc_now)  # type: ignore[arg-type]
+    services.going_out = GoingOut(services, services.paths.run, look=lambda *_: [])
     given = await arguments(services, shown)
     await text_house.furnish(services)
     services.edge.attached = type("Event", (), {"is_set": lambda self: False})()  # type: ignore[union-attr]

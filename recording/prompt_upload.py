@@ -24,7 +24,7 @@ RATES_HZ = (8000, 16_000, 44_100, 48_000)
 _FULL = 32_700  # from here on, of 32 767
 _RUN = 3  # as many samples at full scale in a row are clipped, not loud
 _FRAME_S = 0.02
-_SILENT_DBFS = -50.0
+_SILENT_DB = 30.0  # below what is spoken, however quiet that is
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def read(content: bytes) -> Brought:
         round(level, 1),
         round(prompt_audio.peak_dbfs(samples), 1),
         round(_clipped(frames) * 1000 / rate_hz),
-        _silent_ms(voice),
+        _silent_ms(voice, level),
     )
 
 
@@ -130,8 +130,8 @@ def _clipped(frames: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> int:
     return worst
 
 
-def _silent_ms(voice: prompt_audio.Samples) -> int:
+def _silent_ms(voice: prompt_audio.Samples, level_dbfs: float) -> int:
     size = int(RATE_HZ * _FRAME_S)
     whole = voice[: len(voice) // size * size].reshape(-1, size)
-    quiet = np.square(whole).mean(axis=1) < 10 ** (_SILENT_DBFS / 10)
+    quiet = np.square(whole).mean(axis=1) < 10 ** ((level_dbfs - _SILENT_DB) / 10)
     return int(quiet.sum()) * round(_FRAME_S * 1000)

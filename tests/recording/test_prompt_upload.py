@@ -52,7 +52,9 @@ def test_what_is_wrong_with_its_sound_is_told() -> None:
     fine, loud = read(wav(voice(2, 16_000), 16_000)), read(wav(voice(2, 16_000) * 20, 16_000))
     assert fine.clipped_ms == 0 and loud.clipped_ms > 300 and loud.peak_dbfs > -0.1
     assert 450 <= fine.silent_ms <= 600
-    assert read(wav(voice(2, 16_000, 0.02), 16_000)).level_dbfs < fine.level_dbfs - 15
+    soft = read(wav(voice(2, 16_000, 0.02), 16_000))
+    assert soft.level_dbfs < fine.level_dbfs - 15
+    assert abs(soft.silent_ms - fine.silent_ms) <= 60, "spoken softly is no silence"
 
 
 GOOD = wav(voice(1, 8000), 8000)

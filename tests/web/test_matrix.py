@@ -45,7 +45,7 @@ def test_every_page_is_open_to_those_who_hold_its_right(portal: Portal, role: st
     assert wrong == {}
 
 
-@pytest.mark.promise("0.2", "0.4")
+@pytest.mark.promise("0.2", "0.4", "1.17")
 def test_whoever_has_not_signed_in_sees_the_door_alone(portal: Portal) -> None:
     for route in GETS:
         answer = portal.visitor().get(path(route))

@@ -155,6 +155,11 @@ async def test_a_simulation_is_begun_left_found_again_and_drawn(house: House, la
     calls = len(house.teams.calls)
     assert {"en": "What version 1 would have done", "fr": "Ce que la version 1 aurait fait"}[language] in page.text
     assert f">{calls}<" in page.html, "all calls of the two teams"
+    because = {
+        "en": "not recorded: no rule of the policy is about it",
+        "fr": "non enregistré : aucune règle de la politique ne s’y applique",
+    }
+    assert because[language] in page.text
     assert begun.went in (await house.get("/policy", who, language)).html
     drawn = await house.get(f"{begun.went}/picture", who, language)
     texts = " ".join(str(one.text) for one in ET.fromstring(drawn.html).iter())  # noqa: S314 - made by us

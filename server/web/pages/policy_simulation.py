@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,23 @@ from server.web.visit import Visit, Wrong
 ABOUT = "policy.simulate"
 _PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 _AGAIN_S = 2
+# What the service says of a group of calls, in English: `simulation.in_words`, `retention.policy_rules`.
+_WORDS: Mapping[str, str] = {
+    "not recorded": N_("not recorded"),
+    "standard": N_("standard record"),
+    "minimal": N_("minimal record"),
+    "none": N_("no record"),
+}
+_NOT = "not recorded: "
+_WHY = (
+    (re.compile(r"no rule of the policy is about it"), N_("no rule of the policy is about it")),
+    (re.compile(r"policy (?P<number>\d+), rules? (?P<names>.+)"), N_("version %(number)s, by %(names)s")),
+    (re.compile(r"rule (?P<name>.+) protects it \((?P<pack>.+)\)"), N_("%(name)s protects it (%(pack)s)")),
+    (re.compile(r"rules (?P<names>.+) give it two purposes \((?P<packs>.+)\)"),
+     N_("%(names)s give it two purposes (%(packs)s)")),
+    (re.compile(r"rule (?P<name>.+) waits for (?P<what>.+)"), N_("%(name)s waits for what is missing: %(what)s")),
+    (re.compile(r"rule (?P<name>.+) names an unknown pack"), N_("%(name)s names an unknown pack")),
+)  # fmt: skip
 
 
 async def form(visit: Visit) -> web.StreamResponse:
@@ -58,7 +76,23 @@ async def shown(visit: Visit) -> web.StreamResponse:
         at_once=sum(one["at_once"] for one in said["gone"]),
         directions=policy.DIRECTIONS,
         kind=lambda name: kept.kind(visit, name),
+        words=lambda said: _words(visit, said),
+        why=lambda said: _why(visit, said),
     )
+
+
+def _words(visit: Visit, said: str) -> str:
+    return "; ".join(visit._(_WORDS[part]) if part in _WORDS else part for part in said.split("; "))
+
+
+def _why(visit: Visit, said: str) -> str:
+    """As it came, where no sentence of ours fits."""
+    if said.startswith(_NOT):
+        return visit._(N_("not recorded: %(why)s")) % {"why": _why(visit, said.removeprefix(_NOT))}
+    for pattern, sentence in _WHY:
+        if (found := pattern.fullmatch(said)) is not None:
+            return visit._(sentence) % found.groupdict()
+    return said
 
 
 async def drawn(visit: Visit) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, or_, select, union
+from sqlalchemy import ColumnElement, Table, func, or_, select, true, union
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
@@ -20,6 +20,7 @@ from storage.tx import Tx
 FEW = 5_000  # calls up to which it is quicker to fetch all and sort than to walk back from the newest
 _MOST_DIGESTS = 5_000  # in one statement
 _PAGE = 500
+_LARGEST_PAGE = 4_000
 _Rows = Sequence[Sequence[Any]]  # id, at, line_id
 _T, _PEERS, _HASHES = tables.call_records, tables.call_peers, tables.call_month_peers
 
@@ -120,14 +121,23 @@ class OwnedCalls:
     async def _pages(
         self, mine: ColumnElement[bool] | None, size: int, line_id: str | None, before: tuple[datetime, str] | None
     ) -> AsyncIterator[_Rows]:
-        wanted = select(_T.c.id, _T.c.at, _T.c.line_id).order_by(_T.c.at.desc(), _T.c.id).limit(size)
+        """Larger from one to the next: where most of what was found is a predecessor's, few questions reach the end."""
+        wanted = select(_T.c.id, _T.c.at, _T.c.line_id).order_by(_T.c.at.desc(), _T.c.id).where(self._late_enough())
         if mine is not None:
             wanted = wanted.where(mine)
         if line_id is not None:
             wanted = wanted.where(_T.c.line_id == line_id)
         while True:
-            page = await self._tx.tuples(wanted if before is None else wanted.where(call_records.older(before)))
+            asked = wanted if before is None else wanted.where(call_records.older(before))
+            page = await self._tx.tuples(asked.limit(size))
             yield page
             if len(page) < size:
                 return
-            before = page[-1][1], page[-1][0]
+            before, size = (page[-1][1], page[-1][0]), min(4 * size, _LARGEST_PAGE)
+
+    def _late_enough(self) -> ColumnElement[bool]:
+        """Not before the first of their names was theirs; a line's calls are theirs from the beginning."""
+        if not self._digests:
+            return true()
+        late = _T.c.at >= min(self._digests.values())
+        return or_(late, _T.c.line_id.in_(self._owners.lines)) if self._owners.lines else late

@@ -119,6 +119,8 @@ async def forecast(services: Services, actor: Actor, *, days: int = 30) -> list[
     async with services.db.read() as tx:
         for kind in expiry.KINDS:
             if kind in COUNTED:
+                if not await expiry.until(tx, kind, now + timedelta(days=days), limit=1):
+                    continue
                 for day, count in zip(*await _counted(tx, kind, now, days), strict=True):
                     if count:
                         found.setdefault(day, Counter())[kind] += count

@@ -78,6 +78,7 @@ def test_the_next_caller_hears_what_was_approved(portal: Portal, tmp_path: Path)
     assert likeness(before, shipped) > 0.9
 
     admin, officer = portal.visitor(portal.people["admin"]), portal.visitor(portal.people["dpo"])
+    officer.prove(portal.people["dpo"])
     assert admin.post(f"{PAGE}/words", {"text": OWN}).to == PAGE
     draft = re.search(r'name="number" value="([0-9]+)"', officer.get(PAGE).text)
     assert draft is not None and likeness(shipped, as_played(portal, tmp_path / "still.wav")[0]) > 0.99

@@ -102,6 +102,7 @@ def test_what_a_consent_rests_on_is_approved_by_another_person(portal: Portal, w
     assert page.get_by_role("button", name="Use it").count() == 0
     refused = portal.visitor(portal.people["admin"]).post(f"{QUALITY}/approve", {"number": "1"})
     assert refused.status == 403
+    portal.visitor(portal.people["dpo"]).prove(portal.people["dpo"])
     office = window(portal.people["dpo"])
     hers = office.open_page("/prompts?language=en")
     hers.get_by_role("link", name="May refuse: quality and training").first.click()

@@ -168,6 +168,7 @@ async def test_whoever_objects_is_left_alone_until_somebody_says_why_not(house: 
 @pytest.mark.promise("2.7")
 async def test_a_list_is_brought_in_as_a_whole_or_not_at_all(house: House) -> None:
     who = house.sign_in("carol", "compliance")
+    await house.appoint("carol", "compliance")  # what goes on by itself asks for their roles once more
     rows = b"Number;x\n0612340001;=1+1\n0612340002;a\ntwelve;<script>\n0612340001;a\n"
 
     async def sent(**more: object) -> Page:

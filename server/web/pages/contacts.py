@@ -344,10 +344,10 @@ async def bring_in(visit: Visit) -> web.StreamResponse:
         raise Wrong("file", failure.what, failure.remedy) from None
     partial = given.get("partial") == "yes"
 
-    async def entered() -> Any:
-        return await number_imports.enter(numbers, channel, partial=partial, ask=visit.call)
+    async def entered(ask: number_imports.Ask) -> Any:
+        return await number_imports.enter(numbers, channel, partial=partial, ask=ask)
 
-    job = visit.services.work.begin("contact.import", visit.person.login, visit.now, entered)
+    job = visit.begin_steps("contact.import", entered)
     return visit.go(f"/contacts/imports/{job.id}")
 
 

@@ -113,10 +113,10 @@ class Teller:
         with self._hub.listening() as listener:
             await self._known(one)
             while True:
-                if listener.missed:
+                happening = await listener.queue.get()
+                if listener.missed:  # asked after the wait: what is told next is then always that something is missing
                     listener.missed = False
                     self._add(one, None)
-                happening = await listener.queue.get()
                 await self._known(one)
                 if one.chosen.kinds and happening.kind not in one.chosen.kinds:
                     continue

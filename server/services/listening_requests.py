@@ -107,7 +107,7 @@ def _not_by(actor: Actor, person: Person, asked: Request) -> Failure | None:
     """Why this actor does not decide it as this person."""
     if asked.person_id == person.id:
         return Failure("nobody decides their own request", "Another reader of that purpose does", "denied")
-    if actor.who != person.id:
+    if actor.who != person.id or actor.session is None:  # a token acts as its person, who has proven nothing just now
         return Failure("nobody agrees in somebody else's name", f"{person.login} answers in the portal", "denied")
     return None
 

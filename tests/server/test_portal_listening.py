@@ -430,7 +430,9 @@ async def test_whoever_types_a_login_on_the_machine_agrees_to_nothing(house: Ser
     kept = await keep(house, ogg_stream(), TWO)
     at_socket = Actor("os:1000", "here", "a complaint", "2026-17")
     made = await listening_requests.ask(house, at_socket, rec_id=kept.rec_id, login="anna")
-    for actor in (at_socket, Actor(me.identity.person_id, "here"), Actor("system", "here")):
+    by_token = permitted.acting(replace(you.identity, session_id=None, token_id="a" * 32), workstation="here")
+    assert by_token.who == you.identity.person_id
+    for actor in (at_socket, Actor(me.identity.person_id, "here"), Actor("system", "here"), by_token):
         with refused("denied"):
             await listening_requests.decide(house, actor, request=made.id, login="berta")
         last = (await entries(house, kept.rec_id))[-1]
@@ -447,9 +449,8 @@ async def test_what_two_open_is_not_exported(house: Services) -> None:
     kept = await keep(house, ogg_stream(), TWO)
     here = Actor(me.identity.person_id, "here", "a complaint", "2026-17")
     made = await listening_requests.ask(house, here, rec_id=kept.rec_id, login="anna")
-    await listening_requests.decide(
-        house, Actor(you.identity.person_id, "here"), request=made.id, login="berta", approve=True
-    )
+    signed_in = permitted.acting(you.identity, workstation="here")
+    await listening_requests.decide(house, signed_in, request=made.id, login="berta", approve=True)
     with refused("denied") as failure:
         await listening.permit(house, here, login="anna", rec_id=kept.rec_id, mode="export")
     assert "not exported" in str(failure.value)

@@ -147,9 +147,12 @@ class PromptStore:
             return await asyncio.to_thread(self.of, prompt_id, language, values, own)
 
     def ready(self, prompt_id: str, language: str, values: Mapping[str, str], own: Own | None) -> Prompt | None:
-        """As `of`, where it was made before; None where it would have to be made. Raises PromptError."""
+        """As `of`, where it was made before; None where it would have to be made. Raises PromptError.
+
+        `own` fits these values (`Own.fits`).
+        """
         text = self._text(prompt_id, language)
-        if own is not None and (own.audio is not None or not own.fits(values)):
+        if own is not None and own.audio is not None:
             return self.of(prompt_id, language, values, own)
         words = own.words if own is not None else text.texts[language]
         try:

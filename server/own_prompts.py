@@ -19,7 +19,7 @@ from recording.prompts import Own
 from server.unbroken import unbroken
 from storage import prompt_versions
 from storage.database import Database
-from storage.errors import StorageError
+from storage.errors import NotFound, StorageError
 from storage.prompt_versions import PromptVersion
 from storage.tx import Tx
 
@@ -41,7 +41,8 @@ class OwnPrompts:
         self._public = ledger_public
         self._on_change = on_change
         self._changed = asyncio.Event()
-        self._known: Mapping[Key, Own] = {}
+        self._turn = asyncio.Lock()  # the part itself and whoever has just changed something read it at once
+        self._known: Mapping[Key, Own | None] = {}  # None: a recording that was altered
         self._ids: Mapping[Key, str] = {}
 
     def __call__(self, prompt_id: str, language: str) -> Own | None:
@@ -49,6 +50,10 @@ class OwnPrompts:
 
     async def refresh(self) -> None:
         """Read it anew. Raises StorageError; then what was known stays."""
+        async with self._turn:
+            await self._read()
+
+    async def _read(self) -> None:
         async with self._database.read() as tx:
             holding = await in_force(tx, self._public)
             ids = {key: version.id for key, version in holding.items()}
@@ -58,8 +63,8 @@ class OwnPrompts:
                 key: self._known[key] if self._ids.get(key) == version.id else await own(tx, version)
                 for key, version in holding.items()
             }
-        self._known, self._ids = {key: one for key, one in known.items() if one is not None}, ids
-        log.info("own prompts: %d in force", len(self._known))
+        self._known, self._ids = known, ids
+        log.info("own prompts: %d in force", sum(one is not None for one in known.values()))
         self._on_change()
 
     def changed(self) -> None:
@@ -96,7 +101,10 @@ async def own(tx: Tx, version: PromptVersion) -> Own | None:
     """With its audio; None where that is not what was approved."""
     if version.kind == "words":
         return Own(version.number, version.words)
-    audio = await prompt_versions.audio(tx, version.id)
+    try:
+        audio = await prompt_versions.audio(tx, version.id)
+    except NotFound:
+        audio = b""
     if hashlib.sha256(audio).hexdigest() != version.sha256:
         log.error("the recording of %s was altered: the shipped text is said", version.prompt_id)
         return None

@@ -207,12 +207,16 @@ async def hear(
             if found is None:
                 raise Failure("there is no such version", "Type: beffroi prompt show", "not_found")
             chosen = await own(tx, found) if found.kind != "shipped" else None
+            if chosen is None and found.kind != "shipped":
+                raise Failure("that recording was altered", "Bring it once more", "damaged")
         elif of == "now" and (prompt, language) in house.holding:
             chosen = await own(tx, house.holding[prompt, language])
-    values = house.values(text, language)
-    if chosen is not None and chosen.audio is not None:
+    values, now = house.values(text, language), of == "now" and version is None
+    if now:
+        chosen = _fitting(chosen, values)
+    elif chosen is not None and chosen.audio is not None:
         values = {**values, **chosen.filled}
-    by_hand = of == "now" and version is None and store.laid_by_hand(prompt, language) is not None
+    by_hand = now and store.laid_by_hand(prompt, language) is not None
     made = await _made(store, prompt, language, values, chosen, by_hand=by_hand)
     content = await asyncio.to_thread(made.path.read_bytes)
     level, peak = await asyncio.to_thread(prompt_upload.levels, content)
@@ -307,7 +311,7 @@ async def approve(
         house = await _House.read(services, tx)
         if draft.kind == "recording" and dict(draft.filled) != dict(_recorded_values(house, text, language)):
             raise Failure("it says another purpose or period than calls have now", "Bring a new recording", "conflict")
-        view = await _put_in_force(services, tx, actor, draft, person.id, "approve")
+        view = await _put_in_force(services, tx, actor, draft, person.id, "approve", approver_id=person.id)
     await _tell(services)
     return view
 
@@ -471,12 +475,18 @@ def _said(text: PromptText, language: str, values: Values, chosen: Own | None) -
         return words_
 
 
+def _fitting(says: Own | None, values: Values) -> Own | None:
+    """What is in force, where a call would hear it: a recording that would be untrue is passed over."""
+    return says if says is not None and says.fits(values) else None
+
+
 def _prompt_view(
     services: Services, house: _House, key: tuple[str, str], says: Own | None, draft: VersionView | None
 ) -> PromptView:
     prompt, language = key
     text, store = prompt_texts.load()[prompt], _store(services)
     values, file = house.values(text, language), store.laid_by_hand(prompt, language)
+    says = _fitting(says, values)
     kind = house.holding[key].kind if says is not None else "shipped"
     duration_ms = None
     try:
@@ -534,7 +544,14 @@ async def _draft(tx: Tx, prompt: str, language: str) -> PromptVersion:
 
 
 async def _put_in_force(
-    services: Services, tx: Tx, actor: Actor, draft: PromptVersion, by: str, action: str
+    services: Services,
+    tx: Tx,
+    actor: Actor,
+    draft: PromptVersion,
+    by: str,
+    action: str,
+    *,
+    approver_id: str | None = None,
 ) -> VersionView:
     """Signed and written down, with what was said before."""
     before = (await in_force(tx, services.keys.ledger.public_key())).get((draft.prompt_id, draft.language))
@@ -543,18 +560,25 @@ async def _put_in_force(
     await prompt_versions.put_in_force(tx, draft, by, now, signature)
     shipped = prompt_texts.load()[draft.prompt_id].texts[draft.language]
     was = before.sha256 if before is not None else hashlib.sha256(shipped.encode()).hexdigest()
-    await _note(services, tx, actor, action, draft, before_sha256=was)
+    await _note(services, tx, actor, action, draft, before_sha256=was, person_id=approver_id)
     done = replace(draft, in_force_at=now, approved_by=by, signature=signature)
     return await _view(services, tx, done, holds=True)
 
 
 async def _note(
-    services: Services, tx: Tx, actor: Actor, action: str, version: PromptVersion, before_sha256: str | None = None
+    services: Services,
+    tx: Tx,
+    actor: Actor,
+    action: str,
+    version: PromptVersion,
+    *,
+    before_sha256: str | None = None,
+    person_id: str | None = None,
 ) -> None:
     text = prompt_texts.load()[version.prompt_id]
     await note(services, tx, actor, action, "prompt", prompt_id=version.prompt_id, language=version.language,
                prompt_version=f"{text.version}.{version.number}", sha256=version.sha256,
-               before_sha256=before_sha256)  # fmt: skip
+               before_sha256=before_sha256, person_id=person_id)  # fmt: skip
 
 
 async def _view(services: Services, tx: Tx, one: PromptVersion, *, holds: bool = False) -> VersionView:

@@ -151,7 +151,9 @@ async def test_what_a_consent_rests_on_is_approved_by_somebody_else(house: House
     assert (done.state, done.approved_by) == ("in force", "dora")
     heard = await house.heard(prompt, language, values)
     assert heard.version == "1.1"
-    assert [entry["action"] for entry in await house.written_down()] == ["add", "approve"]
+    added, approved = await house.written_down()
+    assert (added["action"], approved["action"], approved["person_id"]) == ("add", "approve", house.ids["dora"])
+    assert "person_id" not in added
 
 
 async def test_nobody_approves_what_they_brought(house: House) -> None:
@@ -186,6 +188,24 @@ async def test_a_recording_is_heard_only_where_what_it_says_is_true(house: House
     assert (heard.version, heard.sha256) == ("1.1", brought.version.sha256)
     other = await house.heard(prompt, language, {**values, "time": "cinq ans"})
     assert other.version == "1" and other.sha256 != heard.sha256, "it would be untrue, so the shipped text is spoken"
+    settings = house.services.settings
+    renamed = settings.company.model_copy(update={"name": "Autre SARL"})
+    house.services.settings = settings.model_copy(update={"company": renamed})
+    shipped = prompt_texts.load()[prompt].texts[language]
+    now = await prompts.hear(house.services, adam, prompt=prompt, language=language)
+    shown = await prompts.show(house.services, adam, prompt=prompt, language=language)
+    listed = {one.prompt: one for one in await prompts.list_(house.services, adam, language=language)}[prompt]
+    for view in (shown, listed):
+        assert (view.source, view.version, view.words) == (
+            "shipped",
+            "1",
+            shipped,
+        ) and view.duration_ms == now.duration_ms
+    assert (now.version, now.said) == ("1", shown.said) and "Autre SARL" in now.said and now.sha256 != heard.sha256
+    assert (await house.heard(prompt, language, await house.values())).sha256 == now.sha256
+    assert (
+        await prompts.hear(house.services, adam, prompt=prompt, language=language, version=1)
+    ).sha256 == heard.sha256
     async with house.services.db.transaction() as tx:
         await tx.write(update(tables.prompt_versions).values(filled={**values, "time": "cinq ans"}))
     shown = await prompts.show(house.services, adam, prompt=prompt, language=language)
@@ -215,6 +235,27 @@ async def test_what_was_altered_in_the_database_is_not_said(house: House, what: 
         changed = {"words": "Raccrochez."} if what == "words" else {"audio": base64.b64decode(recording(3.0))}
         await tx.write(update(tables.prompt_versions).values(**changed))
     assert (await house.heard(**BUSY, values={})).sha256 == shipped.sha256
+
+
+@pytest.mark.parametrize("damage", [{"audio": b"RIFF"}, {"audio": None}], ids=["altered", "gone"])
+async def test_one_damaged_recording_holds_up_no_other_change(house: House, damage: dict[str, Any]) -> None:
+    adam, shipped = house.actor("adam"), await house.heard(**BUSY, values={})
+    await prompts.upload(house.services, adam, **BUSY, audio=recording(), text="Occupé.")
+    await prompts.use(house.services, adam, **BUSY)
+    async with house.services.db.transaction() as tx:
+        await tx.write(update(tables.prompt_versions).values(**damage))
+    assert (await house.heard(**BUSY, values={})).sha256 == shipped.sha256
+    for language, words in (("en", "Engaged."), ("en", "Still engaged.")):
+        other = {"prompt": "PROMPT_BUSY", "language": language}
+        await prompts.write(house.services, adam, **other, text=words)
+        await prompts.use(house.services, adam, **other)
+        await house.own.refresh()
+        said = house.own("PROMPT_BUSY", language)
+        assert said is not None and said.words == words and house.own("PROMPT_BUSY", "fr") is None
+    shown = await prompts.show(house.services, adam, **BUSY)
+    assert shown.source == "shipped"
+    with pytest.raises(Failure, match="altered"):
+        await prompts.hear(house.services, adam, **BUSY, version=1)
 
 
 async def test_a_file_laid_by_hand_goes_before_all_and_nothing_is_changed_behind_it(house: House) -> None:

@@ -97,25 +97,27 @@ async def later(
     """
     why: dict[str, Any] = {"workstation": workstation, "reason": reason, "case": case}
     await entered(services, identity, name, arguments, **why)
+    proven = replace(identity, fresh_until=datetime.max.replace(tzinfo=UTC))
 
     async def done() -> object:
-        result = await call(services, await as_now(services, identity), name, arguments, **why)
-        _allowed(services, await as_now(services, identity), name, RULES[name], arguments)
+        result = await call(services, await as_now(services, proven), name, arguments, **why)
+        _allowed(services, await as_now(services, proven), name, RULES[name], arguments)
         return result
 
     return done
 
 
 async def as_now(services: Services, identity: Identity) -> Identity:
-    """Who they are by now, with no more rights than they asked with. Raises Failure."""
+    """Who they are by now, with no more rights than they asked with. A second factor counts as long as it did then.
+    Raises Failure."""
     with told():
         async with services.db.read() as tx:
             person = await people.get(tx, identity.person_id)
             if person.disabled_at is not None:
                 raise Failure("whoever began it is locked", "Somebody else begins it again", "denied")
             now = await identities.read(tx, person, asked=identity.grants)
-    proven = datetime.max.replace(tzinfo=UTC)
-    return replace(now, session_id=identity.session_id, token_id=identity.token_id, fresh_until=proven)
+    held = {name: getattr(identity, name) for name in ("session_id", "token_id", "fresh_until")}
+    return replace(now, **held)
 
 
 def _allowed(services: Services, identity: Identity, name: str, rule: Rule, arguments: Mapping[str, object]) -> Allowed:

@@ -183,6 +183,20 @@ async def test_what_needs_a_second_factor_needs_it_when_it_is_begun(services: Se
     assert await permitted.later(services, fresh, "person.lock", lock, workstation=WHERE)
 
 
+async def test_what_is_done_in_steps_needs_a_second_factor_at_each(services: Services) -> None:
+    """Nobody has asked for it at the beginning: who they are by now has it for as long as it was given."""
+    async with services.db.transaction() as tx:
+        person = await people.add(tx, "jo", "Jo", services.clock(), roles=["admin"])
+    who = Identity(person.id, "jo", "en", {"people.contain": Reach.ALL}, session_id="s")
+    for until in (None, services.clock() - timedelta(seconds=1)):
+        by_now = await permitted.as_now(services, replace(who, fresh_until=until))
+        assert (await refusal(services, by_now, "person.lock", {"login": "jo"})).code == "step_up"
+    fresh = await permitted.as_now(services, replace(who, fresh_until=services.clock() + timedelta(minutes=5)))
+    await permitted.call(services, fresh, "person.lock", {"login": "jo"}, workstation=WHERE, reason="they have left us")
+    with pytest.raises(Failure, match="locked"):
+        await permitted.as_now(services, fresh)
+
+
 @pytest.mark.promise("0.4")
 def test_whatever_goes_on_by_itself_is_begun_in_one_place() -> None:
     """So that it asks again: nobody hands the queue something that has asked only once."""

@@ -170,7 +170,7 @@ class Portal:
                 raise Failure("that is not JSON", "Send the form of the page", "invalid") from None
             return
         try:
-            read, files = await uploads.form(request, route.body_max)
+            read, files = await uploads.form(request, route.body_max, takes_files=route.takes_files)
         except (ValueError, LookupError):
             raise Failure("that form cannot be read", "Send the form of the page", "invalid") from None
         texts = MultiDict((name, value.replace("\0", "")) for name, value in read.items())

@@ -65,6 +65,11 @@ class Route:
     def rights(self) -> frozenset[str]:
         return frozenset({self.right}) | self.also
 
+    @property
+    def takes_files(self) -> bool:
+        """Forms of all others come without parts: whoever has not signed in keeps nobody from sending a file."""
+        return self.body_max > BODY_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -30,12 +30,15 @@ class Upload:
     body: bytes = field(repr=False)
 
 
-async def form(request: web.Request, most_bytes: int) -> tuple[MultiDict[str], dict[str, Upload]]:
-    """Its texts and its files. Raises Failure, HTTPRequestEntityTooLarge, and ValueError for what is no form."""
+async def form(request: web.Request, most_bytes: int, *, takes_files: bool) -> tuple[MultiDict[str], dict[str, Upload]]:
+    """Its texts and its files. Raises Failure, HTTPRequestEntityTooLarge, and ValueError for what is no form, or has
+    parts where no files are taken."""
     if request.content_type != "multipart/form-data":
         read = await request.post()
         texts = MultiDict((name, value) for name, value in read.items() if isinstance(value, str))
         return texts, {}
+    if not takes_files:
+        raise ValueError("no form of a page")
     global _reading
     if _reading >= MOST_AT_ONCE:
         raise Failure("others are sending files just now", "Try again in a minute", "busy")

@@ -7,6 +7,8 @@ import io
 import json
 import tempfile
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from aiohttp import FormData, hdrs
 
 from server.services import campaign_uploads, campaigns, inboxes
 from server.services.actor import Actor
-from server.web import cookies, security
+from server.web import cookies, security, uploads
 from storage import campaigns as stored
 from storage import ledger
 from tests.server.two_teams import NOW
@@ -79,8 +81,9 @@ async def test_another_teams_campaign_is_as_absent_as_one_that_there_is_not(hous
         theirs, none = await house.get(ONE + path, who), await house.get("/campaigns/nothing" + path, who)
         assert (theirs.status, theirs.text.replace("summer", "nothing")) == (404, none.text), path
     for path in ("", "/words", "/act", "/test", "/list", "/simulation", f"/list/{'0' * 16}/take"):
-        fields = {"reason": "curious", "template": "x", "act": "cancel", "to": "+33612340001", "file": as_csv("0612")}
-        assert (await house.post(ONE + path, who, fields)).status == 404, path
+        fields = {"reason": "curious", "template": "x", "act": "cancel", "to": "+33612340001"}
+        files = {"file": as_csv("0612")} if path == "/list" else {}
+        assert (await house.post(ONE + path, who, fields | files)).status == 404, path
     async with house.services.db.read() as tx:
         assert (await stored.by_name(tx, "summer")).state == "draft"
 
@@ -207,6 +210,33 @@ async def test_bombs_are_not_unpacked_and_what_is_too_large_is_not_read(house: H
     for number in range(2100):
         many.add_field(f"f{number}", "x", content_type="text/plain")
     assert await raw(house, who, many) == 422
+
+
+@pytest.mark.promise("0.4")
+async def test_whoever_has_not_signed_in_keeps_nobody_from_sending_a_file(house: House) -> None:
+    """Their forms are answered before they end, however slowly they come."""
+    over = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'--e\r\nContent-Disposition: form-data; name="login"\r\n\r\n'
+        await over.wait()
+
+    headers = house.headers("") | {hdrs.CONTENT_TYPE: "multipart/form-data; boundary=e"}
+    async with asyncio.timeout(30), AsyncExitStack() as open_:
+        for path in ["/sign-in"] * uploads.MOST_AT_ONCE + [f"{ONE}/list"]:
+            asked = house.client.post(path, data=slow(), headers=headers, allow_redirects=False)
+            answer = await open_.enter_async_context(asked)
+            assert answer.status == (422 if path == "/sign-in" else 303), path
+        who = house.sign_in("alice", "supervisor")
+        sent = await house.post(f"{ONE}/list", who, {"file": as_csv(f"{NUMBERS[0]};x")})
+        over.set()
+    assert sent.went.startswith(f"{ONE}/list/")
+
+
+async def test_a_form_without_files_is_not_read_in_parts(house: House) -> None:
+    who = house.sign_in("alice", "supervisor")
+    page = await house.post(f"{ONE}/words", who, {"template": "Salut", "file": as_csv("0612")})
+    assert page.status == 422 and "That form cannot be read" in page.text
 
 
 @pytest.mark.promise("1.4")

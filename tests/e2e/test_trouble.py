@@ -283,9 +283,10 @@ def small_desk(product_seed: Any, tmp_path_factory: pytest.TempPathFactory) -> I
     original = product.data.rename(product.directory / "original")
     product.data.mkdir(mode=0o700)
     command = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=0700", "tmpfs", str(product.data)]
-    if subprocess.run(command, capture_output=True).returncode:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
         product.abandon()
-        pytest.skip("mounting a small disk needs root")
+        pytest.skip(f"mounting a small disk needs root, and the right to mount: {done.stderr.strip()}")
     try:
         shutil.copytree(original, product.data, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(original)

@@ -34,11 +34,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 200 kB of its own."""
     place = tmp_path / "disk"
     place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k,mode=0700", "tmpfs", str(place)], capture_output=True
-    )
+    command = ["mount", "-t", "tmpfs", "-o", "size=200k,mode=0700", "tmpfs", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        pytest.skip("mounting needs root")
+        pytest.skip(f"mounting needs root, and the right to mount: {done.stderr.strip()}")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 

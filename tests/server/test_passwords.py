@@ -22,10 +22,26 @@ def test_weak(weak: str) -> None:
 @pytest.mark.parametrize(
     "good",
     ["seven otters ate my umbrella", "мой длинный пароль", "correct staple 91 battery", "tr0ub4dor&3-zebra",
-     "alice likes seven otters", "k3f9-29qx-m4tt", "7391 5820 4716 2938", "ぬるぽガッありがとうございます"],
+     "alice likes seven otters", "k3f9-29qx-m4tt", "7391 5820 4716 2938", "ぬるぽガッありがとうございます",
+     "seven otters " * 6, " seven otters ate ", ("seven otters ate my umbrella " * 9)[:256]],
 )  # fmt: skip
 def test_good(good: str) -> None:
     assert passwords.weakness(good, "alice") == ""
+
+
+@pytest.mark.parametrize("typed", [" Seven otters ate ", ("seven otters ate my umbrella " * 9)[:256]])
+def test_every_letter_counts(typed: str) -> None:
+    """Nothing is cut, trimmed or folded."""
+    kept = passwords.verifier(typed)
+    assert passwords.proves(typed, kept)
+    for other in (
+        typed.strip(),
+        typed[:-1],
+        typed[:72],
+        typed.upper(),
+        typed.lower() if typed != typed.lower() else "",
+    ):
+        assert other == typed or not passwords.proves(other, kept), other
 
 
 def test_what_is_kept_has_its_parameters_and_a_salt_of_its_own() -> None:

@@ -63,5 +63,6 @@ def test_the_menu_leads_to_pages(portal: Portal, window: Callable[..., Window], 
     hrefs = [link.get_attribute("href") for link in menu.get_by_role("link").all()]
     mine = {route.path for route in PAGES if route.menu and has(role, route)}
     assert {href for href in hrefs if href != "#main"} == {"/"} | mine
+    assert menu.get_by_role("button", name="Se déconnecter", exact=True).is_visible()
     page.keyboard.press("Escape")
     assert not menu.is_visible()

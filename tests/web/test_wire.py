@@ -44,6 +44,7 @@ def test_each_answer_says_what_it_is(portal: Portal) -> None:
             continue
         kind = answer.headers.get("Content-Type", "")
         assert answer.headers["X-Content-Type-Options"] == "nosniff", route.path
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin", route.path
         assert kind and (not kind.startswith("text/") or "charset=utf-8" in kind.lower()), (route.path, kind)
 
 

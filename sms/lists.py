@@ -21,6 +21,7 @@ MOST_UNPACKED = 256 << 20  # of an XLSX file
 MOST_ENTRIES = 1000
 MOST_ROWS = 500_000
 MOST_COLUMNS = 100
+MOST_CELLS = MOST_ROWS * MOST_COLUMNS
 MOST_CHARS = 1000  # of a cell
 _SEPARATORS = (";", ",", "\t", "|")
 # What the column with the number is called, the most telling first.
@@ -70,8 +71,9 @@ class Sheet:
     errors: tuple[LineError, ...]
 
 
-def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS) -> Sheet:
-    """`column`: the one with the number, where its name does not tell. Raises ListError."""
+def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS, most_cells: int = MOST_CELLS) -> Sheet:
+    """`column`: the one with the number, where its name does not tell. `most_cells`: a line has one in each column,
+    whatever stands there. Raises ListError."""
     if len(raw) > MOST_BYTES:
         raise ListError(f"the file is larger than {MOST_BYTES >> 20} MB", "Divide it, and make a campaign of each part")
     rows = _xlsx(raw) if raw[:4] == b"PK\x03\x04" else _csv(raw)
@@ -84,9 +86,9 @@ def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS) -
     if any(_DIGITS.fullmatch(cell) for cell in heading):
         if len(heading) > 1:
             raise ListError("the first line does not name the columns", "Put their names above the list: Mobile;Name")
-        return _sheet(["number"], 0, _chained(first, rows), most_rows)
+        return _sheet(["number"], 0, _chained(first, rows), most_rows, most_cells)
     at = _number_column(heading, column)
-    return _sheet(heading, at, rows, most_rows)
+    return _sheet(heading, at, rows, most_rows, most_cells)
 
 
 def column_of_numbers(text: str, column: int = 1) -> Iterator[tuple[int, str]]:
@@ -130,7 +132,9 @@ def _plain(name: str) -> str:
     return "".join(char for char in bare if char.isalnum())
 
 
-def _sheet(heading: Sequence[str], at: int, rows: Iterator[tuple[int, list[str]]], most_rows: int) -> Sheet:
+def _sheet(
+    heading: Sequence[str], at: int, rows: Iterator[tuple[int, list[str]]], most_rows: int, most_cells: int
+) -> Sheet:
     names = [name if n != at else "" for n, name in enumerate(heading)]
     entries, errors = list[Entry](), list[LineError]()
     for line, cells in rows:
@@ -138,6 +142,8 @@ def _sheet(heading: Sequence[str], at: int, rows: Iterator[tuple[int, list[str]]
             continue
         if len(entries) + len(errors) >= most_rows:
             raise ListError(f"the list has more than {most_rows} lines", "Divide it, and make a campaign of each part")
+        if (len(entries) + len(errors) + 1) * len(heading) > most_cells:
+            raise ListError("the list has too many lines for so many columns", "Take out columns that nobody needs")
         problem = _problem(line, cells, heading, at)
         if problem is not None:
             errors.append(problem)

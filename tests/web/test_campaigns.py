@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import FormData, hdrs
 
+from server.failure import Failure
 from server.services import campaign_uploads, campaigns, inboxes
 from server.services.actor import Actor
 from server.web import cookies, security, uploads
@@ -143,6 +144,60 @@ async def test_what_was_understood_is_seen_before_it_is_taken(house: House, lang
     assert again.status == 404, "it is taken once"
 
 
+@pytest.mark.promise("P22")
+async def test_a_list_is_told_as_taken_when_it_is_written(house: House) -> None:
+    """Not by a second click, not by its time being over, not by another one that is sent, not where nobody begins."""
+    who, waiting = house.sign_in("alice", "supervisor"), asyncio.Event()
+    where, page = await brought(house, who, *(f"{number};x" for number in NUMBERS))
+    looked = {"job": page.html.split('name="job" value="')[1][:16]}
+
+    async def waits() -> None:
+        await waiting.wait()
+
+    work, now = house.services.work, house.services.clock()
+    others = [work.begin("other", "bob", now, waits) for _ in range(5)]
+    busy = await house.post(f"{where}/take", who, looked)
+    assert busy.status == 409 and "Take 8 lines" in busy.text and "Others wait for such an answer" in busy.text
+    others[0].ended_at = now  # one of them has its answer
+    taken = await house.post(f"{where}/take", who, looked)
+    again = await house.post(f"{where}/take", who, looked)
+    left = await house.post(f"{where}/leave", who)
+    assert taken.went == again.went == left.went and left.message == "" and looked["job"] not in taken.went
+    assert (await house.post(f"{ONE}/list", who, {"file": as_csv(f"{NUMBERS[0]};x")})).status == 409, "all still wait"
+    house.services.lists.expire(where.rpartition("/")[2])
+    for path in (taken.went, f"{where}?job={looked['job']}"):
+        shown = await house.get(path, who)
+        assert shown.status == 200 and 'http-equiv="refresh"' in shown.html, "it waits for its turn"
+    assert await _written(house) == 0
+    waiting.set()
+    ended = await done(house, f"{where}?job={looked['job']}", who)
+    assert (ended.went, ended.message) == (ONE, "The list is taken. Now simulate it.")
+    assert await _written(house) == len(NUMBERS)
+    with pytest.raises(Failure, match="not here any more"):
+        house.services.lists.get(where.rpartition("/")[2], "summer", house.teams.people["alice"])
+
+
+async def test_a_list_that_could_not_be_written_can_be_taken_again(house: House) -> None:
+    who = house.sign_in("alice", "supervisor")
+    where, page = await brought(house, who, *(f"{number};x" for number in NUMBERS))
+    looked = {"job": page.html.split('name="job" value="')[1][:16]}
+    await house.appoint("alice", "employee")  # who may not
+    first = await house.post(f"{where}/take", who, looked)
+    failed = await done(house, first.went, who)
+    assert failed.status == 403 and await _written(house) == 0
+    assert "Take 8 lines" in (await house.get(f"{where}?job={looked['job']}", who)).text
+    await house.appoint("alice", "supervisor")
+    second = await house.post(f"{where}/take", who, looked)
+    assert second.went != first.went
+    assert (await done(house, second.went, who)).went == ONE and await _written(house) == len(NUMBERS)
+
+
+async def _written(house: House) -> int:
+    async with house.services.db.read() as tx:
+        campaign = await stored.by_name(tx, "summer")
+        return sum((await stored.counts(tx, campaign.id)).values())
+
+
 @pytest.mark.promise("0.4")
 async def test_a_list_is_seen_by_who_sent_it_alone_and_not_for_long(
     house: House, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +232,10 @@ async def test_only_so_many_lists_are_held(house: House) -> None:
         (b"PK\x03\x04" + b"0" * 64, "This is a spreadsheet"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", "The file is no text"),
         (b"Mobile\n" + b"0612340001\n" * (campaign_uploads.MOST_ROWS + 1), "more than 50000 lines"),
+        (
+            b"Mobile;" + b";".join(b"f%d" % n for n in range(99)) + b"\n0612340001" * 10_001,
+            "too many lines for so many",
+        ),
         (b"Mobile;" + b"x;" * 200 + b"\n0612340001\n", "more than 100 columns"),
     ],
 )

@@ -375,12 +375,20 @@ async def send_list(visit: Visit) -> web.StreamResponse:
         raise Wrong("file", failure.what, failure.remedy) from None
     held = visit.services.lists.put(name, visit.person.person_id, sheet)
 
-    job = visit.begin_steps(_listing(held), lambda call: campaign_uploads.look_through(held, call))
-    return visit.go(f"/campaigns/{name}/list/{held.id}?job={job.id}")
+    job = visit.begin_steps(_looking(held), lambda call: campaign_uploads.look_through(held, call))
+    return visit.go(_shown(held, job.id))
 
 
-def _listing(held: HeldList) -> str:
-    return f"campaign.list {held.id}"
+def _looking(held: HeldList) -> str:
+    return f"campaign.look {held.id}"
+
+
+def _writing(held: HeldList) -> str:
+    return f"campaign.write {held.id}"
+
+
+def _shown(held: HeldList, job_id: str) -> str:
+    return f"/campaigns/{held.campaign}/list/{held.id}?job={job_id}"
 
 
 def _held(visit: Visit) -> HeldList:
@@ -389,17 +397,18 @@ def _held(visit: Visit) -> HeldList:
 
 
 async def shown_list(visit: Visit) -> web.StreamResponse:
-    """What was understood of it, before it is taken."""
+    """What was understood of it, before it is taken; and how far it is once somebody has taken it."""
     held = _held(visit)
-    job = visit.services.work.get(visit.query("job") or visit.given.get("job", ""))
-    if job.about != _listing(held):
+    job = visit.services.work.get(held.writing or visit.query("job") or visit.given.get("job", ""))
+    if job.about not in (_looking(held), _writing(held)):
         raise Failure("that is not there any more", "Begin it again", "not_found")
+    is_written = job.about == _writing(held)
     if job.ended_at is None:
-        label = N_("Lines written") if held.taken else N_("Lines looked through")
+        label = N_("Lines written") if is_written else N_("Lines looked through")
         return _under_way(visit, job, label, f"/campaigns/{held.campaign}", str(visit.request.rel_url))
     if job.failure is not None:
         raise Failure(job.failure.what, job.failure.remedy, job.failure.code)
-    if held.taken:
+    if is_written:
         visit.services.lists.drop(held.id)
         return visit.go(f"/campaigns/{held.campaign}", visit._(N_("The list is taken. Now simulate it.")))
     errors = held.errors
@@ -422,17 +431,21 @@ def _problem(visit: Visit, text: str) -> str:
 
 
 async def take(visit: Visit) -> web.StreamResponse:
+    """Whoever asks twice is shown how far it is."""
     held = _held(visit)
-    if held.errors and visit.given.get("skip") != "yes":
-        raise Wrong("skip", N_("Correct these lines and send it again, or say that they are left out."))
-    held.begin()
-
-    job = visit.begin_steps(_listing(held), lambda call: campaign_uploads.take(held, call))
-    return visit.go(f"/campaigns/{held.campaign}/list/{held.id}?job={job.id}")
+    if not held.writing:
+        try:
+            held.require_usable(skip=visit.given.get("skip") == "yes")
+        except Failure as failure:
+            raise (Wrong("skip", failure.remedy) if failure.code == "invalid" else failure) from None
+        held.writing = visit.begin_steps(_writing(held), lambda call: campaign_uploads.take(held, call)).id
+    return visit.go(_shown(held, held.writing))
 
 
 async def leave(visit: Visit) -> web.StreamResponse:
     held = _held(visit)
+    if held.writing:
+        return visit.go(_shown(held, held.writing))
     visit.services.lists.drop(held.id)
     return visit.go(f"/campaigns/{held.campaign}", visit._(N_("The list is forgotten. Nothing of it was written.")))
 

@@ -35,10 +35,27 @@ class Happening:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """`missed`: more has happened than it took."""
+    """What waits for one. None stands where it has missed some; `missed`: it has since the last that waits."""
 
-    queue: asyncio.Queue[Happening] = field(default_factory=lambda: asyncio.Queue(BACKLOG))
+    queue: asyncio.Queue[Happening | None] = field(default_factory=asyncio.Queue)  # bounded by `put`
     missed: bool = False
+
+    def put(self, one: Happening) -> None:
+        """Never waits."""
+        if self.queue.qsize() >= BACKLOG:
+            self.missed = True
+            return
+        if self.missed:
+            self.missed = False
+            self.queue.put_nowait(None)
+        self.queue.put_nowait(one)
+
+    async def next(self) -> Happening | None:
+        """The next in order; None: here it has missed some."""
+        if self.missed and self.queue.empty():
+            self.missed = False
+            return None
+        return await self.queue.get()
 
 
 class Full(Exception):
@@ -67,10 +84,7 @@ class Hub:
         named = replace(one, id=f"{self._process}-{next(self._numbers)}")
         self._last.append(named)
         for listener in self._listeners:
-            try:
-                listener.queue.put_nowait(named)
-            except asyncio.QueueFull:
-                listener.missed = True
+            listener.put(named)
 
     @contextmanager
     def listening(self, since: str = "") -> Iterator[Listener]:
@@ -82,7 +96,7 @@ class Hub:
             known = [index for index, one in enumerate(self._last) if one.id == since]
             listener.missed = not known
             for one in list(self._last)[known[0] + 1 :] if known else ():
-                listener.queue.put_nowait(one)
+                listener.put(one)
         self._listeners.add(listener)
         self.wanted.set()
         try:

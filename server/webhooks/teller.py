@@ -60,6 +60,11 @@ class _Waiting:
     def kind(self) -> str:
         return self.happening.kind if self.happening else "missed"
 
+    @property
+    def says_enough(self) -> bool:
+        """It says that some are missing, and nobody can have taken it yet: it speaks of what is lost now as well."""
+        return self.happening is None and not self.body
+
 
 @dataclass(slots=True)
 class _Receiver:
@@ -113,10 +118,10 @@ class Teller:
         with self._hub.listening() as listener:
             await self._known(one)
             while True:
-                happening = await listener.queue.get()
-                if listener.missed:  # asked after the wait: what is told next is then always that something is missing
-                    listener.missed = False
+                happening = await listener.next()
+                if happening is None:  # it stands where the gap is, so whoever asks anew on it finds what is missing
                     self._add(one, None)
+                    continue
                 await self._known(one)
                 if one.chosen.kinds and happening.kind not in one.chosen.kinds:
                     continue
@@ -156,6 +161,8 @@ class Teller:
         one.who, one.sight, one.looked_s = who, sight, now_s
 
     def _add(self, one: _Receiver, happening: Happening | None) -> None:
+        if happening is None and one.waiting and one.waiting[-1].says_enough:
+            return
         now_s = asyncio.get_running_loop().time()
         numbered = one.chosen.numbers and happening is not None and happening.kind == "call.ended"
         one.waiting.append(_Waiting(happening, self._services.clock(), now_s + (RECORD_S if numbered else 0.0)))
@@ -165,9 +172,13 @@ class Teller:
 
     def _give_up(self, one: _Receiver, given: _Waiting) -> None:
         """In its place it is told that something is missing."""
-        one.waiting.remove(given)
-        if not one.waiting or one.waiting[0].happening is not None:
-            one.waiting.appendleft(_Waiting(None, self._services.clock(), 0.0))
+        waiting = one.waiting
+        place = waiting.index(given)
+        del waiting[place]
+        while place < len(waiting) and waiting[place].happening is None:
+            del waiting[place]
+        if not place or not waiting[place - 1].says_enough:
+            waiting.insert(place, _Waiting(None, self._services.clock(), 0.0))
         self.counts["given_up"] += 1
         log.error("webhook %s is told %s no more (delivery %s)", one.name, given.kind, given.id)
 
@@ -216,9 +227,11 @@ class Teller:
         """Its body, by what that person may know now; False where it may not be told any more. Raises Failure."""
         await self._look(one)
         happening, said = first.happening, dict[str, object]()
+        if one.who is None:
+            return False
         if happening is None:
             said = {"kind": first.kind, "at": first.at.isoformat(timespec="milliseconds")}
-        elif one.who is None or not one.sight.sees(happening):
+        elif not one.sight.sees(happening):
             return False
         elif first.body and one.who.same_as(first.who):
             return True

@@ -37,7 +37,9 @@ async def test_texts_are_told_of_by_inbox_and_without_a_word_of_them(services: S
             await desk.comes("another secret", sender=HIS)
             async with asyncio.timeout(30):
                 while {one.kind for one in heard} != {"text.in", "text.out"}:
-                    heard.append(await listener.queue.get())
+                    one = await listener.next()
+                    assert one is not None
+                    heard.append(one)
         looking.cancel()
     out, came = (next(one for one in heard if one.kind == kind) for kind in ("text.out", "text.in"))
     assert (out.subject, out.state) == (sent.id, "sent")

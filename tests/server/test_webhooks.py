@@ -231,8 +231,61 @@ async def test_that_something_was_missed_is_told(teams: TwoTeams, monkeypatch: p
             hub.tell(call(teams, "alice", "call.ended"))
         said = await posts(hook, 4)
         await asyncio.sleep(0.2)
-    assert [one["kind"] for one in said] == ["missed", *["call.ended"] * 3] and len(hook.posts) == 4
-    assert said[0].keys() == {"v", "id", "kind", "at"} and hook.posts[0].headers["Beffroi-Event"] == "missed"
+        assert [one["kind"] for one in said] == [*["call.ended"] * 3, "missed"] and len(hook.posts) == 4
+        assert said[3].keys() == {"v", "id", "kind", "at"} and hook.posts[3].headers["Beffroi-Event"] == "missed"
+        hub.tell(call(teams, "alice", "call.ended", "outside alice"))
+        [after] = (await posts(hook, 5))[4:]
+        assert (after["kind"], after["call"]) == ("call.ended", teams.calls["outside alice"])
+
+
+async def test_one_word_is_enough_for_what_is_missing_together(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often more is lost, but for a word that the receiver may have acted upon already."""
+    monkeypatch.setattr(hubs, "BACKLOG", 1)
+    monkeypatch.setattr(module, "MAX_WAITING", 4)
+    monkeypatch.setattr(module, "FIRST_BACK_OFF_S", 30.0)
+    async with webhook() as hook, telling(teams, hook, kinds=("call.ended",)) as (hub, teller):
+        [listener], [receiver] = hub._listeners, teller._receivers
+
+        async def heard(*calls: Happening) -> list[str]:
+            for one in calls:
+                hub.tell(one)
+            for _ in range(500):
+                if listener.queue.empty() and not listener.missed:
+                    break
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
+            return [each.kind for each in receiver.waiting]
+
+        hook.status = 500
+        lost = [call(teams, "alice")] * 2  # the first is none that it wants, and the second is lost
+        assert await heard(*lost) == ["missed"]
+        await counted(teller, 1, "failures")
+        for _ in range(6):
+            assert await heard(*lost) == ["missed", "missed"]
+        ended = call(teams, "alice", "call.ended")
+        assert await heard(ended) == ["missed", "missed", "call.ended"]
+        assert await heard(*lost) == ["missed", "missed", "call.ended", "missed"]
+        assert await heard(ended) == ["missed", "missed", "call.ended"]  # the older was given up
+        assert teller.counts["given_up"] == 1
+
+
+@pytest.mark.promise("0.4")
+async def test_that_something_is_missing_is_told_to_nobody_who_is_gone(
+    teams: TwoTeams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hubs, "BACKLOG", 1)
+    async with webhook() as hook, telling(teams, hook, login="nobody-at-all") as (hub, teller):
+        for _ in range(3):
+            hub.tell(call(teams, "alice"))
+        with caplog.at_level("INFO"):
+            for _ in range(500):
+                if "may not know missed any more" in caplog.text:
+                    break
+                await asyncio.sleep(0.02)
+        assert "webhook crm may not know missed any more" in caplog.text
+    assert hook.posts == [] and teller.counts == {"told": 0, "failures": 0, "given_up": 0}
 
 
 async def test_what_is_given_up_is_missed(teams: TwoTeams, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,9 +107,6 @@ class Streams:
         beat_s = loop.time()
         look_s = beat_s - LOOK_S * self._looks.early()
         while not self._closing.is_set():
-            if listener.missed:
-                listener.missed = False
-                await stream.send("missed", {})
             happened = await self._next(listener)
             if loop.time() - look_s >= LOOK_S:
                 look_s = loop.time()
@@ -121,19 +118,22 @@ class Streams:
                 if now is None or not who.same_as(now):
                     await stream.send("end", {})
                     return
-            seen = [one for one in happened if (not kinds or one.kind in kinds) and sight.sees(one)]
+            seen = [one for one in happened if one is None or ((not kinds or one.kind in kinds) and sight.sees(one))]
             if seen:
-                await stream.send_all((one.kind, sight.told(one), one.id) for one in seen)
+                await stream.send_all(
+                    ("missed", {}, "") if one is None else (one.kind, sight.told(one), one.id) for one in seen
+                )
                 beat_s = loop.time()
             elif loop.time() - beat_s >= HEARTBEAT_S:
                 await stream.beat()
                 beat_s = loop.time()
 
-    async def _next(self, listener: Listener) -> Sequence[Happening]:
-        """All that has happened, once it is this stream's turn; nothing, where nothing has for a while."""
+    async def _next(self, listener: Listener) -> Sequence[Happening | None]:
+        """All that has happened, once it is this stream's turn; nothing, where nothing has for a while. None: here it
+        has missed some."""
         try:
             async with asyncio.timeout(1.0):
-                first = await listener.queue.get()
+                first = await listener.next()
         except TimeoutError:
             return ()
         await self._turns.mine()

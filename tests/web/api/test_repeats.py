@@ -165,6 +165,7 @@ def test_what_only_looks_is_named_once_and_says_so() -> None:
         takes_key = {"$ref": "#/components/parameters/key"} in taken
         assert takes_key is not (route.reads or route.operation in LOOKS), route
     assert {name for name in posted if name.endswith((".check", ".look", ".simulate", ".verify"))} <= LOOKS
+    assert "campaign.measure" in LOOKS and "emergency.drill" in posted.keys() - LOOKS  # a drill is told to those named
 
 
 async def test_a_read_knows_no_key(program: Program) -> None:

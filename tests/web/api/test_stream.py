@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from server.happenings import hub as hubs
 from server.happenings.hub import BACKLOG, Happening, Hub
 from server.happenings.watch import Watch
 from server.rights import Identity
@@ -227,7 +228,37 @@ async def test_a_listener_that_does_not_take_them_holds_nobody_up() -> None:
         assert slow.missed and slow.queue.qsize() == BACKLOG
         with hub.listening(since="nothing") as other:
             assert other.missed
+            hub.tell(Happening("call.started", NOW, "after"))
+            assert await other.next() is None
+            assert [one and one.subject for one in [await other.next()]] == ["after"]
+        taken = [await slow.next() for _ in range(BACKLOG + 1)]
+        assert [one and one.subject for one in taken] == [*(str(n) for n in range(BACKLOG)), None]
+        assert slow.queue.empty() and not slow.missed
     assert not hub.wanted.is_set()
+
+
+async def test_what_was_missed_is_told_where_it_is_missing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks anew on `missed` would else ask too early, and never hear of what came between."""
+    monkeypatch.setattr(hubs, "BACKLOG", 3)
+    tell = house.hub.tell
+    with house.hub.listening() as slow:
+        for n in range(9):
+            tell(Happening("call.ended", NOW, str(n)))
+        taken = [await slow.next()]
+        tell(Happening("call.ended", NOW, "9"))  # there is room again, before the others are taken
+        taken += [await slow.next() for _ in range(4)]
+        assert [one and one.subject for one in taken] == ["0", "1", "2", None, "9"]
+    async with served(house.teams.services) as program, listening(program, "root", "?kind=call.ended") as one:
+        await listeners(house, 1)
+        for n in range(9):
+            tell(Happening("call.ended", NOW, str(n) * 32))
+        told = [await one.event() for _ in range(4)]
+        tell(Happening("call.ended", NOW, "9" * 32))
+        told.append(await one.event())
+        with pytest.raises(TimeoutError):
+            await one.next(1)
+    assert [kind for kind, _ in told] == [*["call.ended"] * 3, "missed", "call.ended"]
+    assert [said.get("call", "")[:1] for _, said in told] == ["0", "1", "2", "", "9"]
 
 
 async def test_the_watch_looks_only_while_somebody_listens(house: House) -> None:
@@ -249,8 +280,8 @@ async def test_the_watch_looks_only_while_somebody_listens(house: House) -> None
             await asyncio.sleep(0.3)
             house.call("1" * 32, "alice", state="talking")
             async with asyncio.timeout(5):
-                told = [await one.queue.get() for _ in range(2)]
-        assert {each.subject for each in told} == {"1" * 32}
+                told = [await one.next() for _ in range(2)]
+        assert {each and each.subject for each in told} == {"1" * 32}
         running.cancel()
 
 

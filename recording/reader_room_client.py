@@ -104,7 +104,7 @@ class ReaderRoomClient:
                 last_totp_step=unlock.last_totp_step,
                 open_s=unlock.open_s,
             )
-        except BaseException:
+        except BaseException:  # cancelled too: a process that knows a key must not stay
             await client.close()
             raise
         client.totp_step = int(said["totp_step"])

@@ -80,7 +80,7 @@ class RecorderClient:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await client._configure(configure)
-        except BaseException:
+        except BaseException:  # cancelled too: a recorder that nobody speaks to must not stay
             client._closing = True
             client._lose()
             raise

@@ -44,7 +44,7 @@ def export_to(sock: socket.socket, answer: Callable[[str], str], target: Path) -
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        target.unlink()
+        target.unlink(missing_ok=True)
         raise
     return state
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import signal
 import sys
@@ -192,6 +191,7 @@ class Daemon:
         self.hurry = asyncio.Event()  # asked to stop once more: emergency calls are waited for no longer
         self._group: asyncio.TaskGroup | None = None
         self._prompts_stale = asyncio.Event()
+        self._frozen = False  # what was loaded is looked through for garbage no more
         self._gone_workers: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -272,10 +272,14 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PORTAL_WAIT_S):
                 await self.edge.attached.wait()
-        listener = await asyncio.to_thread(importlib.import_module, "server.web.listener")
-        # All that is loaded stays: looking through it for garbage takes 0.1 s, in which no call would be served.
-        gc.freeze()
-        await listener.run(self._services)
+        run = await asyncio.to_thread(_load_portal)
+        if not self._frozen:
+            # All that is loaded stays: looking through it for garbage takes 0.1 s, in which no call would be served.
+            # Once only: what a portal leaves that is begun again is garbage. What has just become so is looked for.
+            self._frozen = True
+            gc.collect(1)
+            gc.freeze()
+        await run(self._services)
 
     def _opt_outs_many(self, campaign_id: str) -> None:
         self._opt_outs.append(campaign_id)
@@ -632,6 +636,14 @@ def _pool_config(settings: Settings, run_dir: Path) -> PoolConfig:
         media_address6=settings.media.address6,
         reserve=settings.calls.emergency_reserve,
     )
+
+
+def _load_portal() -> Callable[[Services], Awaitable[None]]:
+    """Every page too: in a thread, because it takes some tenths of a second."""
+    from server.web import listener, site
+
+    site.load()
+    return listener.run
 
 
 def _timing(settings: Settings) -> Timing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from server import daemon as module
 from server.daemon import Daemon
 from server.services import system
 from server.services.context import Services
+from server.web import listener
 from sip.edge.rpc import RpcError
 from sip.edge.state import Dialog
 from storage import devices
@@ -114,6 +116,38 @@ async def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
     assert {
         name: failed.count(f"{name} failed") for name in ("prompts", "recorder", "edge", "recovery")
     } == dict.fromkeys(("prompts", "recorder", "edge", "recovery"), 2)
+
+
+async def test_what_is_loaded_is_set_aside_once_and_not_with_what_a_fallen_portal_leaves(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        real()
+        frozen.append(gc.get_freeze_count())
+
+    real, falls, fell = gc.freeze, 3, asyncio.Event()
+
+    async def run(_: Services) -> None:
+        nonlocal falls
+        falls -= 1
+        if falls == 0:
+            fell.set()
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(gc, "freeze", freeze)
+    monkeypatch.setattr(listener, "run", run)
+    monkeypatch.setattr(module, "PORTAL_WAIT_S", 0.05)
+    settings = daemon._services.settings
+    web = settings.web.model_copy(update={"listen": "127.0.0.1:1"})
+    daemon._services.settings = settings.model_copy(update={"web": web})
+    try:
+        async with serving(daemon):
+            await asyncio.wait_for(fell.wait(), 20)
+        assert len(frozen) == 1 and frozen[0] > 10_000
+    finally:
+        gc.unfreeze()
 
 
 async def test_what_a_crash_left_holds_up_the_start_only_so_long(

@@ -13,8 +13,8 @@ from config.shipped import DataError, check_keys, one_of, read
 
 MODES = frozenset({"announce", "opt-out", "opt-in", "result", "notice", "failure", "written"})
 INFORMING = frozenset({"announce", "opt-out", "opt-in"})
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 
 
 class PlaceholderError(ValueError):
@@ -46,23 +46,29 @@ class PromptText:
     @property
     def placeholders(self) -> frozenset[str]:
         """Names that `render` needs (those of optional parts included)."""
-        return frozenset(_PLACEHOLDER.findall(next(iter(self.texts.values()))))
+        return frozenset(PLACEHOLDER.findall(next(iter(self.texts.values()))))
 
     def render(self, language: str, values: Mapping[str, str]) -> str:
         """The text to be spoken. Raises PlaceholderError naming what is missing, KeyError for the language."""
         text = self.texts[language]
-        missing = sorted({name for name in _PLACEHOLDER.findall(text) if name not in values})
+        missing = sorted({name for name in PLACEHOLDER.findall(text) if name not in values})
         if missing:
             raise PlaceholderError(self.prompt_id, tuple(missing))
-        text = _OPTIONAL.sub(lambda part: _kept(part[1], values), text)
-        empty = sorted({name for name in _PLACEHOLDER.findall(text) if not values[name].strip()})
+        text = OPTIONAL.sub(lambda part: _kept(part[1], values), text)
+        empty = sorted({name for name in PLACEHOLDER.findall(text) if not values[name].strip()})
         if empty:
             raise PlaceholderError(self.prompt_id, tuple(empty))
-        return _PLACEHOLDER.sub(lambda found: values[found[1]].strip(), text)
+        return PLACEHOLDER.sub(lambda found: values[found[1]].strip(), text)
+
+
+def brackets_fit(words: str) -> bool:
+    """Whether curly ones hold the name of a placeholder each, and square ones are closed, none within another."""
+    bare = OPTIONAL.sub(lambda part: part[1], PLACEHOLDER.sub("", words))
+    return re.search(r"[{}\[\]]", bare) is None
 
 
 def _kept(part: str, values: Mapping[str, str]) -> str:
-    return part if all(values[name].strip() for name in _PLACEHOLDER.findall(part)) else ""
+    return part if all(values[name].strip() for name in PLACEHOLDER.findall(part)) else ""
 
 
 @functools.cache
@@ -88,10 +94,9 @@ def _text(prompt_id: str, entry: Mapping[str, Any]) -> PromptText:
         raise DataError(f"{where}.version: write a number from 1")
     texts = {language: str(entry[language]) for language in packs.LANGUAGES}
     for language, text in texts.items():
-        bare = _OPTIONAL.sub(lambda part: part[1], _PLACEHOLDER.sub("", text))
-        if not text.strip() or re.search(r"[{}\[\]]", bare):
+        if not text.strip() or not brackets_fit(text):
             raise DataError(f"{where}.{language}: empty, or a bracket that is not closed")
-    if len({tuple(sorted(_PLACEHOLDER.findall(text))) for text in texts.values()}) != 1:
+    if len({tuple(sorted(PLACEHOLDER.findall(text))) for text in texts.values()}) != 1:
         raise DataError(f"{where}: the languages differ in their placeholders")
     must = {
         language: tuple(tuple(one.split("|")) for one in entry.get(f"must_{language}", ()))

@@ -14,15 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from config.prompt_texts import PromptText
+from config.prompt_texts import OPTIONAL, PLACEHOLDER, PromptText, brackets_fit
 
 LONGEST = 800
 FILLED = frozenset({"org", "purpose", "basis", "recipients", "time", "url", "dpo_contact"})
 """What can be filled in where a call is recorded."""
 MAY_BE_EMPTY = frozenset({"url", "dpo_contact"})
-
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_OPTIONAL = re.compile(r"\[[^\[\]]*\]")
 
 What = Literal["empty", "long", "characters", "brackets", "unknown", "missing", "optional", "fixed", "unsaid"]
 
@@ -53,7 +50,7 @@ _SAID: Mapping[What, str] = {
 
 def required(text: PromptText, language: str) -> tuple[str, ...]:
     """Placeholders that every wording has to hold, in the order of the shipped one."""
-    return tuple(dict.fromkeys(_PLACEHOLDER.findall(_OPTIONAL.sub("", text.texts[language]))))
+    return tuple(dict.fromkeys(PLACEHOLDER.findall(OPTIONAL.sub("", text.texts[language]))))
 
 
 def allowed(text: PromptText) -> frozenset[str]:
@@ -66,8 +63,8 @@ def flaws(text: PromptText, language: str, words: str) -> tuple[Flaw, ...]:
     found = list(_shape(words))
     if found:
         return tuple(found)
-    bare = _OPTIONAL.sub("", words)
-    outside, used = set(_PLACEHOLDER.findall(bare)), set(_PLACEHOLDER.findall(words))
+    bare = OPTIONAL.sub("", words)
+    outside, used = set(PLACEHOLDER.findall(bare)), set(PLACEHOLDER.findall(words))
     known, wanted = allowed(text), required(text, language)
     found += [Flaw("unknown", f"{{{name}}}") for name in sorted(used - known)]
     found += [Flaw("missing", f"{{{name}}}") for name in wanted if name not in outside]
@@ -80,7 +77,7 @@ def flaws_recorded(text: PromptText, language: str, words: str, said: Mapping[st
     found = list(_shape(words))
     if found:
         return tuple(found)
-    found += [Flaw("fixed", f"{{{name}}}") for name in dict.fromkeys(_PLACEHOLDER.findall(words))]
+    found += [Flaw("fixed", f"{{{name}}}") for name in dict.fromkeys(PLACEHOLDER.findall(words))]
     found += [Flaw("unsaid", value) for value in said.values() if plain(value) not in plain(words)]
     return (*found, *_unsaid(text, language, words))
 
@@ -99,7 +96,7 @@ def _shape(words: str) -> list[Flaw]:
         not char.isprintable() and char not in "\n\r\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}" for char in words
     ):
         return [Flaw("characters")]
-    if re.search(r"[{}\[\]]", _OPTIONAL.sub("", _PLACEHOLDER.sub("", words))):
+    if not brackets_fit(words):
         return [Flaw("brackets")]
     return []
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recording import prompt_audio
-from recording.prompt_wav import RATE_HZ, AudioError
+from recording.prompt_wav import BROUGHT_MAX_BYTES, RATE_HZ, AudioError
 
-MAX_BYTES = 8_000_000
 MAX_S, MIN_S = 40.0, 0.4
 RATES_HZ = (8000, 16_000, 44_100, 48_000)
 
@@ -31,10 +30,11 @@ _SILENT_DB = 30.0  # below what is spoken, however quiet that is
 class Brought:
     """What was brought. Levels in dB under full scale: of what is spoken, and of the loudest sample.
 
-    `clipped_ms`: how much of it was too loud for its own recorder. `silent_ms`: how much says nothing, pauses included.
+    `voice`: all of it at 8 kHz, as loud as it came. `clipped_ms`: how much of it was too loud for its own recorder.
+    `silent_ms`: how much says nothing, pauses included.
     """
 
-    samples: prompt_audio.Samples = field(repr=False)
+    voice: prompt_audio.Samples = field(repr=False)
     rate_hz: int
     channels: int
     duration_ms: int
@@ -49,8 +49,8 @@ def read(content: bytes) -> Brought:
 
     Raises AudioError for anything else, and for silence.
     """
-    if len(content) > MAX_BYTES:
-        raise AudioError(f"is larger than {MAX_BYTES // 1_000_000} MB")
+    if len(content) > BROUGHT_MAX_BYTES:
+        raise AudioError(f"is larger than {BROUGHT_MAX_BYTES // 1_000_000} MB")
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise AudioError("is no WAV file")
     try:
@@ -72,7 +72,7 @@ def read(content: bytes) -> Brought:
     voice = prompt_audio.resample(samples, rate_hz)
     level = prompt_audio.active_dbfs(voice - voice.mean())
     return Brought(
-        samples,
+        voice,
         rate_hz,
         channels,
         round(count * 1000 / rate_hz),
@@ -97,13 +97,12 @@ def _check(channels: int, width: int, rate_hz: int, count: int) -> None:
 
 def made(brought: Brought) -> bytes:
     """The WAV file that is played: trimmed, at the level of the spoken prompts. Raises AudioError."""
-    return prompt_audio.for_telephone(brought.samples, brought.rate_hz, synthetic=False)
+    return prompt_audio.for_telephone(brought.voice, RATE_HZ, synthetic=False)
 
 
-def small(content: bytes) -> bytes:
-    """The same recording as 8 kHz and one channel, its level as it was. Raises AudioError."""
-    brought = read(content)
-    return prompt_audio.to_wav(prompt_audio.resample(brought.samples, brought.rate_hz))
+def small(brought: Brought) -> bytes:
+    """The same recording as 8 kHz and one channel, its level as it was."""
+    return prompt_audio.to_wav(brought.voice)
 
 
 def levels(content: bytes) -> tuple[float, float]:

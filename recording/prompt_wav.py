@@ -6,6 +6,7 @@ import io
 import wave
 
 RATE_HZ = 8000
+BROUGHT_MAX_BYTES = 8_000_000  # of a recording that somebody brings (`prompt_upload`)
 VERSION = 1  # part of what a cached prompt is known by: raise it with any change of the sound
 
 

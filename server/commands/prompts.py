@@ -143,21 +143,25 @@ def _hear(args: argparse.Namespace) -> int:
 
 def _upload(args: argparse.Namespace) -> int:
     from recording import prompt_upload  # with numpy, which other commands do not load
-    from recording.prompt_wav import AudioError
+    from recording.prompt_wav import BROUGHT_MAX_BYTES, AudioError
 
+    measured: dict[str, Any] = {}
     try:
-        if args.file.stat().st_size > prompt_upload.MAX_BYTES:
-            raise AudioError(f"is larger than {prompt_upload.MAX_BYTES // 1_000_000} MB")
+        if args.file.stat().st_size > BROUGHT_MAX_BYTES:
+            raise AudioError(f"is larger than {BROUGHT_MAX_BYTES // 1_000_000} MB")
         content = args.file.read_bytes()
         if len(content) > _SOCKET_TAKES:
-            content = prompt_upload.small(content)
+            brought = prompt_upload.read(content)
+            measured = {field.name: getattr(brought, field.name) for field in BROUGHT_FIELDS[1:]}
+            content = prompt_upload.small(brought)
     except AudioError as error:
         raise Failure(f"{args.file} {error}", "Bring another file", "invalid") from None
     except OSError as error:
         raise Failure(f"{args.file}: {error.strerror}", "Name a file that is there", "not_found") from None
     audio = base64.b64encode(content).decode()
     given = {"prompt": args.prompt, "language": args.language, "audio": audio, "text": args.text}
-    said = ask(asking(args), "prompt.upload", **given)
+    # What is clipped is not seen any more in what was made small.
+    said = ask(asking(args), "prompt.upload", **given) | measured
     answer(args, said)
     if not args.json and said["clipped_ms"]:
         out(f"! {said['clipped_ms']} ms are clipped: record it less loud")

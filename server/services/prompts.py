@@ -13,15 +13,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from config import packs as pack_data
 from config import prompt_texts, prompt_words, words
 from config.periods import Period
 from config.prompt_texts import PlaceholderError, PromptText
 from config.prompt_words import Flaw
-from recording import prompt_upload
-from recording.prompt_wav import AudioError
+from recording.prompt_wav import BROUGHT_MAX_BYTES, AudioError
 from recording.prompts import Own, Prompt, PromptError, PromptStore
 from server.company import company_facts
 from server.failure import Failure
@@ -38,6 +38,9 @@ from storage import lines, people, prompt_versions
 from storage.errors import NotFound
 from storage.prompt_versions import PromptVersion
 from storage.tx import Tx
+
+if TYPE_CHECKING:
+    from recording.prompt_upload import Brought
 
 APPROVES = "policy.approve"
 Which = Literal["now", "draft", "shipped"]
@@ -88,21 +91,9 @@ class PromptView:
 
 
 @dataclass(frozen=True, slots=True)
-class OneView:
+class OneView(PromptView):
     """Fields: those of `PromptView`, and see `server.commands.prompts.ONE_FIELDS`."""
 
-    prompt: str
-    language: str
-    mode: str
-    informs: bool
-    used: bool
-    source: str
-    version: str
-    words: str
-    said: str
-    duration_ms: int | None
-    file: str | None
-    draft: VersionView | None
     shipped: str
     required: tuple[str, ...]
     allowed: tuple[str, ...]
@@ -218,8 +209,7 @@ async def hear(
         values = {**values, **chosen.filled}
     by_hand = now and store.laid_by_hand(prompt, language) is not None
     made = await _made(store, prompt, language, values, chosen, by_hand=by_hand)
-    content = await asyncio.to_thread(made.path.read_bytes)
-    level, peak = await asyncio.to_thread(prompt_upload.levels, content)
+    content, level, peak, outline = await asyncio.to_thread(_looked_at, made.path)
     return HeardView(
         prompt=prompt,
         language=language,
@@ -229,7 +219,7 @@ async def hear(
         sha256=made.sha256,
         level_dbfs=level,
         peak_dbfs=peak,
-        outline=tuple(prompt_upload.outline(content)),
+        outline=outline,
         audio=base64.b64encode(content).decode(),
     )
 
@@ -260,12 +250,7 @@ async def upload(services: Services, actor: Actor, *, prompt: str, language: str
     found = prompt_words.flaws_recorded(shipped, language, typed, filled)
     if found:
         raise Unsaid(prompt, found)
-    content = _decoded(audio)
-    try:
-        brought = await asyncio.to_thread(prompt_upload.read, content)
-        played = await asyncio.to_thread(prompt_upload.made, brought)
-    except AudioError as error:
-        raise Failure(f"the recording {error}", "Bring another file", "invalid") from None
+    brought, played = await asyncio.to_thread(_read, audio)
     sha256 = hashlib.sha256(played).hexdigest()
     new = replace(
         _new(services, actor, prompt, language, "recording", typed, sha256), audio=played, filled=dict(filled)
@@ -441,13 +426,32 @@ def _store(services: Services) -> PromptStore:
 
 def _decoded(audio: str) -> bytes:
     """Raises Failure; by its size alone where it is too large."""
-    if len(audio) > prompt_upload.MAX_BYTES * 4 // 3 + 4:
-        raise Failure(f"the recording is larger than {prompt_upload.MAX_BYTES // 1_000_000} MB", "Bring another file",
+    if len(audio) > BROUGHT_MAX_BYTES * 4 // 3 + 4:
+        raise Failure(f"the recording is larger than {BROUGHT_MAX_BYTES // 1_000_000} MB", "Bring another file",
                       "invalid")  # fmt: skip
     try:
         return base64.b64decode(audio, validate=True)
     except (binascii.Error, ValueError):
         raise Failure("the recording is no base64", "Send the WAV file in base64", "invalid") from None
+
+
+def _read(audio: str) -> tuple[Brought, bytes]:
+    """What was brought, and what is played of it. Raises Failure."""
+    from recording import prompt_upload  # with numpy, which a daemon that nobody brings anything does not load
+
+    try:
+        brought = prompt_upload.read(_decoded(audio))
+        return brought, prompt_upload.made(brought)
+    except AudioError as error:
+        raise Failure(f"the recording {error}", "Bring another file", "invalid") from None
+
+
+def _looked_at(path: Path) -> tuple[bytes, float, float, tuple[int, ...]]:
+    """Of a file that is played: its bytes, its level, its peak, and how loud each span of it is."""
+    from recording import prompt_upload  # with numpy, which a daemon in which nobody listens does not load
+
+    content = path.read_bytes()
+    return content, *prompt_upload.levels(content), tuple(prompt_upload.outline(content))
 
 
 async def _made(

@@ -35,10 +35,19 @@ def test_help_comes_at_once_and_loads_nothing_heavy(tmp_path: Path):
     assert time.monotonic() - began < 1.0, "0.15 s on a machine that does nothing else"
 
 
-def test_a_start_loads_nothing_that_only_some_need():
+_PORTAL = (
+    "from server.services import operations\n"
+    "from server.web import listener, site\n"
+    "assert site.load().routes\n"
+    "for name in operations.OPERATIONS: operations.find(name)\n"
+)
+
+
+@pytest.mark.parametrize("then", ["", _PORTAL], ids=["calls alone", "every page and operation"])
+def test_a_start_loads_nothing_that_only_some_need(then: str):
     """Of a second start, loading is the greater part."""
     code = (
-        "import sys, server.daemon, server.edge_process\n"
+        f"import sys, server.daemon, server.edge_process\n{then}"
         "print(sorted({'numpy', 'av', 'holidays', 'alembic', 'pjsua2', 'argon2'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

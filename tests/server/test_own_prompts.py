@@ -297,10 +297,16 @@ def test_the_command_line_brings_hears_and_takes_back(beffroi: Callable[..., Ran
     file = tones.write_wav(tmp_path / "own.wav", tones.tone(500, 30.0, rate=48_000), rate=48_000)
     brought = beffroi("prompt", "upload", "PROMPT_BUSY", "fr", str(file), "--text", "Occupé.", "--json").json
     assert brought["version"]["state"] == "draft" and 29_000 < brought["duration_ms"] <= 30_000
+    assert (brought["rate_hz"], brought["clipped_ms"]) == (48_000, 0)
+    loud = tones.tone(500, 30.0, rate=48_000, amplitude=30_000).astype(int) * 3
+    file = tones.write_wav(tmp_path / "loud.wav", loud.clip(-32_768, 32_767).astype("<i2"), rate=48_000)
+    assert file.stat().st_size > 2_000_000, "it is made small before it is sent"
+    brought = beffroi("prompt", "upload", "PROMPT_BUSY", "fr", str(file), "--text", "Occupé.", "--json").json
+    assert brought["version"]["number"] == 2 and brought["clipped_ms"] > 5_000 and brought["peak_dbfs"] > -0.1
     assert beffroi("prompt", "use", "PROMPT_BUSY", "fr").status == 0
     out = tmp_path / "heard.wav"
     heard = beffroi("prompt", "hear", "PROMPT_BUSY", "fr", "--out", str(out), "--json").json
-    assert hashlib.sha256(out.read_bytes()).hexdigest() == heard["sha256"] and heard["version"] == "1.1"
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == heard["sha256"] and heard["version"] == "1.2"
     assert "already there" in beffroi("prompt", "hear", "PROMPT_BUSY", "fr", "--out", str(out)).err
     assert "Occupé" in beffroi("prompt", "show", "PROMPT_BUSY", "fr").out
     assert beffroi("prompt", "reset", "PROMPT_BUSY", "fr").status == 0

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from config.prompt_words import Flaw
-from recording.prompt_upload import MAX_BYTES
+from recording.prompt_wav import BROUGHT_MAX_BYTES
 from recording.room_page import byte_range
 from server.failure import Failure
 from server.services.prompts import Unsaid
@@ -59,7 +59,7 @@ FLAWS: Mapping[str, str] = {
 }
 LONG_MS = 15_000
 """A question that takes longer is not listened to."""
-_AUDIO_MAX = MAX_BYTES + 64 * 1024
+_AUDIO_MAX = BROUGHT_MAX_BYTES + 64 * 1024
 _WHICH = frozenset({"now", "draft", "shipped"})
 
 
@@ -93,7 +93,7 @@ async def one(visit: Visit) -> web.StreamResponse:
         mine=found["draft"] is not None and found["draft"]["author"] == visit.person.login,
         address=f"/prompts/{named['prompt']}/{named['language']}",
         place=PLACES[named["prompt"]],
-        largest=MAX_BYTES,
+        largest=BROUGHT_MAX_BYTES,
         long_ms=LONG_MS,
         placeholders=PLACEHOLDERS,
         **_words(),
@@ -156,7 +156,7 @@ async def upload(visit: Visit) -> web.StreamResponse:
         raise Wrong("audio", N_("Choose a file."))
     if not words:
         raise Wrong("said", N_("Write what is said in it."))
-    if len(file.body) > MAX_BYTES:
+    if len(file.body) > BROUGHT_MAX_BYTES:
         raise Wrong("audio", N_("The file is larger than 8 MB."))
     sent = base64.b64encode(file.body).decode()
     brought = await visit.call("prompt.upload", **_named(visit), audio=sent, text=words)

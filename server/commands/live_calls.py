@@ -8,7 +8,7 @@ FIELDS = (
     Field("id", "opaque id; its beginning is enough for the other commands", "ID", short),
     Field("since", "when it began", "SINCE", minutes),
     Field("seconds", "for how long", "SECONDS"),
-    Field("state", "beginning, ringing, talking, transferring, ending", "STATE"),
+    Field("state", "beginning, ringing, connecting, talking, transferring, ending", "STATE"),
     Field("direction", "internal, outbound, inbound", "DIRECTION"),
     Field("account", "who of ours called, or was called", "ACCOUNT"),
     Field("line", "line that was called", "LINE"),

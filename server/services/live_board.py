@@ -35,7 +35,8 @@ WAITING = frozenset({"beginning", "ringing"})
 class BoardCall:
     """`caller`, `called`: an account, a number as it may be shown, or nothing. `since`: it is in this state.
 
-    `state`: beginning, ringing, held, talking, transferring, ending. `recording`: on, paused, off.
+    `state`: beginning, ringing, connecting (somebody has answered, and hears what is said before, or the two are being
+    joined), held, talking, transferring, ending. `recording`: on, paused, off.
     """
 
     id: str

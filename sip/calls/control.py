@@ -58,7 +58,7 @@ class LiveCall:
     recording: bool
     worker_pid: int
     account_id: str | None = None  # of the member of staff who called, or was called
-    state: str = "talking"  # beginning, ringing, talking, transferring, ending
+    state: str = "talking"  # beginning, ringing, connecting, talking, transferring, ending
     direction: str = "internal"
     held: bool = False  # one side has put the other on hold
     paused: bool = False  # staff let silence flow into the recording
@@ -304,11 +304,11 @@ class CallControl:
                 paused=call.script.floor.paused,
                 emergency=call.plan.emergency,
                 accounts=frozenset(call.accounts()),
-                private=call.plan.private or call.script.outcome.private or call.plan.metadata_class == "none",
+                private=call.plan.private or call.script.outcome.private or call.metadata_class == "none",
                 state_since=call.stands_since,
                 rung=call.rung(),
                 sides=call.sides(),
-                metadata_class=call.plan.metadata_class,
+                metadata_class=call.metadata_class,
             )
             for call in self._calls.values()
         ]

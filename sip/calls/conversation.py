@@ -263,6 +263,11 @@ class Conversation:
         targets = [self.targets[leg] for leg in legs]
         return {owner for target in targets if isinstance(target, Target) for owner in target.owners.values()}
 
+    @property
+    def metadata_class(self) -> str:
+        """How much of it is kept, as it is by now: a transfer may have made it stricter than its plan."""
+        return self._script.outcome.metadata_class or self.plan.metadata_class
+
     def sides(self) -> tuple[Side, Side]:
         """Who called, and who answered or is called; those who joined in their place."""
         script = self._script
@@ -351,9 +356,9 @@ class Conversation:
         act = next(script)
         while True:
             answer: tuple[acts.Happening, float] | None = None
+            self._look()
             match act:
                 case acts.Wait(seconds=seconds):
-                    self._look()
                     answer = (await self._next(seconds), time.monotonic())
                     if isinstance(answer[0], acts.RecordingFailed):
                         self._tape.discard()

@@ -57,7 +57,8 @@ class Script:
         self.joinings = Joinings(self.core, self.captures, self.floor)
         self.near = CALLER  # who called, or joined in their place: left channel of a recording
         self.far: str | None = None  # who answered, or joined in their place
-        self.talking = False  # a conversation goes on, and nothing else
+        self.talking = False  # a conversation goes on, or an echo test, and nothing else
+        self._over = False  # how it ended is known; what is still said, or left to be hung up, changes nothing
         self._pause_max_s = pause_max_s
         self._ringing: Ringing | None = None
         self._codes: dict[str, Codes] = {}
@@ -77,9 +78,11 @@ class Script:
             return "transferring"
         if self.talking:
             return "talking"
-        if self._ringing is not None and self._ringing.open:
-            return "ringing"
-        return "ending" if self.outcome.talk_ended_s is not None else "beginning"
+        if self._over:
+            return "ending"
+        if self.far is not None:
+            return "connecting"
+        return "beginning" if self._ringing is None else "ringing"
 
     def other(self, leg: str) -> str | None:
         """Whoever is in conversation with that leg."""
@@ -173,6 +176,7 @@ class Script:
         yield from self.core.say(self.near, "PROMPT_ECHO")
         yield from self.captures.ask(self.near)
         self._begin_talk()
+        self.talking = True
         yield p.Echo(self.near, True)
         yield from self.captures.start(self.near, "")
         yield from echo.run(self.core, self.near, self._echo_key)
@@ -457,7 +461,7 @@ class Script:
         self.outcome.talk_began_s = self.core.now_s
 
     def _ended(self, code: int, cause: str) -> None:
-        self.talking = False
+        self.talking, self._over = False, True
         if self.joinings.relaying:
             cause = "transferred"
         self.outcome.code, self.outcome.cause = code, cause

@@ -275,7 +275,7 @@ def _goes_on(place: Place, other: str) -> bool:
 
 
 def _strictest(class_: str, second: Conversation) -> str:
-    both = (class_, second.script.outcome.metadata_class or second.plan.metadata_class)
+    both = (class_, second.metadata_class)
     return str(strictest_class(MetadataClass.parse(each) for each in both))
 
 

@@ -115,10 +115,12 @@ async def test_who_waits_comes_first_and_a_line_says_at_whom_it_rings(house: Hou
     )  # fmt: skip
     held = a_call(house, "bob", held=True, recording=True, paused=True)
     helped = a_call(house, "bob", emergency=True, began_at=NOW - timedelta(seconds=5))
-    going(house, [held, ringing, helped])
+    answered = a_call(house, "bob", state="connecting", began_at=NOW - timedelta(seconds=4))
+    going(house, [held, ringing, helped, answered])
     page = await house.get("/live", house.sign_in("alice", "supervisor"))
     assert page.html.index(ringing.call_id) < page.html.index(held.call_id)
     assert "→ calls sales rings at alice, bob" in page.text and "1 waits" in page.text
+    assert "Connecting" in page.text and page.html.index(ringing.call_id) < page.html.index(answered.call_id)
     assert "On hold" in page.text and "recording paused" in page.text and "emergency" in page.text
     assert helped.call_id not in page.html, "nothing is done to it"
 

@@ -27,6 +27,7 @@ DIRECTIONS: Mapping[str, str] = {
 STATES: Mapping[str, str] = {
     "beginning": N_("Beginning"),
     "ringing": N_("Ringing"),
+    "connecting": N_("Connecting"),
     "talking": N_("Talking"),
     "transferring": N_("Being passed on"),
     "ending": N_("Ending"),

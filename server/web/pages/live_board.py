@@ -19,6 +19,7 @@ MOST_SHOWN = 200
 STATES: Mapping[str, tuple[str, str]] = {
     "beginning": (N_("Beginning"), "info"),
     "ringing": (N_("Ringing"), "info"),
+    "connecting": (N_("Connecting"), "info"),
     "talking": (N_("Talking"), "good"),
     "held": (N_("On hold"), "warn"),
     "transferring": (N_("Being passed on"), "info"),

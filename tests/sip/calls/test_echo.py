@@ -23,8 +23,9 @@ def echoing() -> Call:
     }
     call = Call(replace(plan("REC_NONE", None, kind=LineKind.ECHO), prompts=prompts))
     call.feed(p.Incoming("a", "x"), p.LegUp("a"), p.LegMedia("a", True, "PCMA"))
-    assert call.playing() == "PROMPT_ECHO"
+    assert call.playing() == "PROMPT_ECHO" and call.script.state == "beginning"
     assert p.Echo("a", True) in call.hears()
+    assert call.script.state == "talking"
     return call
 
 

@@ -207,7 +207,9 @@ def test_whoever_joins_is_asked_before_a_new_recording_and_the_first_is_kept() -
     did = call.feed(p.LegUp("c0"), p.LegMedia("c0", True))
     assert "StopRecording" in kinds(did) and p.Notify("b0", 200, "OK", True) in did
     assert call.playing() == "PROMPT_STAFF" and "Bridge" not in kinds(did)
+    assert call.script.state == "connecting"
     did = call.hears("c0")
+    assert call.script.state == "talking"
     (note,) = [act for act in did if isinstance(act, acts.Note)]
     assert (note.evidence.leg, note.evidence.act, note.evidence.prompt_sha256) == ("c0", "heard", "cd" * 32)
     assert did[-1] == acts.StartRecording("a", "c0")

@@ -40,6 +40,23 @@ def test_opt_in_key_1_then_the_callee_is_told_then_recorded() -> None:
     assert (outcome.cause, outcome.recording, outcome.answered_leg) == ("callee-hung-up", "recorded", "b1")
 
 
+@pytest.mark.promise("0.4", "P23")
+def test_an_answered_call_is_being_connected_until_the_two_talk() -> None:
+    call = asked(plan())
+    assert call.script.state == "beginning"
+    call.feed(p.Digit("a", "1", 900))
+    assert call.script.state == "ringing", "the phones are asked to"
+    call.feed(p.LegRinging("b1", 180, False))
+    assert call.script.state == "ringing"
+    call.feed(p.LegUp("b1"))
+    assert call.playing() == "PROMPT_STAFF"
+    assert (call.script.state, call.script.may_be_picked_up) == ("connecting", False)
+    call.hears("b1")
+    assert call.script.state == "talking"
+    call.feed(p.LegDown("b1", 200, "Normal"))
+    assert call.script.state == "ending"
+
+
 @pytest.mark.promise("2.3")
 @pytest.mark.parametrize(
     "key, why, last_words", [("2", "refused", "PROMPT_REFUSED"), (None, "silent", "PROMPT_TIMEOUT")]
@@ -201,7 +218,7 @@ def test_a_failure_after_the_answer_is_spoken_and_ends_with_a_reason(code: int, 
     call = asked(plan())
     call.feed(p.Digit("a", "1", 900))
     call.feed(p.LegDown("b0", code, ""), p.LegDown("b1", 480, ""))
-    assert call.playing() == prompt
+    assert call.playing() == prompt and call.script.state == "ending"
     did = call.hears()
     hangup = next(d for d in did if isinstance(d, p.Hangup))
     assert hangup.leg == "a" and hangup.cause == code

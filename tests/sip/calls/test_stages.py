@@ -76,6 +76,7 @@ def test_a_forward_on_no_answer_waits_for_its_time_and_cancels_the_first() -> No
     assert call.wait.seconds is not None and 14 < call.wait.seconds <= 15
     did = call.time_passes()
     assert did[0] == p.Hangup("b0", 0, 0, "") and dialled(did) == ["b1"]
+    assert call.script.state == "ringing"
 
 
 def test_phones_in_turn_each_ring_for_their_time_and_the_whole_call_has_one_too() -> None:

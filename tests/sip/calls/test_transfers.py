@@ -297,6 +297,24 @@ async def test_click_to_call(stage: House) -> None:
     await stage.over()
 
 
+@pytest.mark.promise("L5", "L11")
+async def test_whoever_joins_may_make_the_call_nobodys_business(stage: House) -> None:
+    """What is seen of a call that goes on follows the class that its record will have, not the one it began with."""
+    caller, callee = await stage.talk()
+    (live,) = stage.control.live()
+    assert (live.private, live.metadata_class) == (False, "minimal")
+    stage.planner.joining = replace(joining_for(()), metadata_class="none")
+    await stage.refer(callee, "<sip:103@test.lan>")
+    target = await stage.rung()
+    await target.pick_up()
+    await hear_each_other(caller, target)
+    (live,) = stage.control.live()
+    assert (live.private, live.metadata_class) == (True, "none")
+    target.send("BYE")
+    closed = await stage.over()
+    assert closed is not None and closed.outcome.metadata_class == "none"
+
+
 async def test_what_an_operator_sees_and_pauses(stage: House) -> None:
     stage.planner.plan_ = plan_for(RECORDED)
     caller, callee = await stage.talk()

@@ -24,6 +24,7 @@ from server.commands.base import (
     short,
     table,
     tell,
+    words,
 )
 from server.commands.texts import QUOTE_FIELDS, euros
 from server.failure import Failure
@@ -55,7 +56,9 @@ FIELDS = (
     Field("created_by", "who has written it"),
     Field("approved_by", "who has approved it"),
     Field("approved_sha256", "seal on what was approved: words, sender, class and every line of the list"),
-    Field("template", "its words; not in lists"),
+    Field("template", "its words; only where it is shown, written or edited"),
+    Field("transliterated", "whether what the GSM alphabet lacks is replaced in them; where they stand"),
+    Field("may", "what whoever asks may do with it: read, change, stop; where its words stand", show=words),
     Field("created_at", "when it was written"),
     Field("updated_at", "when something happened to it last"),
     Field("expires_at", "when it goes, with its list"),

@@ -54,7 +54,7 @@ async def look(
     """`numbers`: line of the list, and what stands there. Writes nothing. Raises Failure."""
     _bounded(numbers)
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
         await note(services, tx, actor, "test", "campaign", campaign_id=found.campaign.id, count=len(numbers),
                    person_id=found.person.id)  # fmt: skip
     return await _looked(services, numbers)
@@ -81,7 +81,7 @@ async def write(
     some = [Recipient(line, numbers[line], dict(fields)) for line, _, fields in rows]
     now = services.clock()
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
         if not first and found.campaign.state != State.IMPORTING:
             raise Failure(f"{name}: no list is being imported", "Begin with its first lines", "conflict")
         if first:

@@ -140,7 +140,7 @@ async def test(services: Services, actor: Actor, *, login: str, name: str, to: s
     """Sends one text of it, with the fields of one `line` (0: the first), to a telephone of one's own. It counts for
     nothing in the campaign; whoever gets it has agreed to it like everybody. Raises Failure."""
     async with services.db.read() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
         words, wording = await words_for(services, tx, found)
         some = await stored.recipients(tx, found.campaign.id, after=max(0, line - 1), limit=1)
     if not some or (line and some[0].line != line):

@@ -6,7 +6,7 @@ Whoever may do nothing with the inbox of a campaign is told that there is none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ from storage.tx import Tx
 
 Class = Literal["marketing", "transactional"]
 DPO = "dpo"
+MAY = ("read", "change", "stop")
+"""Read its list and what became of it, line by line; change it, submit and start it; pause and cancel it."""
 LASTS = timedelta(days=7)  # where nobody says when it ends
 LONGEST = timedelta(days=90)
 MOST_PER_MINUTE = 60_000
@@ -72,6 +74,8 @@ class CampaignView:
     approved_by: str | None
     approved_sha256: str | None
     template: str | None
+    transliterated: bool | None
+    may: tuple[str, ...] | None
     created_at: datetime
     updated_at: datetime
     expires_at: datetime
@@ -114,12 +118,13 @@ class FateView:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A campaign, and who asks for it."""
+    """A campaign, and who asks for it. `may`: what they may do with it, in `MAY`."""
 
     campaign: Campaign
     inbox: Inbox
     sender: Sender
     person: Person
+    may: tuple[str, ...] = ()
 
 
 async def add(
@@ -158,8 +163,9 @@ async def add(
             sector=known_sector(sector), target=target, language=language or box.language, per_minute=per_minute,
             starts_at=begins, ends_at=ends, created_by=person.id, expires_at=pack.retention.after(ends),
         )  # fmt: skip
-        await _done(services, tx, actor, Found(made, box, chosen, person), "add", now)
-        return await _view(services, tx, Found(made, box, chosen, person), template=template)
+        found = Found(made, box, chosen, person, MAY)
+        await _done(services, tx, actor, found, "add", now)
+        return await _view(services, tx, found, wording)
 
 
 async def edit(
@@ -174,24 +180,31 @@ async def edit(
     """Other words: it is a draft again. Raises Failure."""
     now = services.clock()
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
         before = await stored.wording(tx, found.campaign.id)
-        kept = before.transliterated if transliterated is None else transliterated
-        await stored.set_wording(tx, found.campaign.id, Wording(template, kept))
+        said = Wording(template, before.transliterated if transliterated is None else transliterated)
+        await stored.set_wording(tx, found.campaign.id, said)
         await move(tx, found.campaign, Act.CHANGE, now)
         await _done(services, tx, actor, found, "change", now)
-        return await _view(services, tx, await find(tx, login, name), template=template)
+        return await _view(services, tx, await find(tx, login, name), said)
 
 
 async def list_(
     services: Services, actor: Actor, *, login: str, state: str | None = None, limit: int = 50
 ) -> list[CampaignView]:
-    """Of inboxes with which that person may do something, the newest first. Raises Failure."""
+    """Of inboxes with which that person may do something, and what they have started and still goes on; the newest
+    first. Raises Failure."""
     async with services.db.transaction() as tx:
         person = await member_by_login(tx, login)
-        boxes = {box.id: box for box in await inboxes.list_all(tx) if await _sees(tx, person, box)}
+        boxes = {box.id: box for box in await inboxes.list_all(tx)}
+        seen = [box.id for box in boxes.values() if await _sees(tx, person, box)]
         states = (state,) if state else ()
-        some = await stored.list_all(tx, inbox_ids=list(boxes), states=states, limit=max(0, limit))
+        some = [*await stored.list_all(tx, inbox_ids=seen, states=states, limit=max(0, limit))]
+        for goes_on in (State.RUNNING, State.PAUSED):
+            if not state or state == goes_on:
+                others = [one for one in await stored.list_all(tx, states=(goes_on,)) if one.inbox_id not in seen]
+                some += [one for one in others if await _has_started(tx, one, person)]
+        some = sorted(some, key=lambda one: one.created_at, reverse=True)[: max(0, limit)]
         senders = {one.id: one for one in await inboxes.senders(tx)}
         views = [
             await _view(services, tx, Found(one, boxes[one.inbox_id], senders[one.sender_id], person)) for one in some
@@ -203,10 +216,10 @@ async def list_(
 async def show(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
     """With its words. Raises Failure."""
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name)
+        found = await find(tx, login, name, to="")
         said = await stored.wording(tx, found.campaign.id)
         await note(services, tx, actor, "show", "campaign", campaign_id=found.campaign.id, person_id=found.person.id)
-        return await _view(services, tx, found, template=said.template)
+        return await _view(services, tx, found, said)
 
 
 async def submit(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
@@ -214,7 +227,7 @@ async def submit(services: Services, actor: Actor, *, login: str, name: str) -> 
     Failure."""
     now = services.clock()
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
         await move(tx, found.campaign, Act.SUBMIT, now)
         if services.settings.sms.campaign_approval == "one":
             await _approve(tx, replaced(found.campaign, State.WAITING), found.person, now)
@@ -245,15 +258,16 @@ async def approve(services: Services, actor: Actor, *, login: str, name: str) ->
 async def start(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
     """Raises Failure."""
     async with services.db.read() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="change")
     if found.campaign.ends_at <= services.clock():
         raise Failure(f"the time of {name} is over", "Cancel it, and make another one", "conflict")
     return await _act(services, actor, login, name, Act.START)
 
 
 async def pause(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
-    """What is queued already goes out. Raises Failure."""
-    return await _act(services, actor, login, name, Act.PAUSE)
+    """What is queued already goes out. Whoever has started it may do it, whatever else they may do by now. Raises
+    Failure."""
+    return await _act(services, actor, login, name, Act.PAUSE, to="stop")
 
 
 async def resume(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
@@ -262,16 +276,16 @@ async def resume(services: Services, actor: Actor, *, login: str, name: str) -> 
 
 
 async def cancel(services: Services, actor: Actor, *, login: str, name: str) -> CampaignView:
-    """Nobody else gets it; what is queued is not sent either. Raises Failure."""
+    """Nobody else gets it; what is queued is not sent either. Allowed as `pause` is. Raises Failure."""
     now = services.clock()
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to="stop")
         await move(tx, found.campaign, Act.CANCEL, now)
         await stored.end_recipients(tx, found.campaign.id, "cancelled", "")
         queued = await sms_sent.waiting_of(tx, found.campaign.id)
         await sms_sent.cancel(tx, campaign_id=found.campaign.id, now=now)
         await _done(services, tx, actor, found, Act.CANCEL, now)
-        view = await _view(services, tx, await find(tx, login, name))
+        view = await _view(services, tx, await _as_it_is(tx, found))
     became_another(services, queued)
     _wake(services)
     return view
@@ -280,7 +294,7 @@ async def cancel(services: Services, actor: Actor, *, login: str, name: str) -> 
 async def stats(services: Services, actor: Actor, *, login: str, name: str) -> StatsView:
     """As it stands now; they are sums, and name nobody. Who watches a page of them has looked once. Raises Failure."""
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name)
+        found = await find(tx, login, name, to="")
         said = await figures(tx, found.campaign.id)
         next_at = await stored.next_due(tx, found.campaign.id)
         if not _watches(actor, found.campaign.id, services.clock()):
@@ -309,8 +323,9 @@ async def lines(
 # --- shared with the list and the simulation ------------------------------------------------------------------------
 
 
-async def find(tx: Tx, login: str, name: str, *, to_change: bool = False) -> Found:
-    """Raises Failure: as if it were not there, for whoever has no right to its inbox."""
+async def find(tx: Tx, login: str, name: str, *, to: str = "read") -> Found:
+    """`to`: what they have to be allowed, of `MAY`; "": any of it. Raises Failure: as if it were not there, for whoever
+    may do nothing with it."""
     person = await member_by_login(tx, login)
     none = Failure(f"no campaign {name[:40]}", "Type: beffroi campaign list", "not_found")
     try:
@@ -318,13 +333,12 @@ async def find(tx: Tx, login: str, name: str, *, to_change: bool = False) -> Fou
     except NotFound:
         raise none from None
     inbox = await inboxes.get(tx, campaign.inbox_id)
-    if not await _sees(tx, person, inbox):
+    may = await _may(tx, campaign, inbox, person)
+    if not may or (to == "read" and to not in may):
         raise none
-    if to_change:
-        theirs = await membership(tx, person, inbox)
-        if theirs is None or not theirs.sends:
-            raise Failure(f"{login} may not write from {inbox.name}", "Type: beffroi inbox member", "denied")
-    return Found(campaign, inbox, await inboxes.sender(tx, campaign.sender_id), person)
+    if to and to not in may:
+        raise Failure(f"{login} may not write from {inbox.name}", "Type: beffroi inbox member", "denied")
+    return Found(campaign, inbox, await inboxes.sender(tx, campaign.sender_id), person, may)
 
 
 async def move(tx: Tx, campaign: Campaign, act: Act, now: datetime, **values: Any) -> State:
@@ -367,8 +381,7 @@ async def worked_on(tx: Tx, found: Found, what: str, now: datetime) -> None:
 
 
 def replaced(campaign: Campaign, state: State) -> Campaign:
-    values = {name: getattr(campaign, name) for name in Campaign.__slots__}
-    return Campaign(**{**values, "state": str(state)})
+    return replace(campaign, state=str(state))
 
 
 def _watches(actor: Actor, campaign_id: str, now: datetime) -> bool:
@@ -385,13 +398,15 @@ def _watches(actor: Actor, campaign_id: str, now: datetime) -> bool:
     return False
 
 
-async def _act(services: Services, actor: Actor, login: str, name: str, act: Act) -> CampaignView:
+async def _act(
+    services: Services, actor: Actor, login: str, name: str, act: Act, *, to: str = "change"
+) -> CampaignView:
     now = services.clock()
     async with services.db.transaction() as tx:
-        found = await find(tx, login, name, to_change=True)
+        found = await find(tx, login, name, to=to)
         await move(tx, found.campaign, act, now, why="")
         await _done(services, tx, actor, found, act, now)
-        view = await _view(services, tx, await find(tx, login, name))
+        view = await _view(services, tx, await _as_it_is(tx, found))
     _wake(services)
     return view
 
@@ -412,6 +427,24 @@ async def _sees(tx: Tx, person: Person, inbox: Inbox) -> bool:
     return DPO in person.roles or await membership(tx, person, inbox) is not None or await reads(tx, person, inbox)
 
 
+async def _may(tx: Tx, campaign: Campaign, inbox: Inbox, person: Person) -> tuple[str, ...]:
+    theirs = await membership(tx, person, inbox)
+    if theirs is not None and theirs.sends:
+        return MAY
+    may = ("read",) if await _sees(tx, person, inbox) else ()
+    return (*may, "stop") if await _has_started(tx, campaign, person) else may
+
+
+async def _has_started(tx: Tx, campaign: Campaign, person: Person) -> bool:
+    """Whether it goes out on their word: they have started it, or somebody else has what they have written."""
+    started = [one.actor_id for one in await conversations.events(tx, campaign.id) if one.what == Act.START]
+    return bool(started) and person.id in (campaign.created_by, *started)
+
+
+async def _as_it_is(tx: Tx, found: Found) -> Found:
+    return replace(found, campaign=await stored.get(tx, found.campaign.id))
+
+
 def _wake(services: Services) -> None:
     if services.campaigns is not None:
         services.campaigns.wake()
@@ -429,7 +462,8 @@ def _span(now: datetime, starts_at: str | None, ends_at: str | None) -> tuple[da
     return begins, ends
 
 
-async def _view(services: Services, tx: Tx, found: Found, *, template: str | None = None) -> CampaignView:
+async def _view(services: Services, tx: Tx, found: Found, said: Wording | None = None) -> CampaignView:
+    """With its words and what they may do with it where `said` is given."""
     one = found.campaign
     names = {field: getattr(one, field) for field in _SAME}
     return CampaignView(
@@ -439,8 +473,11 @@ async def _view(services: Services, tx: Tx, found: Found, *, template: str | Non
         if found.sender.kind == "number"
         else found.sender.address.lstrip("'"),
         recipients=sum((await stored.counts(tx, one.id)).values()),
-        template=template,
+        template=said.template if said else None,
+        transliterated=said.transliterated if said else None,
+        may=found.may if said else None,
     )
 
 
-_SAME = tuple(name for name in CampaignView.__slots__ if name not in ("inbox", "sender", "recipients", "template"))
+_OWN = ("inbox", "sender", "recipients", "template", "transliterated", "may")
+_SAME = tuple(name for name in CampaignView.__slots__ if name not in _OWN)

@@ -171,6 +171,34 @@ async def test_nobody_learns_of_campaigns_of_others(sales: Services) -> None:
         await campaigns.cancel(sales, ME, login="carl", name="summer")
 
 
+@pytest.mark.promise("1.9", "P22")
+async def test_whoever_has_started_one_can_stop_it_whatever_else_they_may_by_now(sales: Services) -> None:
+    """Bob has started what Anna has written: either ends it, sees its figures, and nothing of its list."""
+    await make(sales, "other")
+    await approved(sales)
+    await campaigns.start(sales, ME, login="bob", name="summer")
+    for login in ("anna", "bob"):
+        await inboxes.member(sales, ME, inbox="sales", login=login, sending=False)
+        assert [one.name for one in await campaigns.list_(sales, ME, login=login)] == ["summer"]
+        assert await campaigns.list_(sales, ME, login=login, state="draft") == []
+        seen = await campaigns.show(sales, ME, login=login, name="summer")
+        assert seen.may == ("stop",)
+        assert (await campaigns.stats(sales, ME, login=login, name="summer")).recipients == 6
+        for doing in (campaigns.lines, campaign_simulation.preview, campaign_simulation.simulate):
+            with pytest.raises(Failure, match="no campaign summer"):
+                await doing(sales, ME, login=login, name="summer")
+        with pytest.raises(Failure, match="no campaign other"):  # written, and never started
+            await campaigns.show(sales, ME, login=login, name="other")
+    assert (await campaigns.pause(sales, ME, login="bob", name="summer")).state == "paused"
+    for doing in (campaigns.resume, campaigns.start):
+        with pytest.raises(Failure, match="may not write"):
+            await doing(sales, ME, login="bob", name="summer")
+    with pytest.raises(Failure, match="no campaign"):
+        await campaigns.cancel(sales, ME, login="carl", name="summer")
+    assert (await campaigns.cancel(sales, ME, login="anna", name="summer")).state == "cancelled"
+    assert await campaigns.list_(sales, ME, login="anna") == []
+
+
 @pytest.mark.promise("P22", "1.1")
 async def test_the_simulation_says_who_not_and_why(sales: Services) -> None:
     await make(sales, per_minute=2)

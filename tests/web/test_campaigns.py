@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import tempfile
 import zlib
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ ME = Actor("os:1000", "desk-7")
 SCRIPT = "<script>alert(1)</script>"
 NUMBERS = [f"06123400{n:02d}" for n in range(1, 9)]
 ONE = "/campaigns/summer"
+CHOSEN = {"transliterated": "yes"}
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ async def test_a_list_never_touches_the_disk(house: House, monkeypatch: pytest.M
     who = house.sign_in("alice", "supervisor")
     rows = [f"{number};Person{n}" for n, number in enumerate(NUMBERS)] * 3000  # more than a piece
     where, page = await brought(house, who, *rows)
-    assert page.status == 200 and "8" in page.text and "the same number as in line 2" in page.text
+    assert page.status == 200 and "Take 8 lines" in page.text and "the same number as in line 2" in page.text
     assert not any(NUMBERS[0][1:] in path.read_bytes().decode(errors="ignore") for path in _files(house))
     left = await house.post(f"{where}/leave", who)
     assert left.status == 303 and (await house.get(f"{where}?job=x", who)).status == 404
@@ -368,6 +370,57 @@ async def test_a_second_person_approves_with_their_second_factor(house: House) -
     assert "Start it" in (await house.get(ONE, who)).text
     refused = await house.post(f"{ONE}/words", who, {"template": "other words"})
     assert refused.status == 409 and "Bonjour {Nom}." in refused.text
+
+
+@pytest.mark.promise("P22")
+async def test_whoever_has_started_one_finds_what_stops_it(house: House) -> None:
+    """Though nothing may be sent from its address any more, or they may write from its inbox no longer."""
+    who = house.sign_in("alice", "supervisor")
+    where, page = await brought(house, who, *(f"{number};Zoé" for number in NUMBERS))
+    job = page.html.split('name="job" value="')[1][:16]
+    await done(house, (await house.post(f"{where}/take", who, {"job": job})).went, who)
+    await done(house, (await house.post(f"{ONE}/simulation", who)).went, who)
+    await house.post(f"{ONE}/act", who, {"act": "submit"})
+    await house.post(f"{ONE}/act", house.sign_in("bob", "supervisor"), {"act": "approve"})
+    assert (await house.post(f"{ONE}/act", who, {"act": "start"})).status == 303
+    await inboxes.remove_sender(house.services, ME, address="Beffroi")
+    assert "Pause it" in (await house.get(ONE, who)).text
+    await inboxes.member(house.services, ME, inbox="sales", login="alice", sending=False)
+    assert "summer" in (await house.get("/campaigns", who)).text
+    page = await house.get(ONE, who)
+    assert page.status == 200 and "Pause it" in page.text and "Cancel it for good" in page.text
+    assert "Line 2 of the list" not in page.text and "/lines" not in page.html and "One to your own" not in page.text
+    assert (await house.post(f"{ONE}/act", who, {"act": "pause"})).message.startswith("It is held")
+    page = await house.get(ONE, who)
+    assert "Let it run on" not in page.text
+    assert (await house.post(f"{ONE}/act", who, {"act": "resume"})).status == 403
+    ended = await house.post(f"{ONE}/act", who, {"act": "cancel"})
+    assert ended.went == ONE and (await house.get(ONE, who)).status == 200
+
+
+async def test_the_choice_to_replace_letters_stands_as_it_was_made(house: House) -> None:
+    """On the form of a new one as the company does it, then as it was kept; as it was sent, where that was refused."""
+    who = house.sign_in("alice", "supervisor")
+
+    def ticked(page: Page) -> bool:
+        found = re.search(r'name="transliterated" value="yes"( checked)?', page.html)
+        assert found
+        return bool(found[1])
+
+    sms = house.services.settings.sms
+    for usual in (True, False):
+        changed = sms.model_copy(update={"transliterate": usual})
+        house.services.settings = house.services.settings.model_copy(update={"sms": changed})
+        assert ticked(await house.get("/campaigns/_new", who)) is usual
+        refused = await house.post("/campaigns/_new", who, {"template": "x"} | ({} if usual else CHOSEN))
+        assert refused.status == 422 and ticked(refused) is not usual
+    for choice in (CHOSEN, {}, CHOSEN):
+        await house.post(f"{ONE}/words", who, {"template": "Bonjour {Nom}.", **choice})
+        assert ticked(await house.get(ONE, who)) is bool(choice)
+        for sent in (CHOSEN, {}):
+            refused = await house.post(f"{ONE}/words", who, {"template": "", **sent})
+            assert refused.status == 422 and ticked(refused) is bool(sent)
+        assert ticked(await house.post(f"{ONE}/act", who, {"act": "none"})) is bool(choice), "another form"
 
 
 async def test_a_page_that_is_watched_is_one_look(house: House) -> None:

@@ -178,6 +178,7 @@ async def _form(visit: Visit, measured: Any = None) -> web.StreamResponse:
         senders=await _senders(visit),
         languages=[("", visit._(N_("That of the inbox"))), *LANGUAGES],
         measured=measured,
+        transliterates=visit.services.settings.sms.transliterate,
         **_words(visit),
     )
 
@@ -279,7 +280,8 @@ async def _one(visit: Visit, reason: str | None = None, case: str | None = None)
     campaign = await visit.call("campaign.show", name=name)
     previews: list[dict[str, Any]] = []
     unread = None
-    if campaign["recipients"] and campaign["state"] != "importing":
+    may = campaign["may"]
+    if "read" in may and campaign["recipients"] and campaign["state"] != "importing":
         try:
             previews = await visit.call("campaign.preview", name=name, lines=PREVIEWED, reason=reason, case=case)
         except Failure as failure:
@@ -287,7 +289,6 @@ async def _one(visit: Visit, reason: str | None = None, case: str | None = None)
                 raise
             unread = failure
     stats = await visit.call("campaign.stats", name=name)
-    mine = {value.partition("|")[0] for value, _ in await _senders(visit)}
     return visit.page(
         "campaigns_one.html",
         campaign=campaign,
@@ -296,11 +297,12 @@ async def _one(visit: Visit, reason: str | None = None, case: str | None = None)
         previews=previews,
         unread=unread,
         reason=reason or "",
-        writes=campaign["inbox"] in mine,
+        reads="read" in may,
+        writes="change" in may,
+        stops="stop" in may,
         wrote=campaign["created_by"] == visit.person.person_id,
         simulations=[job for job in visit.services.work.all(visit.now) if job.about == _simulating(name)],
         most_rows=campaign_uploads.MOST_ROWS,
-        measured=None,
         **_words(visit),
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,11 @@ import pyotp
 import pytest
 
 from tests.e2e import scene
+from tests.peers.message_centre import MessageCentre, connect
 from tests.peers.product import Product, run_cli
 
 pytestmark = [pytest.mark.e2e]
-ROOT = Path(__file__).resolve().parents[2]
-SENDER = "33162000001"
+SENDER = "+33162000001"
 PEOPLE = {f"+3361234{n:04d}": f"Zéphyrine{n}" for n in range(1, 6)}
 NOBODY = "+33698765432"  # on the list without a consent
 OFFER, ANSWER = "Xylophonquartett", "Quetzalcoatlus"
@@ -29,51 +27,22 @@ OFFER, ANSWER = "Xylophonquartett", "Quetzalcoatlus"
 @dataclass
 class House:
     product: Product
-    centre: subprocess.Popen[str]
-    journal: Path
+    centre: MessageCentre
 
     def ask(self, *args: str, stdin: str | None = None) -> Any:
         done = run_cli(self.product.data, *args, "--json", stdin=stdin)
         assert done.returncode == 0, f"{args}: {done.stderr}"
         return json.loads(done.stdout)
 
-    def brings(self, name: str, source: str, words: str) -> None:
-        assert self.centre.stdin is not None
-        said = {"id": name, "from": source.lstrip("+"), "to": SENDER, "text": words}
-        self.centre.stdin.write(json.dumps(said) + "\n")
-        self.centre.stdin.flush()
-
-    def given(self) -> dict[str, list[bytes]]:
-        """What the network was given, by recipient."""
-        found: dict[str, list[bytes]] = {}
-        for line in self.journal.read_text().splitlines():
-            one = json.loads(line)
-            if one["event"] == "submit":
-                found.setdefault(f"+{one['to']}", []).append(bytes.fromhex(one["data"]))
-        return found
-
 
 @pytest.fixture
 def house(product_files: Product, tmp_path: Path) -> Iterator[House]:
-    journal, product = tmp_path / "journal", product_files
-    centre = subprocess.Popen(
-        [sys.executable, "-m", "tests.peers.smsc", "0", "--journal", str(journal), "--receipts"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert centre.stdout is not None
-        port = centre.stdout.readline().split()[1]
+    product = product_files
+    with MessageCentre(tmp_path / "journal") as centre:
         product.configure(sms__campaign_approval="one")
-        with (product.data / "beffroi.toml").open("a") as file:
-            file.write(f'\n[sms.carriers.main]\nhost = "127.0.0.1"\nport = {port}\nsystem_id = "us"\ntls = false\n')
-        secret = product.data / "keys" / "smpp.main.password"
-        secret.touch(0o600)
-        secret.write_text("secret")
+        connect(product, centre)
         with product:
-            yield House(product, centre, journal)
-    finally:
-        centre.kill()
-        centre.wait()
+            yield House(product, centre)
 
 
 @pytest.mark.promise("0.1", "1.1", "1.3", "1.4", "1.7", "1.15", "P22")
@@ -83,7 +52,7 @@ def test_a_campaign_and_its_replies_leave_nothing_in_clear(house: House, tmp_pat
     house.ask("person", "role", "reader", "reader,dpo")
     house.ask("inbox", "add", "sales")
     house.ask("inbox", "member", "sales", "reader", "--read", "--send", "--sent")
-    house.ask("inbox", "sender", "add", "sales", f"+{SENDER}", "--classes", "conversation,marketing", "--approved-by",
+    house.ask("inbox", "sender", "add", "sales", SENDER, "--classes", "conversation,marketing", "--approved-by",
               "reader")  # fmt: skip
     for number in PEOPLE:  # an express consent for any hour: the test runs on Sundays too
         house.ask(
@@ -102,17 +71,17 @@ def test_a_campaign_and_its_replies_leave_nothing_in_clear(house: House, tmp_pat
     assert (said["recipients"], said["at_once"], said["never"]) == (6, 5, 1)
     house.ask("campaign", "submit", "summer", "--as", "reader")
     house.ask("campaign", "start", "summer", "--as", "reader")
-    scene.until(lambda: len(house.given()) == len(PEOPLE), "the network has all of them", timeout_s=60)
-    assert set(house.given()) == set(PEOPLE) and all(len(texts) == 1 for texts in house.given().values())
-    assert all(b"STOP" in texts[0] for texts in house.given().values())
+    scene.until(lambda: len(house.centre.given()) == len(PEOPLE), "the network has all of them", timeout_s=60)
+    assert set(house.centre.given()) == set(PEOPLE) and all(len(texts) == 1 for texts in house.centre.given().values())
+    assert all(b"STOP" in texts[0] for texts in house.centre.given().values())
 
     first, second, *_ = PEOPLE
-    house.brings("r1", first, f"oui, {ANSWER}")
-    house.brings("r2", second, "ARRÊTEZ svp")
+    house.centre.brings("r1", first, SENDER, f"oui, {ANSWER}")
+    house.centre.brings("r2", second, SENDER, "ARRÊTEZ svp")
     scene.until(lambda: len(house.ask("inbox", "show", "sales", "--as", "reader")) == 2, "both replies are there")
     assert house.ask("optout", "check", second)["advertising"] is False
-    scene.until(lambda: len(house.given()[second]) == 2, "STOP is confirmed")
-    assert len(house.given()[first]) == 1
+    scene.until(lambda: len(house.centre.given()[second]) == 2, "STOP is confirmed")
+    assert len(house.centre.given()[first]) == 1
 
     reader = product.shown["reader"]
     secrets = f"{reader['passphrase']}\n{pyotp.TOTP(reader['totp_secret']).now()}"
@@ -124,7 +93,7 @@ def test_a_campaign_and_its_replies_leave_nothing_in_clear(house: House, tmp_pat
     wanted |= {f"number {n}": number[4:].encode() for n, number in enumerate((*PEOPLE, NOBODY))}
     wanted |= {f"{name} in UTF-16": text.decode().encode("utf-16-be") for name, text in list(wanted.items())}
     wanted |= {"the offer in base64": base64.b64encode(OFFER.encode())[:-4]}
-    house.journal.unlink()  # of the centre, which is the outside world
+    house.centre.journal.unlink()  # of the centre, which is the outside world
     assert product.traces(wanted) == {}
     product.stop()
     assert product.traces(wanted) == {}

@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e import scene
+from tests.peers.message_centre import MessageCentre
 from tests.web.browsing import Window
 from tests.web.portal import Portal
-from tests.web.selling_house import AGREED, NOBODY, Centre, selling
+from tests.web.selling_house import AGREED, NOBODY, SENDER, selling
 
 OFFER = "Xylophonquartett"
 SCRIPT = "<script>document.title='taken'</script>"
@@ -23,13 +24,13 @@ WRONG = [(AGREED[0], "again"), ("112", "x"), ("", "=HYPERLINK(1)"), ("twelve", "
 @pytest.fixture(scope="module")
 def house(
     tmp_path_factory: pytest.TempPathFactory, product_seed: tuple[Path, dict[str, Any]]
-) -> Iterator[tuple[Portal, Centre]]:
+) -> Iterator[tuple[Portal, MessageCentre]]:
     with selling(tmp_path_factory.mktemp("campaigns-seen"), product_seed) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def portal(house: tuple[Portal, Centre]) -> Portal:
+def portal(house: tuple[Portal, MessageCentre]) -> Portal:
     return house[0]
 
 
@@ -60,7 +61,9 @@ def listed(opened: Window, page: Page, rows: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.promise("1.1", "1.4", "1.7", "1.15", "0.16", "P22", "P23")
-def test_a_campaign_from_its_words_to_its_figures(house: tuple[Portal, Centre], window: Callable[..., Window]) -> None:
+def test_a_campaign_from_its_words_to_its_figures(
+    house: tuple[Portal, MessageCentre], window: Callable[..., Window]
+) -> None:
     """Written and listed by one person, approved by another, and gone out to those alone who have agreed."""
     portal, centre = house
     opened = window(portal.people["supervisor"])
@@ -97,8 +100,8 @@ def test_a_campaign_from_its_words_to_its_figures(house: tuple[Portal, Centre], 
     scene.until(lambda: len(centre.given()) == len(AGREED), "the network has all of them", timeout_s=60)
     assert set(centre.given()) == set(AGREED)
     assert all(len(texts) == 1 and b"STOP" in texts[0] for texts in centre.given().values())
-    centre.brings("r1", AGREED[0], "oui")
-    centre.brings("r2", AGREED[1], "STOP")
+    centre.brings("r1", AGREED[0], SENDER, "oui")
+    centre.brings("r2", AGREED[1], SENDER, "STOP")
     scene.until(lambda: _figures(page) == ["6", "5", "0", "2", "1"], "the figures are there", timeout_s=60)
     opened.check()
     page.get_by_role("link", name="Line by line").click()
@@ -116,7 +119,7 @@ def _figures(page: Page) -> list[str]:
 
 @pytest.mark.promise("P22", "P23")
 def test_a_running_campaign_is_followed_while_it_is_looked_at(
-    house: tuple[Portal, Centre], window: Callable[..., Window]
+    house: tuple[Portal, MessageCentre], window: Callable[..., Window]
 ) -> None:
     """Nothing is loaded anew; it is held, goes on, and is ended for good."""
     portal, _ = house

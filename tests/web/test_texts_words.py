@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +17,12 @@ from server.services.context import open_services
 from storage import people
 from tests.e2e import scene
 from tests.e2e.scene import Reader
+from tests.peers.message_centre import MessageCentre, connect
 from tests.peers.product import run_cli
 from tests.web.browsing import Window, chromium
 from tests.web.portal import Portal, Somebody, enrolled
 
-ROOT = Path(__file__).resolve().parents[2]
-OURS, CUSTOMER = "33162000001", "+33612345001"
+OURS, CUSTOMER = "+33162000001", "+33612345001"
 QUESTION, ANSWER, MORE, RISKY = "Quetzalcoatlus", "Xylophonquartett", "Zwergpinscher", "Kugelschreiber"
 AT_ONCE_MS = 10_000
 
@@ -34,8 +32,7 @@ class Post:
     portal: Portal
     who: Somebody
     key: Reader
-    centre: subprocess.Popen[str]
-    journal: Path
+    centre: MessageCentre
 
     def ask(self, *args: str) -> Any:
         done = run_cli(self.portal.product.data, *args, "--json")
@@ -43,14 +40,10 @@ class Post:
         return json.loads(done.stdout)
 
     def brings(self, name: str, words: str) -> None:
-        assert self.centre.stdin is not None
-        said = {"id": name, "from": CUSTOMER.lstrip("+"), "to": OURS, "text": words}
-        self.centre.stdin.write(json.dumps(said) + "\n")
-        self.centre.stdin.flush()
+        self.centre.brings(name, CUSTOMER, OURS, words)
 
     def given(self) -> list[bytes]:
-        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
-        return [bytes.fromhex(one["data"]) for one in lines if one["event"] == "submit"]
+        return self.centre.given().get(CUSTOMER, [])
 
     @property
     def conversation(self) -> str:
@@ -61,12 +54,8 @@ class Post:
 @pytest.fixture(scope="module")
 def post(tmp_path_factory: pytest.TempPathFactory, product_seed: tuple[Path, dict[str, Any]]) -> Iterator[Post]:
     place = tmp_path_factory.mktemp("words")
-    journal, portal = place / "journal", Portal(place / "product", product_seed)
+    portal = Portal(place / "product", product_seed)
     product = portal.product
-    centre = subprocess.Popen(
-        [sys.executable, "-m", "tests.peers.smsc", "0", "--journal", str(journal), "--receipts"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
     async def prepared() -> Somebody:
         async with open_services(product.data) as services:
@@ -75,29 +64,19 @@ def post(tmp_path_factory: pytest.TempPathFactory, product_seed: tuple[Path, dic
                 await people.set_roles(tx, person.id, ["employee", "reader", "dpo"])
             return await enrolled(services, "reader")
 
-    try:
-        assert centre.stdout is not None
-        port = centre.stdout.readline().split()[1]
-        with (product.data / "beffroi.toml").open("a") as file:
-            file.write(f'\n[sms.carriers.main]\nhost = "127.0.0.1"\nport = {port}\nsystem_id = "us"\ntls = false\n')
-        secret = product.data / "keys" / "smpp.main.password"
-        secret.touch(0o600)
-        secret.write_text("secret")
+    with MessageCentre(place / "journal") as centre:
+        connect(product, centre)
         who = asyncio.run(prepared())
         with product:
             portal.wait_served()
-            made = Post(portal, who, scene.first_reader(product), centre, journal)
+            made = Post(portal, who, scene.first_reader(product), centre)
             scene.until(lambda: made.ask("carrier", "list")[0]["health"] == "up", "the carrier is up", 20)
             made.ask("inbox", "add", "sales")
             made.ask("inbox", "member", "sales", "reader", "--read", "--send", "--sent")
-            made.ask("inbox", "sender", "add", "sales", f"+{OURS}", "--classes", "conversation", "--approved-by",
-                     "reader")  # fmt: skip
+            made.ask("inbox", "sender", "add", "sales", OURS, "--classes", "conversation", "--approved-by", "reader")
             made.brings("q", f"Bonjour, {QUESTION} ?")
             scene.until(lambda: len(made.ask("inbox", "show", "sales", "--as", "reader")) == 1, "it is there", 20)
             yield made
-    finally:
-        centre.kill()
-        centre.wait()
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +173,7 @@ def test_no_word_is_left_in_clear_and_the_room_goes_with_the_session(post: Post,
     page = opened.open_page(post.conversation)
     page.locator("form[action='/sign-out'] button").click()
     assert post.portal.visitor(post.who).get(post.conversation).to.startswith("/sign-in")
-    post.journal.unlink()  # of the centre, which is the outside world
+    post.centre.journal.unlink()  # of the centre, which is the outside world
     wanted = {one: one.encode() for one in (QUESTION, ANSWER, MORE, RISKY)}
     wanted |= {"the number": CUSTOMER[1:].encode()}
     assert post.portal.product.traces(wanted) == {}

@@ -6,10 +6,7 @@ Everybody is there twice, once in English and once in French, and has nothing ye
 from __future__ import annotations
 
 import base64
-import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +25,7 @@ from tests.e2e.outside import DORIS, DORIS_DIALLED, MAIN, add_trunk
 from tests.e2e.scene import Reader
 from tests.peers import tones
 from tests.peers.baresip import Phone
+from tests.peers.message_centre import MessageCentre, connect
 from tests.peers.ports import Ports
 from tests.peers.provider import Provider
 from tests.web.portal import Portal, Somebody
@@ -36,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LANGUAGES = ("en", "fr")
 PURPOSE = "REC_QUALITY"
 LINE, LINE_NUMBER = "care", MAIN
-SENDER = "33162000001"
+SENDER = "+33162000001"
 OWN = {"en": "+33170000002", "fr": "+33170000012"}  # of the employee: "direct-en", "direct-fr", recorded with consent
 READS = ("employee", "quality", "legal")  # hold a reader's key
 TALKS = ("employee", "supervisor", "quality")  # have an account
@@ -67,7 +65,6 @@ class Company(Portal):
         self.staff: dict[tuple[str, str], Newcomer] = {}
         self._objected = False
         super().__init__(directory, seed)
-        self.journal = directory / "journal"
         scene.speak_in_tones(self.product)
         self.product.configure(company__country="FR", calls__ring_timeout_s=15, policy__approvals=2)
 
@@ -123,7 +120,7 @@ class Company(Portal):
             services,
             "inbox.sender.add",
             inbox=LINE,
-            address=f"+{SENDER}",
+            address=SENDER,
             classes=["conversation"],
             approved_by="admin-en",
         )
@@ -135,10 +132,10 @@ class Company(Portal):
         """With all that works in it, until the end of the working day."""
         ports = Ports(200)
         with (
-            _centre(self.journal) as (self.centre, port),
+            MessageCentre(self.directory / "journal") as self.centre,
             Provider(self.directory / "provider", ports) as self.provider,
         ):
-            self._carrier(port)
+            connect(self.product, self.centre)
             with self.product:
                 add_trunk(self.product, "main", self.provider)
                 self.clara = self.product.phone("clara", "clara", "tls", says=tones.tone(500, 90), answer="auto")
@@ -155,26 +152,13 @@ class Company(Portal):
     def directory(self) -> Path:
         return self.product.directory
 
-    def _carrier(self, port: int) -> None:
-        with (self.product.data / "beffroi.toml").open("a") as file:
-            file.write(f'\n[sms.carriers.main]\nhost = "127.0.0.1"\nport = {port}\nsystem_id = "us"\ntls = false\n')
-        secret = self.product.data / "keys" / "smpp.main.password"
-        secret.touch(0o600)
-        secret.write_text("secret")
-
     def texts(self, words: str) -> None:
         """Doris sends a text to the company."""
-        assert self.centre.stdin is not None
-        said = {"id": secrets.token_hex(4), "from": DORIS.lstrip("+"), "to": SENDER, "text": words}
-        self.centre.stdin.write(json.dumps(said) + "\n")
-        self.centre.stdin.flush()
+        self.centre.brings(secrets.token_hex(4), DORIS, SENDER, words)
 
     def texted(self) -> list[bytes]:
         """What the network was given for her."""
-        if not self.journal.exists():
-            return []
-        submitted = [json.loads(line) for line in self.journal.read_text().splitlines()]
-        return [bytes.fromhex(one["data"]) for one in submitted if one["event"] == "submit"]
+        return self.centre.given().get(DORIS, [])
 
     @contextmanager
     def call_of_doris(self, number: str) -> Iterator[Phone]:
@@ -215,21 +199,6 @@ class Company(Portal):
 
     def quiet(self) -> None:
         scene.until(lambda: not scene.live_calls(self.product), "no call is left", timeout_s=15, every_s=0.2)
-
-
-@contextmanager
-def _centre(journal: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A message centre that delivers what it is given."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "tests.peers.smsc", "0", "--journal", str(journal), "--receipts"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert started.stdout is not None
-        yield started, int(started.stdout.readline().split()[1])
-    finally:
-        started.kill()
-        started.wait()
 
 
 async def ask(services: Services, operation: str, /, **arguments: object) -> Mapping[str, Any]:

@@ -88,7 +88,7 @@ OPTOUT_FIELDS = (
 )
 LISTED_FIELDS = (
     Field("id", "opaque id", "ID", short),
-    Field("channel", "sms: texts; *: texts and calls", "CHANNEL"),
+    Field("channel", "sms: texts; all: texts and calls", "CHANNEL"),
     Field("reason", "objection, withdrawal, refusal, import, order", "REASON"),
     Field("source", "by which way it came", "SOURCE"),
     Field("since", "when", "SINCE", minutes),

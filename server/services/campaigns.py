@@ -293,14 +293,15 @@ async def cancel(services: Services, actor: Actor, *, login: str, name: str) -> 
 
 async def stats(services: Services, actor: Actor, *, login: str, name: str) -> StatsView:
     """As it stands now; they are sums, and name nobody. Who watches a page of them has looked once. Raises Failure."""
-    async with services.db.transaction() as tx:
+    async with services.db.read() as tx:
         found = await find(tx, login, name, to="")
         said = await figures(tx, found.campaign.id)
         next_at = await stored.next_due(tx, found.campaign.id)
-        if not _watches(actor, found.campaign.id, services.clock()):
-            await note(services, tx, actor, "show", "campaign", campaign_id=found.campaign.id,
-                       person_id=found.person.id)  # fmt: skip
-    one = found.campaign
+    one, now = found.campaign, services.clock()
+    if not _watches(actor, one.id, now):
+        async with services.db.transaction() as tx:
+            await note(services, tx, actor, "show", "campaign", campaign_id=one.id, person_id=found.person.id)
+        _looked(actor, one.id, now)
     values = {field: getattr(said, field) for field in campaigns.Figures.__slots__}
     return StatsView(
         name=one.name, state=one.state, why=one.why, opt_out_per_mille=said.opt_out_per_mille, next_at=next_at, **values
@@ -386,16 +387,17 @@ def replaced(campaign: Campaign, state: State) -> Campaign:
 
 def _watches(actor: Actor, campaign_id: str, now: datetime) -> bool:
     """Whether the same session has looked at the same figures just before, and that is written down."""
+    before = None if actor.session is None else _watched.get((actor.session, campaign_id))
+    return before is not None and before <= now < before + _ONE_LOOK
+
+
+def _looked(actor: Actor, campaign_id: str, now: datetime) -> None:
+    """It is written down."""
     if actor.session is None:
-        return False
-    seen = (actor.session, campaign_id)
-    before = _watched.get(seen)
-    if before is not None and before <= now < before + _ONE_LOOK:
-        return True
+        return
     if len(_watched) >= _MOST_WATCHED:
         _watched.clear()
-    _watched[seen] = now
-    return False
+    _watched[actor.session, campaign_id] = now
 
 
 async def _act(

@@ -42,7 +42,7 @@ async def list_(services: Services, actor: Actor, *, limit: int = 50) -> list[Su
     async with services.db.transaction() as tx:
         found = await suppressions.list_all(tx, limit=max(0, limit), channels=("sms", "*"))
         await note(services, tx, actor, "list", "suppression", count=len(found))
-    return [SuppressionView(**{name: getattr(one, name) for name in SuppressionView.__slots__}) for one in found]
+    return [suppression_service.view(one) for one in found]
 
 
 async def check(services: Services, actor: Actor, *, number: str) -> OptOutView:

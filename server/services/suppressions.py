@@ -75,7 +75,7 @@ async def add(
         ends = moment(until) if until else None
         made = await _add(tx, called, now, _scope(channel), reason_given, source, ends)
         await note(services, tx, actor, "add", "suppression", suppression_id=made.id)
-    return _view(made)
+    return view(made)
 
 
 async def list_(
@@ -89,7 +89,7 @@ async def list_(
         else:
             found = (await suppressions.of_number(tx, person(services.settings, number)))[: max(0, limit)]
         await note(services, tx, actor, "list", "suppression", count=len(found))
-    return [_view(one) for one in found]
+    return [view(one) for one in found]
 
 
 async def _place(tx: Tx, before: str | None) -> tuple[datetime, str] | None:
@@ -119,7 +119,7 @@ async def remove(services: Services, actor: Actor, *, what: str, channel: Scope 
         alone = found[0].id if len(found) == 1 else None
         await note(services, tx, actor, "remove", "suppression", suppression_id=alone, count=len(found))
     await forget(services)
-    return [_view(one) for one in found]
+    return [view(one) for one in found]
 
 
 async def import_(
@@ -176,7 +176,8 @@ def _scope(channel: str) -> str:
     return "*" if channel == "all" else channel
 
 
-def _view(one: Suppression) -> SuppressionView:
+def view(one: Suppression) -> SuppressionView:
+    """As it is told, in the words that people type."""
     return SuppressionView(
         id=one.id,
         channel="all" if one.channel == "*" else one.channel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from server.services.campaigns import CampaignView, FateView, StatsView
 from server.services.context import Services
 from server.services.texts import writer_of
 from storage import campaigns as stored
-from storage import sms_sent
+from storage import ledger, sms_sent
 from storage.campaigns import Recipient
 from tests.server.conftest import Ran
 from tests.server.text_house import Anybody
@@ -259,6 +260,34 @@ async def test_what_is_cancelled_does_not_go_out(sales: Services) -> None:
     assert (said.queued, said.cancelled, said.waiting) == (0, 6, 0)
     with pytest.raises(Failure, match="it is over"):
         await campaigns.cancel(sales, ME, login="anna", name="summer")
+
+
+@pytest.mark.promise("0.6", "P22")
+async def test_figures_are_read_beside_whoever_writes_and_a_look_counts_once_it_is_written(
+    sales: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(sales)
+    me = Actor("os:1000", "desk-7", session="5" * 32)
+
+    async def looks() -> int:
+        async with sales.db.read() as tx:
+            seen = [json.loads(one.body) for one in await ledger.entries(tx, "access")]
+        return sum((one["action"], one["object"]) == ("show", "campaign") for one in seen)
+
+    async def full(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    before = await looks()
+    with monkeypatch.context() as failing:
+        failing.setattr(campaigns, "note", full)
+        with pytest.raises(OSError, match="full"):
+            await campaigns.stats(sales, me, login="anna", name="summer")
+    assert await looks() == before
+    await campaigns.stats(sales, me, login="anna", name="summer")
+    assert await looks() == before + 1, "the look that failed was none"
+    async with sales.db.transaction(), asyncio.timeout(10):
+        assert (await campaigns.stats(sales, me, login="anna", name="summer")).recipients == 6
+    assert await looks() == before + 1
 
 
 # --- the command line ---------------------------------------------------------------------------------------------

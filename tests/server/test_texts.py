@@ -174,7 +174,7 @@ async def test_who_wants_no_more_gets_no_more(house: Services, desk: Desk) -> No
     assert not (await optouts.check(house, ME, number=HERS)).advertising
     assert (await send(house, to=HERS)).id is not None  # a person may write; advertising may not
     listed = await optouts.list_(house, ME)
-    assert {one.channel for one in listed} == {"*", "sms"}
+    assert {one.channel for one in listed} == {"all", "sms"}
     assert HIS[1:] not in json.dumps([str(one) for one in listed])
 
 

@@ -203,6 +203,11 @@ async def test_who_has_opted_out_of_texts(house: House, language: str) -> None:
     assert added.status == 303
     out = await house.post("/contacts/optouts", who, {"number": HERS}, language)
     assert {"en": "They get no advertising", "fr": "Aucune publicité pour ce numéro"}[language] in out.text
+    all_ = {"number": "0612340018", "scope": "all", "source": "letter"}
+    assert (await house.post("/contacts/optouts/new", who, all_, language)).status == 303
+    listed = await house.get("/contacts/optouts", who, language)
+    whole = {"en": "calls and texts", "fr": "appels et SMS"}[language]
+    assert re.search(rf"<td data-label[^>]*>{whole}</td>", listed.html) and "<td>*" not in listed.text, listed.text
 
 
 async def test_script_in_every_field_is_text(house: House) -> None:

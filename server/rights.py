@@ -65,6 +65,7 @@ class Identity:
     token_id: str | None = None
     fresh_until: datetime | None = None  # until then step-up is not asked for again
     source: str = "portal"  # the address that asks now, where it is known
+    name: str = field(default="", repr=False)  # for people
 
     def reach(self, right: str) -> Reach | None:
         return self.grants.get(right)

@@ -92,6 +92,11 @@ async def set_roles(tx: Tx, person_id: str, roles: Iterable[str]) -> Person:
     return await _change(tx, person_id, roles=_roles(roles))
 
 
+async def set_language(tx: Tx, person_id: str, language: str) -> Person:
+    """Raises `NotFound`, `Invalid`."""
+    return await _change(tx, person_id, language=require("language", language, LANGUAGE))
+
+
 async def _change(tx: Tx, person_id: str, **values: object) -> Person:
     if not await tx.write(update(_T).where(_T.c.id == person_id).values(**values)):
         raise NotFound("person", person_id)

@@ -48,4 +48,5 @@ async def read(
         session_id=session.id if session else None,
         token_id=token_id,
         fresh_until=session.fresh_until if session else None,
+        name=person.display_name,
     )

@@ -75,8 +75,13 @@ async def look(services: Services, *, token: str) -> InvitationView:
     return InvitationView(person.login, person.display_name, person.language)
 
 
-async def accept(services: Services, *, token: str, password: str, source: str, agent: str = "") -> Challenge:
-    """The password is chosen; it counts once the second factor is there. Raises Failure: not_found, invalid."""
+async def accept(
+    services: Services, *, token: str, password: str, source: str, agent: str = "", language: str = ""
+) -> Challenge:
+    """The password is chosen; it counts once the second factor is there. Raises Failure: not_found, invalid.
+
+    `language`: that in which somebody who comes for the first time has read so far. It stays theirs.
+    """
     now, opened = services.clock(), new_token()
     with told():
         async with services.db.read() as tx:
@@ -89,7 +94,7 @@ async def accept(services: Services, *, token: str, password: str, source: str, 
             invitation, person = await _invited(services, tx, token)
             await sign_in_challenges.add(
                 tx, person.id, "enrol", now, now + ENROL, token_sha256=digest(opened), invitation_id=invitation.id,
-                browser=described(agent), held={"verifier": made.decode()},
+                browser=described(agent), held={"verifier": made.decode(), "language": language},
             )  # fmt: skip
     return Challenge(opened, enrol=True)
 
@@ -193,6 +198,9 @@ async def _wrong(services: Services, tx: Tx, begun: Begun, source: str, by: str)
 
 async def _new_password(services: Services, tx: Tx, begun: Begun, source: str) -> list[str]:
     """All that was before is gone, the link too; the recovery codes."""
+    first = await sign_in_factors.password(tx, begun.person_id) is None
+    if first and (language := begun.held.get("language")):
+        await people.set_language(tx, begun.person_id, language)
     await sign_in_ends.end_all(tx, begun.person_id)
     await sign_in_factors.drop_all(tx, begun.person_id)
     await sign_in_factors.set_password(tx, begun.person_id, begun.held["verifier"].encode(), services.clock())

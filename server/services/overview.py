@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from config import alerts as alert_data
+from config.sections import Emergency
 from server.alerting.conditions import Sensed
 from server.services.actor import Actor
 from server.services.context import Services
 from server.services.retention import SweepView
 from server.services.retention import status as swept
+from sip.calls.trunk_choice import named_first
 from sip.edge.rpc import RpcError
 from storage import alerts, trunks
 from storage.trunks import Trunk
@@ -55,7 +57,7 @@ async def overview(services: Services, actor: Actor) -> Overview:
     began_s = time.perf_counter()
     async with services.db.read() as tx:
         opened = await alerts.open_by_severity(tx)
-        every = await trunks.list_all(tx, enabled_only=True)
+        every = await trunks.list_all(tx)
     answered_ms = int((time.perf_counter() - began_s) * 1000)
     live: Mapping[str, object] = await services.live.status() if services.live is not None else {}
     sensed = (services.alerts.sensed if services.alerts is not None else None) or Sensed()
@@ -63,9 +65,10 @@ async def overview(services: Services, actor: Actor) -> Overview:
     now = services.clock()
     parts = (
         _alerts(opened),
+        _emergency(every, sensed, services.settings.emergency),
         *_processes(services, live),
         Part("database", "good", "answers", answered_ms),
-        _trunks(every, sensed),
+        _trunks([one for one in every if one.enabled], sensed),
         _carriers(services, sensed),
         _disk(sensed, limits["disk-low"].limits["times"]),
         _certificate(
@@ -96,6 +99,27 @@ def _alerts(opened: Mapping[str, int]) -> Part:
     return Part("alerts", state, "open" if count else "none", count)
 
 
+def _emergency(every: Sequence[Trunk], sensed: Sensed, said: Emergency) -> Part:
+    """Can somebody who dials for help be heard by anybody? A house without a trunk may be meant so."""
+    if said.drill:
+        return Part("emergency", "bad", "drilled")
+    if not every:
+        return Part("emergency", "note", "none")
+    usable = [one for one in every if one.enabled]
+    if not usable:
+        return Part("emergency", "bad", "disabled")
+    if strange := tuple(name for name in said.trunks if name not in {one.name for one in usable}):
+        return Part("emergency", "bad", "strange", len(strange), names=strange)
+    ways = named_first(usable, said.trunks)
+    if sensed.trunks is None:
+        return Part("emergency", "unknown", "unknown")
+    up = [sensed.trunks.get(one.id) for one in ways]
+    if all(one is False for one in up):
+        return Part("emergency", "bad", "down")
+    state: State = "good" if any(up) else "unknown"
+    return Part("emergency", state, "named" if said.trunks else "any", names=tuple(one.name for one in ways))
+
+
 def _processes(services: Services, live: Mapping[str, object]) -> Iterator[Part]:
     if services.live is None:
         yield Part("daemon", "bad", "stopped")
@@ -110,7 +134,7 @@ def _processes(services: Services, live: Mapping[str, object]) -> Iterator[Part]
     yield Part("recorder", "good", "runs") if here.get("recorder") else Part("recorder", "bad", "stopped")
 
 
-def _trunks(every: tuple[Trunk, ...], sensed: Sensed) -> Part:
+def _trunks(every: Sequence[Trunk], sensed: Sensed) -> Part:
     """Those that are enabled; the others are meant to be away."""
     if not every:
         return Part("trunks", "good", "none")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from config.sections import Emergency
 from server import checks
 from server.alerting import writing
 from server.alerting.conditions import Sensed
@@ -22,6 +23,7 @@ from server.services import overview
 from server.web.language import translations
 from server.web.pages import check, system
 from storage import sweeps
+from storage import trunks as trunk_rows
 from storage.sweeps import Sweep
 from tests.server.duty_house import add_trunk
 from tests.web.admin_house import House
@@ -93,13 +95,15 @@ async def running(place: House, sensed: Sensed | None) -> tuple[Live, Edge]:
 
 @pytest.mark.promise("P10")
 async def test_all_is_well(place: House) -> None:
-    await running(place, WELL)
+    trunk = await add_trunk(place.services.db)
+    await running(place, replace(WELL, trunks={trunk.id: True}))
     page = await place.get("/system", await place.person("admin"))
     assert page.status == 200
     assert "All is well." in page.text
     assert "Calls now 1 room for 20" in page.text
     assert "Phones registered 2" in page.text
     assert "Texts that wait 3" in page.text
+    assert "They leave by any trunk, the preferred first: provider" in page.text
     assert "1,204 erased" in page.text
     assert "Not well" not in page.text and "Not known" not in page.text
     french = await place.get("/system", await place.person("admin", login="other"), "fr")
@@ -130,6 +134,7 @@ async def test_what_is_not_well_comes_first_in_words(place: House) -> None:
     said = page.text
     assert "All is well" not in said
     for words in (
+        "None leaves the house now: no trunk for them is up. Keep another telephone.",
         "It does not answer: no phone can register or call.",
         "None is ready: no call can begin.",
         "It does not run: nothing is recorded.",
@@ -143,14 +148,14 @@ async def test_what_is_not_well_comes_first_in_words(place: House) -> None:
         assert words in said, words
     assert "It expires on" in said
     assert said.index("Not well") < said.index("Look at it") < said.index("✓ Well")
-    assert "10 things want your attention." in said
+    assert "11 things want your attention." in said
 
 
 async def test_what_nobody_knows_yet_is_said_so(place: House) -> None:
     await add_trunk(place.services.db)
     await running(place, None)
     said = (await place.get("/system", await place.person("admin"))).text
-    assert said.count("Nobody knows yet") == 1
+    assert said.count("Nobody knows yet") == 2
     assert said.count("Nobody has looked yet.") == 2
     assert "Not known" in said
 
@@ -164,6 +169,38 @@ def test_a_carrier_that_nobody_has_asked_yet_is_not_well(sensed: dict[str, bool]
     services: Any = SimpleNamespace(settings=SimpleNamespace(sms=SimpleNamespace(carriers={"sim": 1, "smsc": 2})))
     part = overview._carriers(services, replace(WELL, carriers=sensed))
     assert (part.state, part.says) == (state, what)
+
+
+@pytest.mark.promise("P10")
+@pytest.mark.parametrize(
+    ("trunks", "settings", "state", "says"),
+    [
+        ({}, {}, "note", "none"),
+        ({"north": None}, {}, "bad", "disabled"),
+        ({"north": True}, {"drill": True}, "bad", "drilled"),
+        ({}, {"drill": True}, "bad", "drilled"),
+        ({"north": True}, {"trunks": ["south"]}, "bad", "strange"),
+        ({"north": True, "south": None}, {"trunks": ["south"]}, "bad", "strange"),
+        ({"north": False, "south": False}, {}, "bad", "down"),
+        ({"north": True, "south": False}, {"trunks": ["south"]}, "bad", "down"),
+        ({"north": True, "south": False}, {"trunks": ["south", "north"]}, "good", "named"),
+        ({"north": True, "south": False}, {}, "good", "any"),
+    ],
+)
+async def test_whether_an_emergency_call_finds_a_way_is_said(
+    place: House, trunks: dict[str, bool | None], settings: dict[str, Any], state: str, says: str
+) -> None:
+    """`trunks`: whether each is up; None: it is disabled."""
+    made = {name: await add_trunk(place.services.db, name) for name in trunks}
+    async with place.services.db.transaction() as tx:
+        for name, up in trunks.items():
+            if up is None:
+                await trunk_rows.disable(tx, made[name].id)
+        every = await trunk_rows.list_all(tx)
+    sensed = replace(WELL, trunks={made[name].id: up for name, up in trunks.items() if up is not None})
+    part = overview._emergency(every, sensed, Emergency(**settings))
+    assert (part.state, part.says) == (state, says)
+    assert overview._emergency(every, replace(WELL, trunks=None), Emergency(**settings)).state != "good"
 
 
 async def test_without_a_daemon_it_says_so(place: House) -> None:

@@ -28,9 +28,13 @@ async def password(visit: Visit) -> web.StreamResponse:
     chosen = visit.given.get("password", "")
     if chosen != visit.given.get("password_again", ""):
         raise Wrong("password_again", "the two passwords differ")
-    agent = visit.request.headers.get("User-Agent", "")
     challenge = await service.accept(
-        visit.services, token=_token(visit), password=chosen, source=visit.source, agent=agent
+        visit.services,
+        token=_token(visit),
+        password=chosen,
+        source=visit.source,
+        agent=visit.request.headers.get("User-Agent", ""),
+        language=visit.language,
     )
     answer = visit.go("/enrol")
     way_in.wait(answer, challenge)

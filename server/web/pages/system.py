@@ -16,6 +16,7 @@ _ORDER = ("bad", "note", "unknown", "good")
 
 TITLES: Mapping[str, str] = {
     "alerts": N_("Alerts"),
+    "emergency": N_("Emergency calls"),
     "daemon": N_("Server"),
     "edge": N_("Edge"),
     "workers": N_("Conversations"),
@@ -34,6 +35,14 @@ TITLES: Mapping[str, str] = {
 SAYS: Mapping[tuple[str, str], str] = {
     ("alerts", "open"): N_("%(count)s open"),
     ("alerts", "none"): N_("None is open."),
+    ("emergency", "drilled"): N_("All are only played: emergency.drill is set in the configuration."),
+    ("emergency", "none"): N_("None leaves the house: there is no trunk. Keep another telephone."),
+    ("emergency", "disabled"): N_("None leaves the house: every trunk is disabled."),
+    ("emergency", "strange"): N_("emergency.trunks names what is no trunk in use: %(names)s"),
+    ("emergency", "unknown"): N_("Nobody knows yet whether a trunk for them is up."),
+    ("emergency", "down"): N_("None leaves the house now: no trunk for them is up. Keep another telephone."),
+    ("emergency", "named"): N_("They leave by %(names)s."),
+    ("emergency", "any"): N_("They leave by any trunk, the preferred first: %(names)s"),
     ("daemon", "stopped"): N_("It does not run: nobody can call."),
     ("edge", "attached"): N_("Phones register and call."),
     ("edge", "away"): N_("It does not answer: no phone can register or call."),
@@ -70,6 +79,7 @@ SAYS: Mapping[tuple[str, str], str] = {
 
 _PLACES: Mapping[str, str] = {
     "alerts": "/alerts",
+    "emergency": "/trunks",
     "trunks": "/trunks",
     "carriers": "/carriers",
     "sweep": "/sweeps",

@@ -178,7 +178,7 @@ class Day:
         self.me.recovery = codes.all_inner_texts()
         look("recovery-codes")
         self.link("I have them: go on")
-        expect(self.page.get_by_role("heading", level=1)).to_have_text(self.say("Hello, %(name)s", name=self.me.login))
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(self.say("Hello, %(name)s", name=self.who.name))
         if self.who.role in ROLES:
             self.look("start")
 
@@ -202,7 +202,7 @@ class Day:
         else:
             self.write("Code of your authenticator app", self.me.code())
             self.press("Sign in")
-        expect(self.page.get_by_role("heading", level=1)).to_have_text(self.say("Hello, %(name)s", name=self.me.login))
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(self.say("Hello, %(name)s", name=self.who.name))
 
     def close(self) -> None:
         self.window.close()

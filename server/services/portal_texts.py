@@ -26,11 +26,13 @@ from server.services.listening import MIN_REASON_CHARS
 from server.services.texts import visible
 from sms import sealing
 from storage import conversations, inboxes, people, sms_keys, sms_received, sms_sent
+from storage.conversations import Conversation
 from storage.errors import NotFound
-from storage.inboxes import Inbox
+from storage.inboxes import Inbox, Sender
 from storage.people import Person
 
 BY_RIGHT = "inbox.list"  # the operation whose rule counts here
+CLASS = "conversation"  # of an answer
 MOST = 200
 AT_ONCE = 5  # texts in one request to the room: a line has 64 KiB
 
@@ -50,36 +52,51 @@ class TextView:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The oldest text first. `apart`: how many were set aside as risky; theirs are the `texts` where that was asked."""
+    """The oldest text first. `apart`: how many were set aside as risky; theirs are the `texts` where that was asked.
+
+    `sends`: this person may write from this inbox. `can_answer`: answers may leave from the address that it is with.
+    """
 
     inbox: str
     remote: str = field(repr=False)
     texts: tuple[TextView, ...] = field(repr=False)
     apart: int
     sends: bool
+    can_answer: bool
     closed_at: datetime | None
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
-    """What of a conversation this person may open: sealed, with what stands beside the words."""
+class _Talk:
+    """A conversation that this person may open. `ours`: the address of ours that it is with."""
 
     person: Person
     box: Inbox
+    conversation: Conversation
+    ours: Sender
     remote: str = field(repr=False)
+    sends: bool
+
+    @property
+    def can_answer(self) -> bool:
+        return self.ours.disabled_at is None and CLASS in self.ours.classes
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """What is shown of a conversation: sealed, with what stands beside the words."""
+
     sealed: Sequence[SealedText] = field(repr=False)
     views: Mapping[str, TextView] = field(repr=False)
     wraps: Mapping[str, bytes] = field(repr=False)
     apart: int
-    sends: bool
-    closed_at: datetime | None
 
 
 async def may_open(services: Services, identity: Identity, *, workstation: str, inbox: str, conversation: str) -> bool:
     """Whether the session's room is open, and a reason was given. Raises Failure where there is no such conversation
     for this person."""
-    await _shelf(services, identity, workstation, inbox, conversation, apart=False)
+    await _talk(services, identity, workstation, inbox, conversation)
     room = services.reader_rooms.of(identity.session_id, services.clock())
     return room is not None and bool(room.reason)
 
@@ -103,18 +120,34 @@ async def thread(
     services: Services, identity: Identity, *, workstation: str, inbox: str, conversation: str, apart: bool = False
 ) -> Thread:
     """With its words; `apart`: those that were set aside, and nothing else. Raises Failure."""
-    shelf = await _shelf(services, identity, workstation, inbox, conversation, apart=apart)
-    room = services.reader_rooms.of(identity.session_id, services.clock())
-    if room is None or room.person_id != identity.person_id or not room.reason:
-        raise Failure("your room is locked", "Unlock it first", "conflict")
+    talk = await _talk(services, identity, workstation, inbox, conversation)
+    room = _room(services, identity)
+    shelf = await _shelf(services, talk, apart=apart)
     actor = Actor(identity.person_id, workstation, room.reason, session=identity.session_id)
-    await _note(services, actor, room, shelf)
+    await _note(services, actor, room, talk, shelf)
     words = await _words(services, room, shelf)
     texts = sorted(shelf.views.values(), key=lambda one: (one.at, one.id))[-MOST:]
     return Thread(
-        shelf.box.name, shelf.remote, tuple(replace(one, words=words.get(one.id)) for one in texts), shelf.apart,
-        shelf.sends, shelf.closed_at, room.until,
+        talk.box.name, talk.remote, tuple(replace(one, words=words.get(one.id)) for one in texts), shelf.apart,
+        talk.sends, talk.can_answer, talk.conversation.closed_at, room.until,
     )  # fmt: skip
+
+
+async def reply(
+    services: Services, identity: Identity, *, workstation: str, inbox: str, conversation: str, words: str
+) -> None:
+    """To whom the conversation is with, from the address that it is with, whichever others the inbox has. Nothing of it
+    is opened. Raises Failure, and what `sms.send` raises."""
+    talk = await _talk(services, identity, workstation, inbox, conversation)
+    _room(services, identity)
+    if talk.conversation.closed_at is not None:
+        raise Failure("the conversation is closed", "Write to them anew", "conflict")
+    if not talk.can_answer:
+        remedy = "Write to them from another address"
+        raise Failure("from the address of this conversation nothing may be sent any more", remedy, "conflict")
+    arguments = {"inbox": talk.box.name, "to": talk.remote, "words": words, "message_class": CLASS,
+                 "sender": talk.ours.address}  # fmt: skip
+    await permitted.call(services, identity, "sms.send", arguments, workstation=workstation)
 
 
 async def marker(services: Services, identity: Identity) -> str:
@@ -133,21 +166,38 @@ async def marker(services: Services, identity: Identity) -> str:
 # --- within -----------------------------------------------------------------------------------------------------------
 
 
-async def _shelf(
-    services: Services, identity: Identity, workstation: str, inbox: str, conversation: str, *, apart: bool
-) -> _Shelf:
+def _room(services: Services, identity: Identity) -> ReaderRoom:
+    """This session's, open for texts. Raises Failure."""
+    room = services.reader_rooms.of(identity.session_id, services.clock())
+    if room is None or room.person_id != identity.person_id or not room.reason:
+        raise Failure("your room is locked", "Unlock it first", "conflict")
+    return room
+
+
+async def _talk(services: Services, identity: Identity, workstation: str, inbox: str, conversation: str) -> _Talk:
+    """Raises Failure: as if it were not there, for whoever may not read it."""
     await permitted.entered(services, identity, BY_RIGHT, {}, workstation=workstation)
     with told():
         async with services.db.read() as tx:
             person, box = await to_read(tx, identity.login, inbox)
             try:
-                talk = await conversations.get(tx, conversation)
+                found = await conversations.get(tx, conversation)
             except NotFound:
-                talk = None
-            if talk is None or talk.inbox_id != box.id:
+                found = None
+            if found is None or found.inbox_id != box.id:
                 raise Failure("there is no such conversation", "Go to your texts", "not_found")
             theirs = await membership(tx, person, box)
-            came = await sms_received.list_all(tx, inbox_ids=[box.id], conversation_id=talk.id, limit=MOST)
+            ours = await inboxes.sender(tx, found.sender_id)
+            remote = (await conversations.remote(tx, found.id)).lstrip("'")
+    sends = theirs is not None and theirs.sends and box.disabled_at is None
+    return _Talk(person, box, found, ours, remote, sends)
+
+
+async def _shelf(services: Services, talk: _Talk, *, apart: bool) -> _Shelf:
+    box, talk_id = talk.box, talk.conversation.id
+    with told():
+        async with services.db.read() as tx:
+            came = await sms_received.list_all(tx, inbox_ids=[box.id], conversation_id=talk_id, limit=MOST)
             aside = [one for one in came if one.sorting]  # also one that may be a STOP, and is held for it
             shown = aside if apart else [one for one in came if not one.sorting]
             bodies = await sms_received.bodies(tx, [one.id for one in shown])
@@ -156,20 +206,18 @@ async def _shelf(
                 one.id: TextView(one.id, one.received_at, False, one.state, one.stop, one.missing, None)
                 for one in shown
             }
-            if not apart and box.id in {one.id for one in await visible(tx, person)}:
-                sent = await sms_sent.list_all(tx, inbox_ids=[box.id], conversation_id=talk.id, limit=MOST)
+            if not apart and box.id in {one.id for one in await visible(tx, talk.person)}:
+                sent = await sms_sent.list_all(tx, inbox_ids=[box.id], conversation_id=talk_id, limit=MOST)
                 views |= {one.id: TextView(one.id, one.created_at, True, one.state, "none", 0, None) for one in sent}
                 sealed += [
                     SealedText(one.id, one.purpose, one.kek_id, one.body_sealed, one.key_id, one.wrap)
                     for one in await sms_keys.bodies(tx, [one.id for one in sent])
                 ]
-            wraps = await sms_keys.kek_wraps(tx, sorted({one.kek_id for one in sealed}), person.id)
-            remote = (await conversations.remote(tx, talk.id)).lstrip("'")
-    sends = theirs is not None and theirs.sends and box.disabled_at is None
-    return _Shelf(person, box, remote, sealed, views, wraps, len(aside), sends, talk.closed_at)
+            wraps = await sms_keys.kek_wraps(tx, sorted({one.kek_id for one in sealed}), talk.person.id)
+    return _Shelf(sealed, views, wraps, len(aside))
 
 
-async def _note(services: Services, actor: Actor, room: ReaderRoom, shelf: _Shelf) -> None:
+async def _note(services: Services, actor: Actor, room: ReaderRoom, talk: _Talk, shelf: _Shelf) -> None:
     """Committed before a word is opened; once for each text and room."""
     new = [one.id for one in shelf.sealed if one.id not in room.shown]
     if not new:
@@ -177,8 +225,8 @@ async def _note(services: Services, actor: Actor, room: ReaderRoom, shelf: _Shel
     with told():
         async with services.db.transaction() as tx:
             for text_id in new:
-                await note(services, tx, actor, "show", "text", text_id=text_id, person_id=shelf.person.id,
-                           inbox_id=shelf.box.id)  # fmt: skip
+                await note(services, tx, actor, "show", "text", text_id=text_id, person_id=talk.person.id,
+                           inbox_id=talk.box.id)  # fmt: skip
             await sms_received.mark_read(tx, [one for one in new if not shelf.views[one].ours])
     room.shown.update(new)
 

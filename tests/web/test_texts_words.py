@@ -22,7 +22,7 @@ from tests.peers.product import run_cli
 from tests.web.browsing import Window, chromium
 from tests.web.portal import Portal, Somebody, enrolled
 
-OURS, CUSTOMER = "+33162000001", "+33612345001"
+OURS, ALSO_OURS, CUSTOMER = "+33162000001", "+33162000002", "+33612345001"
 QUESTION, ANSWER, MORE, RISKY = "Quetzalcoatlus", "Xylophonquartett", "Zwergpinscher", "Kugelschreiber"
 AT_ONCE_MS = 10_000
 
@@ -73,7 +73,9 @@ def post(tmp_path_factory: pytest.TempPathFactory, product_seed: tuple[Path, dic
             scene.until(lambda: made.ask("carrier", "list")[0]["health"] == "up", "the carrier is up", 20)
             made.ask("inbox", "add", "sales")
             made.ask("inbox", "member", "sales", "reader", "--read", "--send", "--sent")
-            made.ask("inbox", "sender", "add", "sales", OURS, "--classes", "conversation", "--approved-by", "reader")
+            for ours in (ALSO_OURS, OURS):
+                made.ask("inbox", "sender", "add", "sales", ours, "--classes", "conversation", "--approved-by",
+                         "reader")  # fmt: skip
             made.brings("q", f"Bonjour, {QUESTION} ?")
             scene.until(lambda: len(made.ask("inbox", "show", "sales", "--as", "reader")) == 1, "it is there", 20)
             yield made

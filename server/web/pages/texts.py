@@ -259,11 +259,9 @@ async def reply(visit: Visit) -> web.StreamResponse:
     """To whom the conversation is with."""
     if not visit.given.get("words"):
         raise Wrong("words", N_("Write something."))
-    found = await portal_texts.thread(visit.services, visit.person, workstation=visit.source, **_which(visit))
-    await visit.call(
-        "sms.send", inbox=found.inbox, to=found.remote, words=visit.given["words"], message_class="conversation",
-        sender=None, dry_run=False,
-    )  # fmt: skip
+    await portal_texts.reply(
+        visit.services, visit.person, workstation=visit.source, words=visit.given["words"], **_which(visit)
+    )
     return visit.go(_there(visit) + "#end")
 
 

@@ -1,0 +1,156 @@
+"""Conversations with their words, as the portal shows them: from which address an answer leaves, what is written down
+as looked at, and that every text that can come is shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyotp
+import pytest
+
+from server.failure import Failure
+from server.rights import Identity
+from server.services import identities, inboxes, portal_texts
+from server.services.context import Services
+from server.services.portal_texts import Thread
+from sms import addresses
+from storage import conversations, people, sms_received
+from storage import inboxes as stored
+from tests.server.test_portal_listening import entries, refused
+from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, running
+from tests.sms.conftest import until
+
+SECOND = "+33162000003"  # of support as well
+
+
+class Me:
+    """`reader`, who has signed in to the portal."""
+
+    def __init__(self, services: Services, identity: Identity, secrets: Mapping[str, str]) -> None:
+        self.services, self.identity, self._secrets = services, identity, secrets
+
+    async def unlocks(self, reason: str = "the morning round") -> None:
+        code = pyotp.TOTP(self._secrets["totp_secret"]).at(datetime.now(UTC))
+        await portal_texts.unlock(
+            self.services, self.identity, workstation="192.0.2.7", passphrase=self._secrets["passphrase"], code=code,
+            reason=reason,
+        )  # fmt: skip
+
+    async def looks(self, conversation: str, *, apart: bool = False) -> Thread:
+        return await portal_texts.thread(
+            self.services, self.identity, workstation="192.0.2.7", inbox="support", conversation=conversation,
+            apart=apart,
+        )  # fmt: skip
+
+    async def answers(self, conversation: str, words: str = "Oui") -> None:
+        await portal_texts.reply(
+            self.services, self.identity, workstation="192.0.2.7", inbox="support", conversation=conversation,
+            words=words,
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def house(services: Services) -> AsyncIterator[Services]:
+    await furnish(services)
+    async with services.db.transaction() as tx:
+        person = await people.by_login(tx, "reader")
+        await people.set_roles(tx, person.id, ["employee", "reader"])
+    classes = ["conversation", "marketing"]
+    await inboxes.add_sender(services, ME, inbox="support", address=SECOND, classes=classes, approved_by="nora")
+    yield services
+    for session in list(services.reader_rooms._rooms):
+        await services.reader_rooms.end(session)
+
+
+@pytest.fixture
+async def desk(house: Services) -> AsyncIterator[Desk]:
+    async with running(house) as opened:
+        yield opened
+
+
+async def signed_in(services: Services, login: str, session: str) -> Identity:
+    async with services.db.read() as tx:
+        return replace(await identities.read(tx, await people.by_login(tx, login)), session_id=session)
+
+
+@pytest.fixture
+async def me(house: Services, shown: dict[str, Any]) -> Me:
+    return Me(house, await signed_in(house, "reader", "a" * 32), shown["reader"])
+
+
+async def talks(services: Services) -> dict[tuple[str, str], str]:
+    """Ids of the conversations of support, by the address of ours and the number on the other side."""
+    async with services.db.read() as tx:
+        box = await stored.by_name(tx, "support")
+        ours = {one.id: one.address for one in await stored.senders(tx, inbox_id=box.id)}
+        found = await conversations.list_all(tx, [box.id], limit=999)
+        return {(ours[one.sender_id], await conversations.remote(tx, one.id)): one.id for one in found}
+
+
+async def looked_at(services: Services) -> list[str]:
+    """Ids of the texts that stand in the access log as shown."""
+    return [e["text_id"] for e in await entries(services) if (e["action"], e["object"]) == ("show", "text")]
+
+
+async def states(services: Services) -> dict[str, str]:
+    async with services.db.read() as tx:
+        box = await stored.by_name(tx, "support")
+        return {one.id: one.state for one in await sms_received.list_all(tx, inbox_ids=[box.id], limit=999)}
+
+
+# --- answering --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_leaves_from_the_address_that_they_wrote_to(house: Services, desk: Desk, me: Me) -> None:
+    for ours in (SECOND, SHOWN):
+        await desk.comes("Bonjour ?", HIS, ours)
+    found = await talks(house)
+    await me.unlocks()
+    for ours in (SECOND, SHOWN):
+        await me.answers(found[ours, HIS], f"Oui, {ours}")
+    await until(lambda: len(desk.carrier.given) == 2)
+    left = {
+        part.text: (addresses.as_text(part.sender), addresses.as_text(part.recipient)) for part in desk.carrier.given
+    }
+    assert left == {f"Oui, {ours}": (ours, HIS) for ours in (SECOND, SHOWN)}
+    assert await talks(house) == found, "each stands in the conversation that it answers"
+    assert [one.ours for one in (await me.looks(found[SECOND, HIS])).texts] == [False, True]
+
+
+async def test_an_answer_opens_nothing(house: Services, desk: Desk, me: Me) -> None:
+    await desk.comes("Bonjour ?", HIS, SHOWN)
+    found = await talks(house)
+    with refused("conflict"):
+        await me.answers(found[SHOWN, HIS])  # nobody answers what they have not unlocked
+    await me.unlocks()
+    await me.answers(found[SHOWN, HIS])
+    assert await looked_at(house) == []
+    assert set((await states(house)).values()) == {"new"}
+
+
+async def test_from_an_address_that_sends_no_more_nothing_is_answered(house: Services, desk: Desk, me: Me) -> None:
+    """Not from another one either: they would not know whose it is."""
+    await desk.comes("Bonjour ?", HIS, SECOND)
+    talk = (await talks(house))[SECOND, HIS]
+    await me.unlocks()
+    seen = await me.looks(talk)
+    assert seen.sends and seen.can_answer
+    await inboxes.remove_sender(house, ME, address=SECOND)
+    seen = await me.looks(talk)
+    assert seen.sends and not seen.can_answer
+    with pytest.raises(Failure, match="nothing may be sent any more"):
+        await me.answers(talk)
+    assert desk.carrier.given == []
+
+
+async def test_a_closed_conversation_is_not_answered(house: Services, desk: Desk, me: Me) -> None:
+    await desk.comes("Bonjour ?", HIS, SHOWN)
+    talk = (await talks(house))[SHOWN, HIS]
+    await me.unlocks()
+    await inboxes.hand_over(house, ME, login="reader", conversation=talk, close=True)
+    with pytest.raises(Failure, match="the conversation is closed"):
+        await me.answers(talk)
+    assert await talks(house) == {} and desk.carrier.given == []

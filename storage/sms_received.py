@@ -126,9 +126,10 @@ async def list_all(
     states: Iterable[str] = (),
     number: str | None = None,
     conversation_id: str | None = None,
+    set_aside: bool | None = None,
     limit: int = 100,
 ) -> tuple[Received, ...]:
-    """The newest first. `inbox_ids` None: of all."""
+    """The newest first. `inbox_ids` None: of all. `set_aside`: those alone that were, or were not."""
     wanted = select(*_PLAIN).order_by(_T.c.received_at.desc(), _T.c.id).limit(limit)
     if inbox_ids is not None:
         wanted = wanted.where(_T.c.inbox_id.in_(list(inbox_ids)))
@@ -138,7 +139,16 @@ async def list_all(
         wanted = wanted.where(_T.c.digest.in_(await digests(tx, number)))
     if conversation_id is not None:
         wanted = wanted.where(_T.c.conversation_id == conversation_id)
+    if set_aside is not None:
+        wanted = wanted.where(_T.c.sorting != "" if set_aside else _T.c.sorting == "")
     return tuple(_received(row) for row in await tx.rows(wanted))
+
+
+async def set_aside(tx: Tx, conversation_id: str) -> int:
+    """How many texts of a conversation were: as risky, or not asked for."""
+    wanted = select(func.count().label("n")).where(_T.c.conversation_id == conversation_id, _T.c.sorting != "")
+    row = await tx.row(wanted)
+    return 0 if row is None else int(row["n"])
 
 
 async def addresses(tx: Tx, received_ids: Sequence[str]) -> dict[str, tuple[str, str]]:

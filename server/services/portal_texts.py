@@ -2,7 +2,8 @@
 
 The words are opened in the room of the session (`recording.reader_room`, as recordings are) and pass through the
 daemon's memory to the browser; they are kept nowhere. Before the first time that a text is shown in a room an entry for
-it is committed, with the reason that was given when the room was unlocked for texts.
+it is committed, with the reason that was given when the room was unlocked for texts. What is not shown is not opened
+either: what is older than the newest so many, and what this reader has no key for, stays as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from server.reader_rooms import ReaderRoom
 from server.rights import Identity
 from server.services import permitted, portal_listening
 from server.services.actor import Actor
-from server.services.audit import note
+from server.services.audit import MAX_REASON_CHARS, note
 from server.services.context import Services
 from server.services.failures import told
 from server.services.inbox_rights import membership, reads, to_read
@@ -33,7 +34,7 @@ from storage.people import Person
 
 BY_RIGHT = "inbox.list"  # the operation whose rule counts here
 CLASS = "conversation"  # of an answer
-MOST = 200
+MOST = 200  # texts that are shown of a conversation: the newest
 AT_ONCE = 5  # texts in one request to the room: a line has 64 KiB
 
 
@@ -85,10 +86,11 @@ class _Talk:
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
-    """What is shown of a conversation: sealed, with what stands beside the words."""
+    """What is shown of a conversation: what stands beside the words, the oldest first; and of those that this reader
+    has a key for, what is sealed."""
 
+    views: Sequence[TextView] = field(repr=False)
     sealed: Sequence[SealedText] = field(repr=False)
-    views: Mapping[str, TextView] = field(repr=False)
     wraps: Mapping[str, bytes] = field(repr=False)
     apart: int
 
@@ -104,16 +106,21 @@ async def may_open(services: Services, identity: Identity, *, workstation: str, 
 async def unlock(
     services: Services, identity: Identity, *, workstation: str, passphrase: str, code: str, reason: str
 ) -> None:
-    """The session's room, for texts; one that is open needs the reason alone. Raises Failure."""
-    if len(reason.strip()) < MIN_REASON_CHARS:
+    """The session's room, for texts; one that is open needs the reason alone. Raises Failure: also for a reason that
+    the access log would not keep whole."""
+    said = reason.strip()
+    if len(said) < MIN_REASON_CHARS:
         raise Failure("reading needs a reason", "Say why, in a few words", "invalid")
+    if len(said) > MAX_REASON_CHARS:
+        raise Failure("the reason is too long", "Say why in 500 characters at most", "invalid")
+    permitted.acting(identity, workstation=workstation, reason=said)
     if services.reader_rooms.of(identity.session_id, services.clock()) is None:
         await portal_listening.unlock(
             services, identity, workstation=workstation, passphrase=passphrase, code=code, by=BY_RIGHT
         )
     room = services.reader_rooms.of(identity.session_id, services.clock())
     if room is not None:
-        room.reason = reason.strip()
+        room.reason = said
 
 
 async def thread(
@@ -126,9 +133,9 @@ async def thread(
     actor = Actor(identity.person_id, workstation, room.reason, session=identity.session_id)
     await _note(services, actor, room, talk, shelf)
     words = await _words(services, room, shelf)
-    texts = sorted(shelf.views.values(), key=lambda one: (one.at, one.id))[-MOST:]
+    await _mark_read(services, shelf, words)
     return Thread(
-        talk.box.name, talk.remote, tuple(replace(one, words=words.get(one.id)) for one in texts), shelf.apart,
+        talk.box.name, talk.remote, tuple(replace(one, words=words.get(one.id)) for one in shelf.views), shelf.apart,
         talk.sends, talk.can_answer, talk.conversation.closed_at, room.until,
     )  # fmt: skip
 
@@ -197,24 +204,23 @@ async def _shelf(services: Services, talk: _Talk, *, apart: bool) -> _Shelf:
     box, talk_id = talk.box, talk.conversation.id
     with told():
         async with services.db.read() as tx:
-            came = await sms_received.list_all(tx, inbox_ids=[box.id], conversation_id=talk_id, limit=MOST)
-            aside = [one for one in came if one.sorting]  # also one that may be a STOP, and is held for it
-            shown = aside if apart else [one for one in came if not one.sorting]
-            bodies = await sms_received.bodies(tx, [one.id for one in shown])
-            sealed = [SealedText(one.id, box.purpose, one.kek_id, one.body_sealed) for one in bodies]
-            views = {
-                one.id: TextView(one.id, one.received_at, False, one.state, one.stop, one.missing, None)
-                for one in shown
-            }
+            came = await sms_received.list_all(
+                tx, inbox_ids=[box.id], conversation_id=talk_id, set_aside=apart, limit=MOST
+            )
+            views = [TextView(one.id, one.received_at, False, one.state, one.stop, one.missing, None) for one in came]
             if not apart and box.id in {one.id for one in await visible(tx, talk.person)}:
                 sent = await sms_sent.list_all(tx, inbox_ids=[box.id], conversation_id=talk_id, limit=MOST)
-                views |= {one.id: TextView(one.id, one.created_at, True, one.state, "none", 0, None) for one in sent}
-                sealed += [
-                    SealedText(one.id, one.purpose, one.kek_id, one.body_sealed, one.key_id, one.wrap)
-                    for one in await sms_keys.bodies(tx, [one.id for one in sent])
-                ]
+                views += [TextView(one.id, one.created_at, True, one.state, "none", 0, None) for one in sent]
+            views = sorted(views, key=lambda one: (one.at, one.id))[-MOST:]
+            bodies = await sms_received.bodies(tx, [one.id for one in views if not one.ours])
+            sealed = [SealedText(one.id, box.purpose, one.kek_id, one.body_sealed) for one in bodies]
+            sealed += [
+                SealedText(one.id, one.purpose, one.kek_id, one.body_sealed, one.key_id, one.wrap)
+                for one in await sms_keys.bodies(tx, [one.id for one in views if one.ours])
+            ]
             wraps = await sms_keys.kek_wraps(tx, sorted({one.kek_id for one in sealed}), talk.person.id)
-    return _Shelf(sealed, views, wraps, len(aside))
+            waiting = await sms_received.set_aside(tx, talk_id)  # also one that may be a STOP, and is held for it
+    return _Shelf(views, [one for one in sealed if one.kek_id in wraps], wraps, waiting)
 
 
 async def _note(services: Services, actor: Actor, room: ReaderRoom, talk: _Talk, shelf: _Shelf) -> None:
@@ -227,8 +233,17 @@ async def _note(services: Services, actor: Actor, room: ReaderRoom, talk: _Talk,
             for text_id in new:
                 await note(services, tx, actor, "show", "text", text_id=text_id, person_id=talk.person.id,
                            inbox_id=talk.box.id)  # fmt: skip
-            await sms_received.mark_read(tx, [one for one in new if not shelf.views[one].ours])
     room.shown.update(new)
+
+
+async def _mark_read(services: Services, shelf: _Shelf, words: Mapping[str, str]) -> None:
+    """Those that are new, and have been opened."""
+    new = [one.id for one in shelf.views if not one.ours and one.state == "new" and one.id in words]
+    if not new:
+        return
+    with told():
+        async with services.db.transaction() as tx:
+            await sms_received.mark_read(tx, new)
 
 
 async def _words(services: Services, room: ReaderRoom, shelf: _Shelf) -> dict[str, str]:
@@ -236,7 +251,7 @@ async def _words(services: Services, room: ReaderRoom, shelf: _Shelf) -> dict[st
     try:
         for at in range(0, len(shelf.sealed), AT_ONCE):
             some = shelf.sealed[at : at + AT_ONCE]
-            wraps = {one.kek_id: shelf.wraps[one.kek_id] for one in some if one.kek_id in shelf.wraps}
+            wraps = {one.kek_id: shelf.wraps[one.kek_id] for one in some}
             for one, opened in zip(some, await room.client.texts(wraps, some), strict=True):
                 if opened is not None:
                     found[one.id] = sealing.said(opened.encode())

@@ -13,11 +13,12 @@ import pytest
 
 from server.failure import Failure
 from server.rights import Identity
-from server.services import identities, inboxes, portal_texts
+from server.services import identities, inboxes, portal_texts, texts
+from server.services.audit import MAX_REASON_CHARS
 from server.services.context import Services
-from server.services.portal_texts import Thread
+from server.services.portal_texts import MOST, Thread
 from sms import addresses
-from storage import conversations, people, sms_received
+from storage import access, conversations, people, sms_received
 from storage import inboxes as stored
 from tests.server.test_portal_listening import entries, refused
 from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, running
@@ -56,8 +57,8 @@ class Me:
 async def house(services: Services) -> AsyncIterator[Services]:
     await furnish(services)
     async with services.db.transaction() as tx:
-        person = await people.by_login(tx, "reader")
-        await people.set_roles(tx, person.id, ["employee", "reader"])
+        for login in ("reader", "cora"):
+            await people.set_roles(tx, (await people.by_login(tx, login)).id, ["employee", "reader"])
     classes = ["conversation", "marketing"]
     await inboxes.add_sender(services, ME, inbox="support", address=SECOND, classes=classes, approved_by="nora")
     yield services
@@ -86,7 +87,7 @@ async def talks(services: Services) -> dict[tuple[str, str], str]:
     async with services.db.read() as tx:
         box = await stored.by_name(tx, "support")
         ours = {one.id: one.address for one in await stored.senders(tx, inbox_id=box.id)}
-        found = await conversations.list_all(tx, [box.id], limit=999)
+        found = await conversations.list_all(tx, [box.id], limit=MOST + 99)
         return {(ours[one.sender_id], await conversations.remote(tx, one.id)): one.id for one in found}
 
 
@@ -98,7 +99,7 @@ async def looked_at(services: Services) -> list[str]:
 async def states(services: Services) -> dict[str, str]:
     async with services.db.read() as tx:
         box = await stored.by_name(tx, "support")
-        return {one.id: one.state for one in await sms_received.list_all(tx, inbox_ids=[box.id], limit=999)}
+        return {one.id: one.state for one in await sms_received.list_all(tx, inbox_ids=[box.id], limit=MOST + 99)}
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
@@ -154,3 +155,69 @@ async def test_a_closed_conversation_is_not_answered(house: Services, desk: Desk
     with pytest.raises(Failure, match="the conversation is closed"):
         await me.answers(talk)
     assert await talks(house) == {} and desk.carrier.given == []
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reason_is_written_down_whole_or_refused(house: Services, desk: Desk, me: Me) -> None:
+    await desk.comes("Bonjour ?", HIS, SHOWN)
+    talk = (await talks(house))[SHOWN, HIS]
+    for wrong in ("", " x ", "x" * (MAX_REASON_CHARS + 1), "why\0not"):
+        with refused("invalid"):
+            await me.unlocks(wrong)
+        assert house.reader_rooms.of(me.identity.session_id, house.clock()) is None
+    why = "y" * MAX_REASON_CHARS
+    await me.unlocks(f"  {why} ")
+    await me.looks(talk)
+    [entry] = [one for one in await entries(house) if (one["action"], one["object"]) == ("show", "text")]
+    async with house.db.read() as tx:
+        assert await access.reason(tx, entry["reason_id"]) == why
+
+
+# --- what is written down as looked at --------------------------------------------------------------------------------
+
+
+async def test_only_what_is_shown_is_written_down_and_marked_as_read(house: Services, desk: Desk, me: Me) -> None:
+    for number in range(MOST + 5):
+        await desk.comes(f"Bonjour, voici le message {number}", HIS, SHOWN)
+    talk = (await talks(house))[SHOWN, HIS]
+    await texts.send(house, ME, login="reader", inbox="support", to=HIS, words="Merci", sender=SHOWN)
+    await me.unlocks()
+    seen = await me.looks(talk)
+    shown = [one.id for one in seen.texts]
+    assert [one.words for one in seen.texts] == [f"Bonjour, voici le message {n}" for n in range(6, MOST + 5)] + [
+        "Merci"
+    ]
+    assert sorted(await looked_at(house)) == sorted(shown)
+    became = await states(house)
+    assert {one for one, state in became.items() if state == "read"} == set(shown[:-1])
+    assert sorted(became.values()) == ["new"] * 6 + ["read"] * (MOST - 1)
+    await me.looks(talk)
+    assert len(await looked_at(house)) == MOST, "once for each text, however often it is looked at"
+
+
+async def test_what_a_reader_has_no_key_for_is_not_written_down_as_shown(house: Services, desk: Desk) -> None:
+    """Somebody who reads the inbox from today on does not make what came before look as if it had been read."""
+    await desk.comes("Avant", HIS, SHOWN)
+    await inboxes.member(house, ME, inbox="support", login="cora", reading=True)
+    await desk.comes("Après", HIS, SHOWN)
+    secrets = {"passphrase": "a long passphrase", "totp_secret": "A" * 32}
+    cora = Me(house, await signed_in(house, "cora", "c" * 32), secrets)
+    await cora.unlocks()
+    seen = await cora.looks((await talks(house))[SHOWN, HIS])
+    assert [one.words for one in seen.texts] == [None, "Après"]
+    assert await looked_at(house) == [seen.texts[1].id]
+    assert await states(house) == {seen.texts[0].id: "new", seen.texts[1].id: "read"}
+
+
+async def test_what_is_set_aside_crowds_out_nothing(house: Services, desk: Desk, me: Me) -> None:
+    await desk.comes("Bonjour, je voudrais un rendez-vous", HIS, SHOWN)
+    for number in range(MOST):
+        await desk.comes(f"Votre colis est bloque, payez 1,99 : https://bit.ly/2abcde{number}", HIS, SHOWN)
+    talk = (await talks(house))[SHOWN, HIS]
+    await me.unlocks()
+    seen = await me.looks(talk)
+    assert [one.words for one in seen.texts] == ["Bonjour, je voudrais un rendez-vous"] and seen.apart == MOST
+    assert await looked_at(house) == [seen.texts[0].id]
+    assert len((await me.looks(talk, apart=True)).texts) == MOST

@@ -151,12 +151,11 @@ async def plans_for(tx: Tx, kind: str, now: datetime, *, limit: int, skip: int =
 
 async def by_day(tx: Tx, kind: str, now: datetime, days: int) -> dict[str, int]:
     """How many are due on which of the coming days (UTC), each by its next step; what is overdue counts for today."""
-    until = now + timedelta(days=days)
     if kind == FIELD:
-        moments = await ageing.moments(tx, until)
-    else:
-        ages, packs = metadata_ages.load(), pack_data.load()
-        moments = tuple(rules.month_key_due(key.month, ages, packs) for key in await month_keys.list_all(tx))
+        return await ageing.by_day(tx, now, days)
+    until = now + timedelta(days=days)
+    ages, packs = metadata_ages.load(), pack_data.load()
+    moments = [rules.month_key_due(key.month, ages, packs) for key in await month_keys.list_all(tx)]
     found = Counter(max(moment, now).date() for moment in moments if moment.date() <= until.date())
     return {day.isoformat(): number for day, number in sorted(found.items())}
 
@@ -190,9 +189,7 @@ async def _months(tx: Tx, now: datetime) -> list[Plan]:
         if item.expires_at > now:
             continue
         plan = plan_destruction(item, Trigger.RETENTION_EXPIRY, (), None, now)
-        if key.hashes:
-            plan = replace(
-                plan, destroy=False, rule=f"{key.hashes} hashes still under it: a legal hold, or not aged yet"
-            )
+        if hashes := await month_keys.hashes(tx, key.month):
+            plan = replace(plan, destroy=False, rule=f"{hashes} hashes still under it: a legal hold, or not aged yet")
         plans.append(plan)
     return plans

@@ -25,13 +25,12 @@ _TABLES = ("index_keys", "contact_keys", "hold_targets")
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """`replaced_at` None: it is what is written under now. `left`: place to how many are found by it."""
+    """`replaced_at` None: it is what is written under now."""
 
     line: str
     version: int
     created_at: datetime
     replaced_at: datetime | None
-    left: Mapping[str, int]
 
     @property
     def item_id(self) -> str:
@@ -48,9 +47,19 @@ async def states(tx: Tx) -> list[KeyState]:
     for line, versions in keys.items():
         replaced = [created_at for _, created_at in versions[1:]]
         for at, (version, created_at) in enumerate(versions):
-            left = await _left(tx, line, version)
-            found.append(KeyState(line, version, created_at, replaced[at] if at < len(replaced) else None, left))
+            found.append(KeyState(line, version, created_at, replaced[at] if at < len(replaced) else None))
     return found
+
+
+async def left(tx: Tx, state: KeyState) -> Mapping[str, int]:
+    """Place to how many are found by a key, where there are some. It counts them all: of the key that is in use, that
+    is every number there is."""
+    return await _left(tx, state.line, state.version)
+
+
+async def count(tx: Tx) -> int:
+    """How many were replaced and are still there."""
+    return sum(state.replaced_at is not None for state in await states(tx))
 
 
 async def plans_for(tx: Tx, now: datetime) -> list[Plan]:
@@ -61,8 +70,8 @@ async def plans_for(tx: Tx, now: datetime) -> list[Plan]:
             continue
         item = Item(state.item_id, KIND, PACK, state.created_at, state.replaced_at)
         plan = plan_destruction(item, Trigger.RETENTION_EXPIRY, (), None, now)
-        if state.left:
-            said = ", ".join(f"{count} of {place}" for place, count in state.left.items())
+        if under := await left(tx, state):
+            said = ", ".join(f"{number} of {place}" for place, number in under.items())
             plan = replace(plan, destroy=False, rule=f"still found by it: {said}")
         plans.append(plan)
     return plans
@@ -112,8 +121,8 @@ class IndexKeys:
 async def _left(tx: Tx, line: str, version: int) -> Mapping[str, int]:
     if line == NUMBER:
         return await reindex.left(tx, version)
-    count = await contact_keys.left(tx, version)
-    return {"contact_suppressions": count} if count else {}
+    number = await contact_keys.left(tx, version)
+    return {"contact_suppressions": number} if number else {}
 
 
 def _parsed(item_id: str) -> tuple[str, int]:

@@ -370,7 +370,7 @@ async def plans_for(
 async def count_due(tx: Tx, kind: str, now: datetime, access_log: Period | None = None) -> int:
     """How many `plans_for` would give without a limit."""
     if kind == index_keys.KIND:
-        return len(await index_keys.plans_for(tx, now))
+        return await index_keys.count(tx)
     if kind in ageing.KINDS:
         return await ageing.count(tx, kind, now)
     return await expiry.count(tx, kind, before(kind, now, access_log))

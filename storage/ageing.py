@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 
-from storage import month_keys, tables
+from storage import coming_days, month_keys, tables
+from storage.coming_days import Dated
 from storage.tx import Tx
 from storage.types import canonical_json
 
@@ -53,10 +54,10 @@ async def count_due(tx: Tx, now: datetime) -> int:
     return int(row["n"]) if row is not None else 0
 
 
-async def moments(tx: Tx, until: datetime) -> tuple[datetime, ...]:
-    """When the next step of each record is, of those whose is by then."""
-    wanted = select(_T.c.ages_at).where(_T.c.ages_at <= until, _T.c.expires_at > _T.c.ages_at)
-    return tuple(row["ages_at"] for row in await tx.rows(wanted))
+async def by_day(tx: Tx, now: datetime, days: int) -> dict[str, int]:
+    """How many records have their next step on which of the coming days: see `storage.coming_days`."""
+    steps = {"": Dated(_T.c.ages_at, _T.c.expires_at > _T.c.ages_at)}
+    return {day: found[""] for day, found in (await coming_days.by_day(tx, steps, now, days)).items()}
 
 
 async def load(tx: Tx, call_ids: Sequence[str]) -> tuple[Stored, ...]:

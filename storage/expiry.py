@@ -8,16 +8,16 @@ moment. Of two sorts other modules know: the days of the ledger (`storage.log_da
 What ages within a record, and keys of months, are in `storage.ageing` and `storage.month_keys`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from itertools import pairwise
+from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select
 
-from storage import log_days, spent_keys, tables, text_expiry
+from storage import coming_days, log_days, spent_keys, tables, text_expiry
+from storage.coming_days import Dated
 from storage.errors import Invalid
 from storage.tx import Tx
 
@@ -45,10 +45,10 @@ KINDS = (
 )
 _HOLDS, _HOLD_TARGETS = tables.holds, tables.hold_targets
 _RECORDINGS, _CALLS, _PEERS = tables.recordings, tables.call_records, tables.call_peers
+_CLOSED = _RECORDINGS.c.state.in_(("whole", "cut", "failed"))  # named, so that the index of states leads to them
 _HASHES = tables.call_month_peers
 _DIAGNOSES, _USAGE, _EMERGENCY = tables.call_diagnoses, tables.usage, tables.emergency_calls
 _IN_ONE = 400  # ids in one statement
-_SPANS = 100  # counts in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +90,11 @@ async def count(tx: Tx, kind: str, before: datetime) -> int:
     return int(row["n"]) if row is not None else 0
 
 
-async def by_span(tx: Tx, kind: str, edges: Sequence[datetime]) -> tuple[int, ...]:
-    """How many expire before the first of these moments, then from each to the one before the next: one number for each
-    edge. By the index alone, for kinds of which the table itself says when: `until` has them with an `expires_at`.
-    """
-    found = _found(kind, edges[-1]).order_by(None).subquery()
-    at, counts = found.c.expires_at, list[int]()
-    for start in range(0, len(edges), _SPANS):
-        some = edges[start : start + _SPANS]
-        floors = (edges[start - 1] if start else None, *some)
-        each = [
-            select(literal(n).label("n"), func.count().label("count")).where(
-                at < ceiling, *([at >= floor] if floor is not None else [])
-            )
-            for n, (floor, ceiling) in enumerate(pairwise(floors))
-        ]
-        rows = await tx.rows(union_all(*each).order_by("n"))
-        counts += [int(row["count"]) for row in rows]
-    return tuple(counts)
+async def by_day(tx: Tx, kinds: Collection[str], now: datetime, days: int) -> dict[str, dict[str, int]]:
+    """How many expire on which of the coming days: see `storage.coming_days`. By the indexes alone, for kinds of which
+    the table itself says when: `until` has them with an `expires_at`."""
+    end = now + timedelta(days=days)
+    return await coming_days.by_day(tx, {kind: _dated(kind, end) for kind in kinds}, now, days)
 
 
 async def remove(tx: Tx, kind: str, item_ids: Sequence[str]) -> None:
@@ -178,8 +165,7 @@ async def _still(tx: Tx, kind: str, some: Sequence[str]) -> list[str]:
 def _found(kind: str, before: datetime) -> Select[Any]:
     match kind:
         case "recording":
-            closed = _RECORDINGS.c.state.not_in(("destroyed", "recording"))
-            expired = and_(closed, _RECORDINGS.c.expires_at <= before)
+            expired = and_(_CLOSED, _RECORDINGS.c.expires_at <= before)
             return select(_RECORDINGS).where(expired).order_by(_RECORDINGS.c.expires_at, _RECORDINGS.c.id)
         case "call_record":
             calls = select(_CALLS.c.id, _CALLS.c.metadata_class, _CALLS.c.at, _CALLS.c.expires_at)
@@ -206,6 +192,23 @@ def _found(kind: str, before: datetime) -> Select[Any]:
     if kind in text_expiry.KINDS:
         return text_expiry.found(kind, before)
     raise Invalid("kind", f"is not one of {', '.join(KINDS)}")
+
+
+def _dated(kind: str, end: datetime) -> Dated:
+    """As `_found`, for those by `end`."""
+    match kind:
+        case "recording":
+            return Dated(_RECORDINGS.c.expires_at, _CLOSED)
+        case "call_record":
+            return Dated(_CALLS.c.expires_at)
+        case "diagnosis":
+            return Dated(_DIAGNOSES.c.expires_at)
+        case _ if kind in _DATED:
+            table, _, until_ = _DATED[kind]
+            return Dated(table.c[until_])
+        case _ if kind in text_expiry.KINDS:
+            return text_expiry.dated(kind, end)
+    raise Invalid("kind", "has no expiry in its table")
 
 
 def _expiring(kind: str, row: Any) -> Expiring:

@@ -28,7 +28,6 @@ _MEMO = "month keys"
 class MonthKey:
     month: str  # "2026-11", UTC
     created_at: datetime
-    hashes: int  # how many are under it
 
 
 async def digest(tx: Tx, month: str, number: str, now: datetime) -> bytes:
@@ -51,7 +50,7 @@ async def digests(tx: Tx, number: str) -> tuple[bytes, ...]:
 async def list_all(tx: Tx) -> tuple[MonthKey, ...]:
     """Oldest first."""
     rows = await tx.rows(select(_T.c.month, _T.c.created_at).order_by(_T.c.month))
-    return tuple([MonthKey(row["month"], row["created_at"], await hashes(tx, row["month"])) for row in rows])
+    return tuple(MonthKey(row["month"], row["created_at"]) for row in rows)
 
 
 async def hashes(tx: Tx, month: str) -> int:

@@ -6,21 +6,23 @@ month, and to whoever owns its line. One that kept neither (class minimal, or ag
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, or_, select, true, union
+from sqlalchemy import ColumnElement, Table, func, literal, or_, select, true, union, union_all
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
 from storage.kept_about import Counted, counts
 from storage.numbers import digests_of_many
 from storage.tx import Tx
+from storage.types import Instant
 
 FEW = 5_000  # calls up to which it is quicker to fetch all and sort than to walk back from the newest
 _MOST_DIGESTS = 5_000  # in one statement
 _PAGE = 500
 _LARGEST_PAGE = 4_000
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # a line's calls are theirs from then on
 _Rows = Sequence[Sequence[Any]]  # id, at, line_id
 _T, _PEERS, _HASHES = tables.call_records, tables.call_peers, tables.call_month_peers
 
@@ -78,15 +80,17 @@ class OwnedCalls:
         for digest, at in self._digests.items():
             since.setdefault(at, []).append(digest)
         named = [
-            select(index.c.call_id).join(_T, _T.c.id == index.c.call_id).where(index.c.digest.in_(some), _T.c.at >= at)
+            select(index.c.call_id.label("id"), literal(at, Instant).label("since")).where(index.c.digest.in_(some))
             for index in (_PEERS, _HASHES)
             for at, every in since.items()
             for some in (every[start : start + _PAGE] for start in range(0, len(every), _PAGE))
         ]
-        ids = union(*named, select(_T.c.id).where(_T.c.line_id.in_(self._owners.lines)))
+        named.append(select(_T.c.id, literal(_BEGINNING, Instant)).where(_T.c.line_id.in_(self._owners.lines)))
+        some = union_all(*named).subquery()
+        ids = select(some.c.id, func.min(some.c.since).label("since")).group_by(some.c.id).subquery()
         by = (_T.c.metadata_class, _T.c.purpose, _T.c.legal_basis)
-        wanted = select(*by, *counts(_T, _T.c.at)).where(_T.c.id.in_(ids)).group_by(*by).order_by(*by)
-        return tuple(Counted(*row) for row in await self._tx.tuples(wanted))
+        wanted = select(*by, *counts(_T, _T.c.at)).join(ids, ids.c.id == _T.c.id).where(_T.c.at >= ids.c.since)
+        return tuple(Counted(*row) for row in await self._tx.tuples(wanted.group_by(*by).order_by(*by)))
 
     async def _theirs(self, rows: _Rows) -> set[str]:
         """Ids of those of these records that are theirs."""

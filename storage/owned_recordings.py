@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, RowMapping, and_, or_, select
+from sqlalchemy import ColumnElement, RowMapping, and_, or_, select, union
 
 from storage import recordings, tables
 from storage.numbers import digests_of_many
@@ -64,7 +64,7 @@ async def _may_be(tx: Tx, heard: Heard) -> ColumnElement[bool] | None:
     if len(digests) > _MOST_DIGESTS:
         return None
     named = select(_PEERS.c.recording_id).where(_PEERS.c.digest.in_(digests))
-    return or_(_T.c.id.in_(named), _T.c.line_id.in_(heard.lines))
+    return _T.c.id.in_(union(named, select(_T.c.id).where(_T.c.line_id.in_(heard.lines))))
 
 
 async def _pages(tx: Tx, may_be: ColumnElement[bool] | None, which: Wanted) -> AsyncIterator[Sequence[RowMapping]]:

@@ -90,7 +90,7 @@ class Wanted:
 
     def where(self) -> ColumnElement[bool]:
         """In the order of `newest`."""
-        wanted: ColumnElement[bool] = _T.c.state.in_(self.states)
+        wanted: ColumnElement[bool] = self._state().in_(self.states)
         if self.purpose is not None:
             wanted &= _T.c.purpose == self.purpose
         if self.since is not None:
@@ -101,6 +101,11 @@ class Wanted:
             at, rec_id = self.after
             wanted &= or_(_T.c.started_at < at, and_(_T.c.started_at == at, _T.c.id > rec_id))
         return wanted
+
+    def _state(self) -> ColumnElement[str]:
+        """Most are whole. Were `state` written alone where these are wanted, SQLite would fetch all of them by it, and
+        sort them, to show the newest."""
+        return func.coalesce(_T.c.state, _T.c.state) if "whole" in self.states else _T.c.state
 
     def fits(self, row: Recording) -> bool:
         """As `where`."""

@@ -450,7 +450,8 @@ call_records = Table(
     Column("fields_sealed", LargeBinary, nullable=False),
     Column("numbers_sealed", LargeBinary, nullable=False),
     Column("recording_id", String, index=True),
-    Column("ages_at", Instant, index=True),  # when the next of its fields becomes coarser; null: none does
+    Column("ages_at", Instant),  # when the next of its fields becomes coarser; null: none does
+    Index(None, "ages_at", "expires_at"),
 )
 
 call_peers = Table(
@@ -459,7 +460,7 @@ call_peers = Table(
     Column("call_id", String, ForeignKey("call_records.id"), primary_key=True),
     Column("role", String, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
-    Index(None, "digest"),
+    Index(None, "digest", "call_id"),
 )
 
 # Instead of the above once the numbers have aged: hashes under the key of the call's month.
@@ -469,7 +470,7 @@ call_month_peers = Table(
     Column("call_id", String, ForeignKey("call_records.id"), primary_key=True),
     Column("role", String, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
-    Index(None, "digest"),
+    Index(None, "digest", "call_id"),
 )
 
 month_keys = Table(
@@ -511,9 +512,9 @@ recordings = Table(
     "recordings",
     metadata,
     Column("id", String, primary_key=True),
-    Column("state", String, nullable=False, index=True),
+    Column("state", String, nullable=False),
     Column("started_at", Instant, nullable=False, index=True),
-    Column("expires_at", Instant, nullable=False, index=True),
+    Column("expires_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("destroyed_at", Instant),
     # All of the following is gone once the recording is destroyed.
@@ -536,6 +537,7 @@ recordings = Table(
     # Of a pack whose period runs from a later event: how long from then on (ISO 8601), and when it happened.
     Column("kept_for", String),
     Column("event_at", Instant),
+    Index(None, "state", "expires_at"),
 )
 
 recording_peers = Table(

@@ -14,7 +14,7 @@ recording_notes = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("recording_id", String, ForeignKey("recordings.id"), nullable=False, index=True),
-    Column("author_id", String, nullable=False),
+    Column("author_id", String, nullable=False, index=True),
     Column("at_ms", BigInteger, nullable=False),  # of the recording
     Column("words", LargeBinary, nullable=False),
     Column("written_at", Instant, nullable=False),

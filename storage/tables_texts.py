@@ -61,7 +61,7 @@ sms_sent = Table(
     Column("id", String, primary_key=True),
     Column("inbox_id", String, ForeignKey("inboxes.id"), nullable=False, index=True),
     Column("sender_id", String, ForeignKey("sms_senders.id"), nullable=False),
-    Column("author_id", String, nullable=False),  # person, account, "system"
+    Column("author_id", String, nullable=False, index=True),  # person, account, "system"
     Column("campaign_id", String, index=True),
     Column("conversation_id", String, index=True),
     Column("message_class", String, nullable=False),
@@ -116,6 +116,7 @@ sms_events = Table(
     Column("part", Integer),
     Column("actor_id", String),
     Column("detail", String, nullable=False),  # codes; never words of a person
+    Index(None, "actor_id", "at"),
 )
 
 # Keys of the texts that were sent: one for an inbox and some hours, wrapped to the inbox's key of the week.
@@ -126,7 +127,7 @@ sms_keys = Table(
     Column("purpose", String, nullable=False),
     Column("kek_id", String, ForeignKey("keks.id"), nullable=False, index=True),
     Column("wrap", LargeBinary, nullable=False),
-    Column("created_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False, index=True),
 )
 
 # Receipts that came before the answer that names their message, or of which nobody knows any.
@@ -169,7 +170,7 @@ sms_received = Table(
     Column("missing", Integer, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("sent_at", Instant),
-    Column("handled_by", String),
+    Column("handled_by", String, index=True),
     Column("handled_at", Instant),
     Column("expires_at", Instant, nullable=False, index=True),
     Index(None, "inbox_id", "received_at"),
@@ -232,7 +233,7 @@ conversations = Table(
     Column("sender_id", String, ForeignKey("sms_senders.id"), nullable=False),
     Column("remote_sealed", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
-    Column("assigned_to", String),
+    Column("assigned_to", String, index=True),
     Column("opened_at", Instant, nullable=False),
     Column("last_at", Instant, nullable=False),
     Column("closed_at", Instant),

@@ -27,10 +27,12 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 
 from storage import tables
+from storage.coming_days import Dated
 from storage.tx import Tx
 
 _SENT, _PARTS, _RECEIVED, _EVENTS = tables.sms_sent, tables.sms_parts, tables.sms_received, tables.sms_events
@@ -104,14 +106,23 @@ def found(kind: str, before: datetime) -> Select[Any]:
     return wanted.order_by(one.until, one.table.c.id)
 
 
+def dated(kind: str, end: datetime) -> Dated:
+    """As `found`, for those that expire by `end`."""
+    return Dated(_KINDS[kind].until, _standing(kind, end))
+
+
 def _over(kind: str, before: datetime) -> ColumnElement[bool]:
-    one = _KINDS[kind]
+    return and_(_KINDS[kind].until <= before, _standing(kind, before))
+
+
+def _standing(kind: str, before: datetime) -> ColumnElement[bool]:
+    """What has to hold besides the date."""
     if kind == "text_key":
         used = exists(select(_SENT.c.id).where(_SENT.c.key_id == _KEYS.c.id))
         return and_(_KEYS.c.created_at <= before - IN_USE, not_(used))
     if kind == "text_words":  # one that waits to be sent is not in the way of its own end
-        return and_(one.until <= before, or_(_SENT.c.body_sealed.is_not(None), _SENT.c.queued_sealed.is_not(None)))
-    return one.until <= before
+        return or_(_SENT.c.body_sealed.is_not(None), _SENT.c.queued_sealed.is_not(None))
+    return true()
 
 
 async def remove(tx: Tx, kind: str, ids: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ async def rotate(services: Services, actor: Actor, *, line: Line) -> list[KeyVie
 
 
 async def _views(tx: Tx) -> list[KeyView]:
-    found = [_view(state) for state in await keys_of.states(tx)]
+    found = [_view(state, await keys_of.left(tx, state)) for state in await keys_of.states(tx)]
     known = [view for view in found if view.line == NUMBER]
     before = await reindex.left(tx)
     for view in (one for one in known if one.state == "replaced"):
@@ -78,13 +78,14 @@ async def _views(tx: Tx) -> list[KeyView]:
         found.insert(0, KeyView(NUMBER, LEGACY, "replaced", None, None, sum(before.values()), before))
     ages, packs = metadata_ages.load(), pack_data.load()
     for key in await month_keys.list_all(tx):
-        places = {"call_month_peers": key.hashes} if key.hashes else {}
+        hashes = await month_keys.hashes(tx, key.month)
+        places = {"call_month_peers": hashes} if hashes else {}
         goes_at = month_key_due(key.month, ages, packs)
-        found.append(KeyView("month", key.month, "current", key.created_at, goes_at, key.hashes, places))
+        found.append(KeyView("month", key.month, "current", key.created_at, goes_at, hashes, places))
     return found
 
 
-def _view(state: KeyState) -> KeyView:
+def _view(state: KeyState, left: Mapping[str, int]) -> KeyView:
     replaced = state.replaced_at is not None
     return KeyView(
         line=state.line,
@@ -92,6 +93,6 @@ def _view(state: KeyState) -> KeyView:
         state="replaced" if replaced else "current",
         created_at=state.created_at,
         goes_at=None,
-        left=sum(state.left.values()),
-        places=state.left,
+        left=sum(left.values()),
+        places=left,
     )

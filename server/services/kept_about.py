@@ -92,7 +92,7 @@ class KeptView:
 
 async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
     """Raises Failure where there is no such person."""
-    async with services.db.transaction() as tx:
+    async with services.db.read() as tx:  # it may be long: whoever writes meanwhile does not wait for it
         person = await person_by_login(tx, login)
         own, _ = await accounts.around(tx, person.id)
         clear = actor.who == person.id or not actor.masked
@@ -111,6 +111,7 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
             more=len(rows) > MOST,
             opened=await recording_openings.times(tx, opened),
         )
+    async with services.db.transaction() as tx:
         await note(services, tx, actor, "show", "person", person_id=person.id, count=1)
     return view
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from retention.due import by_day
 from retention.gate import Plan
@@ -17,11 +17,11 @@ from server.services.context import Services
 from server.sweeper import KINDS, PACKS, Sweeper, access_log_of, before, item_of, plans_for
 from storage import expiry, holds, orphans, sweeps
 from storage.sweeps import Sweep
-from storage.tx import Tx
 
 MOST_DAYS = 400
 _ROUND = 2000
-COUNTED = frozenset(expiry.KINDS) - PACKS.keys() - {"kek"}
+LISTED = tuple(kind for kind in expiry.KINDS if kind in PACKS or kind == "kek")
+COUNTED = tuple(kind for kind in expiry.KINDS if kind not in LISTED)
 """Kinds of which the tables say when they expire. There may be a million of them: the database counts."""
 
 
@@ -94,9 +94,10 @@ async def due(services: Services, actor: Actor, *, limit: int = 100) -> list[Due
     """What a sweep would find now, the longest overdue of each kind first, and what stands against it. Changes
     nothing."""
     now, found = services.clock(), list[Plan]()
-    async with services.db.transaction() as tx:
+    async with services.db.read() as tx:
         for kind in KINDS:
             found += await plans_for(tx, kind, now, limit=limit, access_log=access_log_of(services))
+    async with services.db.transaction() as tx:
         await note(services, tx, actor, "list", "retention", count=len(found))
     return [
         DueView(plan.item.item_id, plan.item.kind, plan.item.pack, plan.item.expires_at, *_verdict(services, plan))
@@ -115,36 +116,22 @@ async def forecast(services: Services, actor: Actor, *, days: int = 30) -> list[
     looked at. Raises Failure."""
     if not 0 <= days <= MOST_DAYS:
         raise Failure(f"{days} days cannot be looked ahead", f"Give at most {MOST_DAYS}", "invalid")
-    now, found, access_log = services.clock(), dict[str, Counter[str]](), access_log_of(services)
+    now, access_log = services.clock(), access_log_of(services)
     async with services.db.read() as tx:
-        for kind in expiry.KINDS:
-            if kind in COUNTED:
-                if not await expiry.until(tx, kind, now + timedelta(days=days), limit=1):
-                    continue
-                for day, count in zip(*await _counted(tx, kind, now, days), strict=True):
-                    if count:
-                        found.setdefault(day, Counter())[kind] += count
-                continue
+        found = {day: Counter(kinds) for day, kinds in (await expiry.by_day(tx, COUNTED, now, days)).items()}
+        for kind in LISTED:
             skip = 0
             ahead = before(kind, now + timedelta(days=days), access_log)
             while rows := await expiry.until(tx, kind, ahead, limit=_ROUND, skip=skip):
                 skip += len(rows)
                 for day, kinds in by_day([item_of(row, access_log) for row in rows], now, days).items():
                     found.setdefault(day, Counter()).update(kinds)
-        if replaced := len(await index_keys.plans_for(tx, now)):  # they go as soon as nothing is found by them
+        if replaced := await index_keys.count(tx):  # they go as soon as nothing is found by them
             found.setdefault(now.date().isoformat(), Counter())[index_keys.KIND] = replaced
         for kind in ageing.KINDS:
             for day, count in (await ageing.by_day(tx, kind, now, days)).items():
                 found.setdefault(day, Counter())[kind] += count
     return [DayView(day, **{kind: kinds[kind] for kind in KINDS}) for day, kinds in sorted(found.items())]
-
-
-async def _counted(tx: Tx, kind: str, now: datetime, days: int) -> tuple[list[str], tuple[int, ...]]:
-    """Days, and how many expire on each; the last day counts as far as the clock has come today."""
-    ahead = [now + timedelta(days=n) for n in range(days + 1)]
-    midnights = [datetime.combine(moment.date() + timedelta(days=1), time(), UTC) for moment in ahead]
-    edges = (*midnights[:-1], ahead[-1] + timedelta(microseconds=1))
-    return [moment.date().isoformat() for moment in ahead], await expiry.by_span(tx, kind, edges)
 
 
 async def sweep(services: Services, actor: Actor, *, clock_is_right: bool = False) -> SweepView:

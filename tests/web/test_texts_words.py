@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from server.services.context import open_services
 from storage import people
@@ -24,6 +25,7 @@ from tests.web.portal import Portal, Somebody, enrolled
 
 OURS, ALSO_OURS, CUSTOMER = "+33162000001", "+33162000002", "+33612345001"
 QUESTION, ANSWER, MORE, RISKY = "Quetzalcoatlus", "Xylophonquartett", "Zwergpinscher", "Kugelschreiber"
+FIRST, SECOND = "Drosselbart", "Rumpelstilz"
 AT_ONCE_MS = 10_000
 
 
@@ -100,6 +102,17 @@ def window(post: Post, browser: Browser) -> Iterator[Callable[..., Window]]:
         one.close()
 
 
+def unlocked(page: Page, post: Post) -> None:
+    """Where it is not yet."""
+    if not page.get_by_role("button", name="Unlock").count():
+        return
+    page.get_by_label("Passphrase of your reader's key").fill(post.key.passphrase)
+    page.get_by_label("Code of your authenticator for that key").fill(post.key.code())
+    page.get_by_label("Why do you read?").fill("answering customers")
+    page.get_by_role("button", name="Unlock").click()
+    expect(page.get_by_role("log")).to_be_visible()
+
+
 @pytest.mark.promise("0.1", "0.4", "0.6", "1.9", "1.14", "L16", "P21", "P23")
 def test_whoever_reads_an_inbox_unlocks_once_reads_answers_and_sees_what_comes(
     post: Post, window: Callable[..., Window]
@@ -110,10 +123,7 @@ def test_whoever_reads_an_inbox_unlocks_once_reads_answers_and_sees_what_comes(
     expect(page.get_by_role("heading", name="Read the words")).to_be_visible()
     assert QUESTION not in page.content()
     opened.check()
-    page.get_by_label("Passphrase of your reader's key").fill(post.key.passphrase)
-    page.get_by_label("Code of your authenticator for that key").fill(post.key.code())
-    page.get_by_label("Why do you read?").fill("answering customers")
-    page.get_by_role("button", name="Unlock").click()
+    unlocked(page, post)
     log = page.get_by_role("log", name="Conversation")
     expect(log.locator(".came .thread-words")).to_have_text(f"Bonjour, {QUESTION} ?")
     opened.check()
@@ -124,12 +134,13 @@ def test_whoever_reads_an_inbox_unlocks_once_reads_answers_and_sees_what_comes(
     scene.until(lambda: any(ANSWER.encode() in one for one in post.given()), "the network has the answer", 30)
     expect(log.locator(".ours .thread-when")).to_contain_text("arrived", timeout=AT_ONCE_MS * 2)
 
-    events: list[str] = []
-    page.on("request", lambda request: events.append(request.url))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
     page.get_by_label("Answer", exact=True).fill("what is typed stays")
     post.brings("m", f"Merci ! {MORE}")
     expect(log.locator(".came .thread-words")).to_have_text([f"Bonjour, {QUESTION} ?", f"Merci ! {MORE}"],
                                                             timeout=AT_ONCE_MS)  # fmt: skip
+    assert set(asked) == {post.conversation}, "words come with the page, which asks for itself, and by no other way"
     expect(page.get_by_label("Answer", exact=True)).to_have_value("what is typed stays")
     opened.check()
     assert page.evaluate("fetch(location.pathname).then((answer) => answer.headers.get('Cache-Control'))") == "no-store"
@@ -148,11 +159,41 @@ def test_whoever_reads_an_inbox_unlocks_once_reads_answers_and_sees_what_comes(
     assert len(shown) == 3, "each text once, however often it is looked at"
 
 
+def test_what_comes_while_a_change_is_taken_in_is_not_lost(post: Post, window: Callable[..., Window]) -> None:
+    """The page is asked for anew, and its answer is a while on its way, is lost, or is an error: what came after it was
+    made is shown all the same."""
+    opened = window()
+    page = opened.open_page(post.conversation)
+    unlocked(page, post)
+    with page.expect_response(lambda answer: answer.request.resource_type == "fetch"):  # once when it is opened
+        page.reload()
+    log, waiting = page.get_by_role("log"), list[Route]()
+    meanwhile: list[Callable[[Route], None]] = [
+        waiting.append,
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=503, body="later"),
+    ]
+    page.route(f"**{post.conversation}", lambda route: (meanwhile.pop(0) if meanwhile else Route.continue_)(route))
+    post.brings("first", FIRST)
+    for _ in range(400):
+        if waiting:
+            break
+        page.wait_for_timeout(50)
+    [route] = waiting
+    answer = post.portal.visitor(post.who).get(post.conversation).text
+    assert FIRST in answer and SECOND not in answer
+    told = page.locator("[data-marker]").get_attribute("data-marker")
+    post.brings("second", SECOND)
+    expect(page.locator("[data-marker]")).not_to_have_attribute("data-marker", str(told))
+    route.fulfill(body=answer, content_type="text/html; charset=utf-8")
+    expect(log).to_contain_text(FIRST)
+    expect(log).to_contain_text(SECOND, timeout=AT_ONCE_MS)
+    assert not meanwhile
+    opened.check()
+
+
 @pytest.mark.promise("1.14")
 def test_what_is_risky_is_set_apart_and_opened_by_itself(post: Post, window: Callable[..., Window]) -> None:
-    post.brings("r", f"Votre colis {RISKY} est bloque, payez 1,99 : https://bit.ly/2abcdef")
-    scene.until(lambda: any(one["state"] == "held" for one in post.ask("inbox", "show", "sales", "--as", "reader")),
-                "it is held, for it may be a STOP, too", 30)  # fmt: skip
     opened = window("fr")
     page = opened.open_page(post.conversation)
     if page.get_by_role("button", name="Déverrouiller").count():
@@ -161,6 +202,10 @@ def test_what_is_risky_is_set_apart_and_opened_by_itself(post: Post, window: Cal
         page.get_by_label("Code de votre application d’authentification pour cette clé").fill(post.key.code())
         page.get_by_role("button", name="Déverrouiller").click()
     expect(page.get_by_role("log")).to_contain_text(QUESTION)
+    post.brings("r", f"Votre colis {RISKY} est bloque, payez 1,99 : https://bit.ly/2abcdef")
+    scene.until(lambda: any(one["state"] == "held" for one in post.ask("inbox", "show", "sales", "--as", "reader")),
+                "it is held, for it may be a STOP, too", 30)  # fmt: skip
+    expect(page.get_by_text("1 message est mis à part.")).to_be_visible()
     expect(page.get_by_role("log")).not_to_contain_text(RISKY)
     opened.check()
     page.get_by_role("link", name="Voir ce qui est mis à part").click()
@@ -176,6 +221,6 @@ def test_no_word_is_left_in_clear_and_the_room_goes_with_the_session(post: Post,
     page.locator("form[action='/sign-out'] button").click()
     assert post.portal.visitor(post.who).get(post.conversation).to.startswith("/sign-in")
     post.centre.journal.unlink()  # of the centre, which is the outside world
-    wanted = {one: one.encode() for one in (QUESTION, ANSWER, MORE, RISKY)}
+    wanted = {one: one.encode() for one in (QUESTION, ANSWER, MORE, FIRST, SECOND, RISKY)}
     wanted |= {"the number": CUSTOMER[1:].encode()}
     assert post.portal.product.traces(wanted) == {}

@@ -4,15 +4,16 @@ Started by `recording.reader_room_client`; standard input is the control socket.
 by the daemon alone, for a browser: it opens several recordings one after the other and gives out spans of their Ogg
 streams. The reader's key, the recordings' keys and whatever is decoded stay in here.
 
-JSON lines; each request has a number `n` and says what to `do`, each answer has the same number, and `bytes` of what
-follows it:
+JSON lines; each request has a number `n` and says what to `do`, and how many `blocks` follow it where some do; each
+answer has the same number, and `bytes` of what follows it:
 
     unlock    reader_id, reader_bundle, last_totp_step, passphrase, code, open_s -> totp_step
     open      rec (RecordingJob) -> state, size_bytes, webm_bytes (0: it has no such form)
     read      rec_id, start, size, form (ogg, webm) -> what is there of it, as bytes
     waveform  rec_id -> as far as it is known (recording.waveform)
     seal      rec_id, note_id, words -> sealed        unseal  rec_id, note_id, sealed -> words
-    texts     kek_wraps, texts (recording.text_opening) -> what each holds, or null, as a JSON list in the bytes
+    texts     kek_wraps, texts (recording.text_opening), and what is sealed of each as a block (recording.room_messages)
+              -> what each holds, or null, as a JSON list in the bytes
     rewrap    items (recording.rewrap) -> wraps       close   rec_id
 
 or `refused` with a Why of recording.room_messages. It ends with the socket, and by itself after `open_s`.
@@ -158,8 +159,9 @@ class ReaderRoom:
             raise Refused("keys") from None
 
     def _texts(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        ring = TextRing(self._reader.reader_id, self._reader.secret, asked["kek_wraps"])
-        opened = [ring.open(one) for one in asked["texts"]]
+        ring = TextRing(self._reader.reader_id, self._reader.secret)
+        ring.add(asked["kek_wraps"])
+        opened = [ring.open(one, sealed) for one, sealed in zip(asked["texts"], asked["blocks"], strict=True)]
         found = [None if plain is None else plain.decode(errors="replace") for plain in opened]
         return {}, json.dumps(found, ensure_ascii=False).encode()
 
@@ -198,6 +200,7 @@ def serve(control: Lines) -> None:
     del first, reader
     while (left_s := ends_s - time.monotonic()) > 0 and _is_asked(control, left_s):
         asked = control.receive()
+        asked["blocks"] = [control.receive_block() for _ in range(int(asked.get("blocks", 0)))]
         try:
             said, body = room.answer(asked)
         except Refused as refusal:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from recording.format import State
 from recording.rewrap import Rewrap
-from recording.room_messages import BLOCK_BYTES, MAX_LINE_BYTES, OPEN_S, RecordingJob, Why
+from recording.room_messages import BLOCK_BYTES, MAX_LINE_BYTES, OPEN_S, RecordingJob, Why, block
 
 __all__ = [
     "BLOCK_BYTES",
@@ -161,27 +161,30 @@ class ReaderRoomClient:
         return {(one["rec_id"], one["hold_id"]): b64decode(one["wrap"]) for one in said["wraps"]}
 
     async def texts(self, kek_wraps: Mapping[str, bytes], texts: Sequence[SealedText]) -> list[str | None]:
-        """What was sealed of each (`sms.sealing.words`); None: this reader cannot open it. A few at a time. Raises
-        RoomRefused, RoomGone."""
+        """What was sealed of each (`sms.sealing.words`), however long it is; None: this reader cannot open it. A few at
+        a time: their keys go in one line. Raises RoomRefused, RoomGone."""
         wire = [
-            {"id": one.id, "purpose": one.purpose, "kek_id": one.kek_id, "sealed": _b64(one.sealed),
+            {"id": one.id, "purpose": one.purpose, "kek_id": one.kek_id,
              "key_id": one.key_id, "key_wrap": None if one.key_wrap is None else _b64(one.key_wrap)}
             for one in texts
         ]  # fmt: skip
         wraps = {kek_id: _b64(wrap) for kek_id, wrap in kek_wraps.items()}
-        found: list[str | None] = json.loads((await self._ask("texts", kek_wraps=wraps, texts=wire))[1])
+        blocks = [one.sealed for one in texts]
+        _, opened = await self._ask("texts", blocks, kek_wraps=wraps, texts=wire)
+        found: list[str | None] = json.loads(opened)
         return found
 
     async def close_recording(self, rec_id: str) -> None:
         """Raises RoomGone."""
         await self._ask("close", rec_id=rec_id)
 
-    async def _ask(self, do: str, **more: Any) -> tuple[dict[str, Any], bytes]:
+    async def _ask(self, do: str, blocks: Sequence[bytes] = (), **more: Any) -> tuple[dict[str, Any], bytes]:
         async with self._turn:
             self._number += 1
             try:
                 async with asyncio.timeout(ASK_S):
-                    self._writer.write(json.dumps({"do": do, "n": self._number, **more}).encode() + b"\n")
+                    asked = {"do": do, "n": self._number, "blocks": len(blocks), **more}
+                    self._writer.write(json.dumps(asked).encode() + b"\n" + b"".join(map(block, blocks)))
                     await self._writer.drain()
                     said, body = await self._answer()
                     while said.get("n") != self._number:  # to somebody who did not wait for it

@@ -95,6 +95,11 @@ class RecordingJob:
         return cls(**(dict(raw) | {name: b64decode(raw[name], validate=True) for name in _KEY_BYTES}))
 
 
+def block(data: bytes) -> bytes:
+    """As it is sent: what is longer than a line goes so."""
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
+
+
 class HungUp(Exception):
     """The other end went away, kept silent for too long, or does not speak JSON lines."""
 
@@ -128,8 +133,8 @@ class Lines:
             raise HungUp("the other end went away") from error
 
     def send_block(self, data: bytes) -> None:
-        """One block of a stream; an empty one ends it. Raises HungUp."""
-        self.send_raw(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        """One block; an empty one ends a stream. Raises HungUp."""
+        self.send_raw(block(data))
 
     def receive(self) -> dict[str, Any]:
         """The next line. Raises HungUp."""
@@ -147,7 +152,7 @@ class Lines:
         return message
 
     def receive_block(self) -> bytes:
-        """The next block of a stream; empty at its end. Raises HungUp."""
+        """The next block; empty at the end of a stream. Raises HungUp."""
         return self._take(int.from_bytes(self._take(LENGTH_BYTES), "big"))
 
     def _take(self, size_bytes: int) -> bytes:

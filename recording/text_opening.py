@@ -29,17 +29,21 @@ def open_sent(kek_secret: bytes, key_id: str, purpose: str, kek_id: str, wrap: b
 class TextRing:
     """The KEKs of one reader, by their ids, opened as they are needed."""
 
-    def __init__(self, reader_id: str, secret: bytes, kek_wraps: Mapping[str, str]) -> None:
+    def __init__(self, reader_id: str, secret: bytes) -> None:
         self._reader_id = reader_id
         self._secret = secret
-        self._wraps = kek_wraps
+        self._wraps: dict[str, str] = {}
         self._open: dict[str, bytes] = {}
         self.closed = 0  # texts whose key was never given to this reader
 
-    def open(self, one: Mapping[str, Any]) -> bytes | None:
-        """`one`: id, purpose, kek_id, sealed, and of one that was sent key_id, key_wrap. None: this reader cannot."""
+    def add(self, kek_wraps: Mapping[str, str]) -> None:
+        """By KEK id, in base64."""
+        self._wraps |= kek_wraps
+
+    def open(self, one: Mapping[str, Any], sealed: bytes) -> bytes | None:
+        """`one`: id, purpose, kek_id, and of one that was sent key_id, key_wrap. None: this reader cannot."""
         try:
-            kek, sealed = self._kek(one["kek_id"]), b64decode(one["sealed"])
+            kek = self._kek(one["kek_id"])
             if one["key_id"] is None:
                 return open_received(kek, one["id"], one["purpose"], one["kek_id"], sealed)
             wrap = b64decode(one["key_wrap"])

@@ -7,15 +7,15 @@ import json
 import socket
 import subprocess
 import sys
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from recording.room_messages import MAX_LINE_BYTES
+from recording.room_messages import LENGTH_BYTES, MAX_LINE_BYTES, block
 
 ASK_S: Final = 300.0  # two answers and Argon2id
-BATCH: Final = 10  # texts in one line
+BATCH: Final = 10  # texts whose keys go in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ async def run_reading(job: ReadingJob, texts: Sequence[SealedText], terminal_fd:
     ours, theirs = socket.socketpair()
     with theirs:
         process = _spawn(theirs, terminal_fd)
-    reader, writer = await asyncio.open_connection(sock=ours, limit=16 * MAX_LINE_BYTES)
+    reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
     try:
         return await _converse(job, texts, reader, writer, reading)
     finally:
@@ -106,7 +106,9 @@ async def _converse(
     if not allowed:
         return ReadingEnd("denied", step)
     for at in range(0, len(texts), BATCH):
-        _send(writer, {"texts": [_text(one) for one in texts[at : at + BATCH]]})
+        some = texts[at : at + BATCH]
+        wraps = {one.kek_id: _b64(job.kek_wraps[one.kek_id]) for one in some if one.kek_id in job.kek_wraps}
+        _send(writer, {"texts": [_text(one) for one in some], "kek_wraps": wraps}, [one.sealed for one in some])
         event = await _event(reader)
         if event.get("event") != "found":
             return _refusal(event, step)
@@ -115,7 +117,10 @@ async def _converse(
     event = await _event(reader)
     if event.get("event") != "closed":
         return _refusal(event, step)
-    return ReadingEnd(None, step, {text_id: b64decode(sealed) for text_id, sealed in event["moved"].items()})
+    try:
+        return ReadingEnd(None, step, {str(text_id): await _block(reader) for text_id in event["moved"]})
+    except asyncio.IncompleteReadError:
+        return _refusal({}, step)
 
 
 def _wire(job: ReadingJob) -> dict[str, Any]:
@@ -124,7 +129,6 @@ def _wire(job: ReadingJob) -> dict[str, Any]:
         "reader_id": job.reader_id,
         "reader_bundle": _b64(job.reader_bundle),
         "last_totp_step": job.last_totp_step,
-        "kek_wraps": {kek_id: _b64(wrap) for kek_id, wrap in job.kek_wraps.items()},
         "search": job.search,
         "seal_to": None
         if target is None
@@ -137,7 +141,6 @@ def _text(one: SealedText) -> dict[str, Any]:
         "id": one.id,
         "purpose": one.purpose,
         "kek_id": one.kek_id,
-        "sealed": _b64(one.sealed),
         "about": dict(one.about),
         "key_id": one.key_id,
         "key_wrap": None if one.key_wrap is None else _b64(one.key_wrap),
@@ -155,8 +158,12 @@ async def _event(reader: asyncio.StreamReader) -> dict[str, Any]:
     return dict(json.loads(line)) if line else {}
 
 
-def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    writer.write(json.dumps(message).encode() + b"\n")
+async def _block(reader: asyncio.StreamReader) -> bytes:
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big"))
+
+
+def _send(writer: asyncio.StreamWriter, message: dict[str, Any], blocks: Sequence[bytes] = ()) -> None:
+    writer.write(json.dumps(message).encode() + b"\n" + b"".join(map(block, blocks)))
 
 
 def _spawn(control: socket.socket, terminal_fd: int) -> subprocess.Popen[bytes]:

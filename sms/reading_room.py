@@ -5,9 +5,12 @@ rooms in which recordings are heard (`recording.room`). It asks for passphrase a
 over. What it would show it names first; the daemon writes that down, and only then is a word of it given out.
 
     control   daemon {job}; room {"event": "opened", "totp_step"}, daemon {"proceed"}
-              daemon {"texts": [...]}, room {"event": "found", "ids": [...]}, daemon {"proceed"}; again, until none
-              room {"event": "closed", "moved": {...}} or, at any point, {"event": "refused", "why", "totp_step"}
-    terminal  room {"ask"}, terminal {"answer"}; room {"text": {...}} for each; {"end": count} or {"refused": why}
+              daemon {"texts": [...], "kek_wraps"} and what is sealed of each as a block (recording.room_messages), room
+              {"event": "found", "ids": [...]}, daemon {"proceed"}; again, until none
+              room {"event": "closed", "moved": [id...]} and each sealed anew as a block
+              or, at any point, {"event": "refused", "why", "totp_step"}
+    terminal  room {"ask"}, terminal {"answer"}; room {"text": {...}} and its words as a block, for each; {"end": count}
+              or {"refused": why}
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import os
 import socket
 import sys
 import unicodedata
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -69,10 +72,12 @@ def _open(job: dict[str, Any], control: Lines, terminal: Lines) -> None:
     control.send({"event": "opened", "totp_step": step})
     if control.receive().get("proceed") is not True:
         raise Refused("denied", step)
-    ring = TextRing(job["reader_id"], reader.secret, job["kek_wraps"])
-    shown, moved = 0, dict[str, str]()
-    while texts := control.receive().get("texts"):
-        opened = [(one, plain) for one in texts if (plain := ring.open(one)) is not None]
+    ring = TextRing(job["reader_id"], reader.secret)
+    shown, moved = 0, dict[str, bytes]()
+    while texts := (handed := control.receive()).get("texts"):
+        ring.add(handed["kek_wraps"])
+        sealed = [(one, control.receive_block()) for one in texts]
+        opened = [(one, plain) for one, body in sealed if (plain := ring.open(one, body)) is not None]
         wanted = [(one, plain) for one, plain in opened if _matches(job["search"], sealing.said(plain))]
         control.send({"event": "found", "ids": [one["id"] for one, _ in wanted]})
         if control.receive().get("proceed") is not True:
@@ -82,21 +87,23 @@ def _open(job: dict[str, Any], control: Lines, terminal: Lines) -> None:
             if job["seal_to"] is not None:
                 moved[one["id"]] = _again(job["seal_to"], one["id"], plain)
             else:
-                terminal.send({"text": one["about"] | {"words": sealing.said(plain)}})
+                terminal.send({"text": one["about"]})
+                terminal.send_block(sealing.said(plain).encode(errors="replace"))
     terminal.send({"end": shown, "closed": ring.closed})
-    control.send({"event": "closed", "moved": moved})
+    control.send({"event": "closed", "moved": list(moved)})
+    for body in moved.values():
+        control.send_block(body)
 
 
-def _again(target: dict[str, str], text_id: str, plain: bytes) -> str:
+def _again(target: dict[str, str], text_id: str, plain: bytes) -> bytes:
     """For the readers of another inbox."""
-    sealed = key_tools.seal_text(
+    return key_tools.seal_text(
         plain,
         b64decode(target["public"]),
         text_id=text_id,
         purpose=target["purpose"],
         kek_id=target["kek_id"],
     )
-    return b64encode(sealed).decode()
 
 
 def _matches(search: str | None, words: str) -> bool:

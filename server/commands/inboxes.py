@@ -290,7 +290,7 @@ def _room(args: argparse.Namespace, show: Any, **wanted: Any) -> int:
             if "ask" in said:
                 lines.send({"answer": answers(str(said["ask"]))})
             elif "text" in said:
-                show(said["text"])
+                show(said["text"] | {"words": lines.receive_block().decode()})
             else:
                 break
     if not said["end"] and "move_to" in wanted:

@@ -35,7 +35,7 @@ from storage.people import Person
 BY_RIGHT = "inbox.list"  # the operation whose rule counts here
 CLASS = "conversation"  # of an answer
 MOST = 200  # texts that are shown of a conversation: the newest
-AT_ONCE = 5  # texts in one request to the room: a line has 64 KiB
+AT_ONCE = 5  # texts in one request to the room
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,8 @@ class _Book:
 
     async def shown(self, ids: Sequence[str]) -> bool:
         granted = self._granted
-        if granted.move_to is not None:
-            return True  # nothing is shown: it is written down when it has moved
+        if granted.move_to is not None or not ids:
+            return True  # nothing is shown: that it has moved is written down when it has
         async with self._services.db.transaction() as tx:
             for text_id in ids:
                 await note(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -22,8 +22,11 @@ from server.services import inboxes, operations, optouts, people, texts
 from server.services.actor import Actor
 from server.services.context import Services, open_services
 from server.services.inboxes import ConversationView, InboxView, ReceivedView, RequestView, SenderView
+from server.week_keys import WeekKeys
+from sms import sealing
 from storage import conversations, ledger, sms_received
 from storage import inboxes as stored
+from storage.sms_received import NewReceived
 from tests.peers.product import run_cli
 from tests.server.text_house import (
     BECAUSE,
@@ -31,11 +34,13 @@ from tests.server.text_house import (
     HIS,
     ME,
     OTHER,
+    SHOWN,
     Desk,
     conversation,
     furnish,
     ids,
     in_doubt,
+    longest,
     request,
     running,
 )
@@ -402,6 +407,64 @@ async def test_a_text_is_moved_to_the_readers_of_another_inbox(opened: tuple[Ser
     assert box.purpose and body.kek_id
     done = await reader.types("inbox", "read", "billing")
     assert done.returncode == 0 and "Ma facture est fausse" in done.stdout
+
+
+def words_of(stdout: str) -> list[str]:
+    """Of what `inbox read --json` says: one object after the other."""
+    found, at = list[str](), 0
+    while at < len(stdout):
+        one, at = json.JSONDecoder().raw_decode(stdout, at)
+        found.append(one["words"])
+        at += len(stdout[at:]) - len(stdout[at:].lstrip())
+    return found
+
+
+async def test_the_longest_texts_are_read_and_moved(opened: tuple[Services, Desk], reader: Reader) -> None:
+    services, desk = opened
+    await inboxes.add(services, ME, name="billing")
+    await inboxes.member(services, ME, inbox="billing", login="reader", reading=True)
+    for number in range(12):
+        await desk.comes(longest(number))
+    found = await ids(services)
+    done = await reader.types("inbox", "read", "support", "--json")
+    assert done.returncode == 0, done.stderr
+    assert words_of(done.stdout) == [longest(number) for number in range(12)]
+    done = await reader.types("inbox", "move", "support", found[0], "--to", "billing")
+    assert done.returncode == 0, done.stderr
+    await closed(services, ("move", "text"))
+    done = await reader.types("inbox", "read", "billing", "--json")
+    assert words_of(done.stdout) == [longest(11)]
+
+
+async def sealed_in(services: Services) -> Sequence[sms_received.Sealed]:
+    """What support has, as it is kept."""
+    async with services.db.read() as tx:
+        box = await stored.by_name(tx, "support")
+        found = await sms_received.list_all(tx, inbox_ids=[box.id], limit=999)
+        return await sms_received.bodies(tx, [one.id for one in found])
+
+
+async def test_texts_of_two_years_are_read_each_with_the_key_of_its_week(
+    opened: tuple[Services, Desk], reader: Reader
+) -> None:
+    services, _ = opened
+    keys, now, weeks = WeekKeys(services.db, services.keys.ledger), services.clock(), 104
+    async with services.db.read() as tx:
+        box = await stored.by_name(tx, "support")
+    for week in reversed(range(weeks)):
+        kek, text_id = await keys.current(box.purpose, now - timedelta(weeks=week)), secrets.token_hex(16)
+        words = sealing.received(kek, text_id, sealing.words(f"il y a {week} semaines"))
+        came = NewReceived(
+            id=text_id, inbox_id=box.id, carrier="one", sender=HIS, recipient=SHOWN, body_sealed=words, kek_id=kek.id,
+            purpose="SMS_CONVERSATION", legal_basis="GDPR 6(1)(b)", stop="none", sorting="", rule="", state="new",
+            parts=1, missing=0, received_at=now - timedelta(weeks=week), expires_at=now + timedelta(days=90),
+        )  # fmt: skip
+        async with services.db.transaction() as tx:
+            await sms_received.add_all(tx, [came])
+    assert len({one.kek_id for one in await sealed_in(services)}) == weeks
+    done = await reader.types("inbox", "read", "support", "--limit", "500", "--json")
+    assert done.returncode == 0, done.stderr
+    assert words_of(done.stdout) == [f"il y a {week} semaines" for week in reversed(range(weeks))]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

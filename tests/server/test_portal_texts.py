@@ -21,7 +21,7 @@ from sms import addresses
 from storage import access, conversations, people, sms_received
 from storage import inboxes as stored
 from tests.server.test_portal_listening import entries, refused
-from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, running
+from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, longest, running
 from tests.sms.conftest import until
 
 SECOND = "+33162000003"  # of support as well
@@ -221,3 +221,11 @@ async def test_what_is_set_aside_crowds_out_nothing(house: Services, desk: Desk,
     assert [one.words for one in seen.texts] == ["Bonjour, je voudrais un rendez-vous"] and seen.apart == MOST
     assert await looked_at(house) == [seen.texts[0].id]
     assert len((await me.looks(talk, apart=True)).texts) == MOST
+
+
+async def test_the_longest_texts_are_shown(house: Services, desk: Desk, me: Me) -> None:
+    for number in range(6):
+        await desk.comes(longest(number), HIS, SHOWN)
+    await me.unlocks()
+    seen = await me.looks((await talks(house))[SHOWN, HIS])
+    assert [one.words for one in seen.texts] == [longest(number) for number in range(6)]

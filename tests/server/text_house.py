@@ -33,6 +33,12 @@ SHOWN, OTHER = "+33162000001", "+33162000002"
 HIS, HERS = "+33612345678", "+33612345679"
 
 
+def longest(number: int) -> str:
+    """A text of as many parts as a byte counts, of characters that take the most bytes. Each is another one."""
+    said = f"{number} "
+    return said + "漢" * (255 * 67 - len(said))
+
+
 class Anybody:
     """Nothing stands against a text."""
 

@@ -104,9 +104,13 @@ async def list_all(
     return tuple(_opened(tx, row) for row in await tx.rows(wanted))
 
 
-async def since(tx: Tx, at: datetime, *, limit: int) -> tuple[CallRecord, ...]:
-    """Those that began then or later, newest first."""
+async def since(
+    tx: Tx, at: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+) -> tuple[CallRecord, ...]:
+    """Those that began then or later, newest first. `after`: the last of the page before, by its beginning and id."""
     wanted = select(_T).where(_T.c.at >= at).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
+    if after is not None:
+        wanted = wanted.where(older(after))
     return tuple(_opened(tx, row) for row in await tx.rows(wanted))
 
 

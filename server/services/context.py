@@ -131,6 +131,7 @@ class Services:
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked
     board_looks: dict[str, datetime] = dataclasses.field(default_factory=dict)  # session -> its last entry in the log
+    board_turn: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)  # one after the other looks there
     open_rooms: Counter[str] = dataclasses.field(default_factory=Counter)  # ids of recordings that are listened to now
 
 

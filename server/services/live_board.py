@@ -2,12 +2,14 @@
 
 Who of ours, and of the other side as much as the record of the call will hold: a number stands masked, except to
 whoever takes part. Those who see the calls of the whole machine see whose they are and no number. While somebody looks
-there is one entry in the access log every five minutes, not one for each second.
+at calls there is one entry in the access log every five minutes and session, not one for each second, nor for each
+stream that begins anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -27,7 +29,7 @@ from storage.tx import Tx
 RIGHT, RECORDS = "calls.live", "calls.list"  # the operations whose rules count here
 NOTE_EVERY = timedelta(minutes=5)
 HOURS = 6
-MOST_RECORDS = 3000
+AT_ONCE = 500  # records in one read: some milliseconds in which no call can write
 WAITING = frozenset({"beginning", "ringing"})
 
 
@@ -74,7 +76,8 @@ async def board(services: Services, identity: Identity, *, workstation: str) -> 
             going = sorted(await live_calls.seen(services, tx, actor), key=lambda call: call.began_at)
             found = await _shown(tx, actor, going)
             found.sort(key=lambda call: not call.waits)
-        await _note_look(services, actor, len(found))
+        if found:
+            await _note_look(services, actor, len(found))
     return found
 
 
@@ -97,20 +100,30 @@ async def hours(services: Services, identity: Identity, *, workstation: str) -> 
     actor = await _actor(services, identity, RECORDS, workstation)
     begins = services.clock().replace(minute=0, second=0, microsecond=0)
     starts = [begins - timedelta(hours=back) for back in reversed(range(HOURS))]
+    answered, missed = Counter[datetime](), Counter[datetime]()
     with told():
-        async with services.db.read() as tx:
+        async for one in _records(services, actor, starts[0]):
+            hour = one.at.replace(minute=0, second=0, microsecond=0)
+            if _talked(one.fields):
+                answered[hour] += 1
+            elif one.fields.get("direction") != "outbound":
+                missed[hour] += 1
+    return [Hour(start, answered[start], missed[start]) for start in starts]
+
+
+async def _records(services: Services, actor: Actor, since: datetime) -> AsyncIterator[CallRecord]:
+    """All that are theirs and began then or later."""
+    after: tuple[datetime, str] | None = None
+    while True:
+        async with services.db.read() as tx:  # a short one each: a long one holds up whoever deletes
+            page: Sequence[CallRecord] = await call_records.since(tx, since, limit=AT_ONCE, after=after)
             own = await theirs(tx, actor)
-            records: Sequence[CallRecord] = await call_records.since(tx, starts[0], limit=MOST_RECORDS)
-            if own is not None:
-                records = await own.calls_of(records)
-    return [_counted(start, records) for start in starts]
-
-
-def _counted(start: datetime, records: Sequence[CallRecord]) -> Hour:
-    within = [one.fields for one in records if start <= one.at < start + timedelta(hours=1)]
-    answered = sum(map(_talked, within))
-    missed = sum(not _talked(fields) and fields.get("direction") != "outbound" for fields in within)
-    return Hour(start, answered, missed)
+            shown = page if own is None else await own.calls_of(page)
+        for one in shown:
+            yield one
+        if len(page) < AT_ONCE:
+            return
+        after = page[-1].at, page[-1].id
 
 
 def _talked(fields: Mapping[str, object]) -> bool:
@@ -164,12 +177,13 @@ def _board_call(
 
 async def _note_look(services: Services, actor: Actor, count: int) -> None:
     now, whose = services.clock(), actor.session or actor.who
-    last = services.board_looks.get(whose)
-    if last is not None and now - last < NOTE_EVERY:
-        return
-    async with services.db.transaction() as tx:
-        await note(services, tx, actor, "list", "call", count=count)
-    for other, at in list(services.board_looks.items()):
-        if now - at >= NOTE_EVERY:
-            del services.board_looks[other]
-    services.board_looks[whose] = now
+    async with services.board_turn:  # the page and its stream ask at the same time
+        last = services.board_looks.get(whose)
+        if last is not None and now - last < NOTE_EVERY:
+            return
+        async with services.db.transaction() as tx:
+            await note(services, tx, actor, "list", "call", count=count)
+        for other, at in list(services.board_looks.items()):
+            if now - at >= NOTE_EVERY:
+                del services.board_looks[other]
+        services.board_looks[whose] = now

@@ -33,6 +33,7 @@ MAX_TOPICS = 12
 SHORTEST_S = 0.25
 RENDER_S = 10.0
 AGAIN_S = 5.0  # before a region is made anew that could not be made
+SAY_S = 60.0  # between two lines of the log about the same
 
 PERSONAL = frozenset(rule.right for rule in RULES.values() if rule.login)
 """What is done with these rights hangs on who does it, however far they reach."""
@@ -62,6 +63,7 @@ class Live:
         self._closing = asyncio.Event()
         self._looks = Looks()
         self._turns = Turns()
+        self._said: dict[str, tuple[float, int]] = {}  # when last, and how often it was not said since
         self.made = 0  # regions, since the start
 
     def close(self) -> None:
@@ -87,7 +89,7 @@ class Live:
             except Gone:
                 pass
             except Failure as failure:  # its answer has begun; the browser comes again
-                log.warning("a live page ends: %s", failure.code)
+                self._say(logging.WARNING, f"a live page ends: {failure.code}")
             return stream.answer
         except Gone:
             return web.Response(status=499)
@@ -149,6 +151,16 @@ class Live:
                     return
             await self._pause(self._due_s(topics, keys))
 
+    def _say(self, level: int, what: str, *, exc_info: bool = False) -> None:
+        """Once for all streams, which fail together and come again together."""
+        now_s = self._monotonic()
+        last_s, unsaid = self._said.get(what, (float("-inf"), 0))
+        if now_s - last_s < SAY_S:
+            self._said[what] = last_s, unsaid + 1
+            return
+        self._said[what] = now_s, 0
+        log.log(level, "%s%s", what, f" (and {unsaid} times before)" if unsaid else "", exc_info=exc_info)
+
     async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -170,11 +182,11 @@ class Live:
                 async with asyncio.timeout(RENDER_S):
                     html = await topic.render(visit)
             except (Failure, TimeoutError) as error:
-                log.warning("the region %s is not made anew: %s", topic.name, type(error).__name__)
+                self._say(logging.WARNING, f"the region {_kind(topic)} is not made anew: {type(error).__name__}")
                 region.made_s = self._monotonic() + AGAIN_S
                 return
             except Exception:  # the boundary of a region: the others of the page go on
-                log.exception("the region %s failed", topic.name)
+                self._say(logging.ERROR, f"the region {_kind(topic)} failed", exc_info=True)
                 region.made_s = self._monotonic() + AGAIN_S
                 return
             self.made += 1
@@ -182,6 +194,11 @@ class Live:
             if html != region.html or not region.number:
                 region.html = html
                 region.number += 1
+
+
+def _kind(topic: Topic) -> str:
+    """Its name without what it is of: the log names nobody's campaign."""
+    return topic.name.partition(":")[0]
 
 
 def region_key(topic: Topic, visit: Visit, who: Identity) -> Hashable:

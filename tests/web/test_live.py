@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -191,6 +193,21 @@ async def test_a_region_that_fails_does_not_end_the_stream(house: House, monkeyp
         assert await stream.next() == ("", None)
         house.fails, house.shown["calls"] = False, "<p>again</p>"
         assert await stream.event() == ("calls", "<p>again</p>")
+
+
+async def test_what_fails_for_many_and_again_and_again_is_said_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live, "AGAIN_S", 0.05)
+    house.fails = True
+    with caplog.at_level(logging.WARNING, live.__name__):
+        async with aiohttp.ClientSession() as session, AsyncExitStack() as streams:
+            for who in ("root", "alice", "bob") * 2:
+                asked = session.get(house.url("calls"), headers=house.headers(who))
+                stream = Stream(await streams.enter_async_context(asked))
+            while len(house.made) < 20:
+                assert await stream.next() == ("", None)
+    assert [one.getMessage() for one in caplog.records] == ["the region calls is not made anew: Failure"]
 
 
 @pytest.mark.promise("P16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from datetime import timedelta
@@ -156,6 +157,35 @@ async def test_hours_count_what_is_the_teams(house: House) -> None:
     assert "Missed since" in (await house.get("/live", house.sign_in("alice", "supervisor"))).text
     admin = await house.get("/live", house.sign_in("dave", "admin"))
     assert admin.status == 200 and "Missed since" not in admin.text, "whose right does not cover records"
+
+
+@pytest.mark.parametrize("reach", [Reach.ALL, Reach.TEAM])
+async def test_hours_count_every_call_of_a_busy_house(house: House, reach: Reach) -> None:
+    """More than are read at once, many of them of the same second, in two hours."""
+    began = {NOW.replace(minute=5): 2000, NOW.replace(minute=5) - timedelta(hours=1): 1777}
+    async with house.services.db.transaction() as tx:
+        for number, at in enumerate(at for at, many in began.items() for _ in range(many)):
+            talked, until = 30 if number % 2 else 0, NOW + timedelta(days=300)
+            fields = {"direction": "inbound", "duration_s": talked, "cause": "x"}
+            record = CallRecord(f"{number:032x}", None, "standard", "CDR_STANDARD", "6(1)(f)", at, until, fields, None)
+            await call_records.add(tx, record, {"caller": OUTSIDE, "callee": "102"})
+    who = house.teams.identity("alice", reach, ("calls.live", "calls.read"))
+    found = await live_board.hours(house.services, who, workstation="here")
+    assert found is not None
+    assert [(one.answered, one.missed) for one in found] == [(0, 0)] * 4 + [(888, 889), (1000, 1000)]
+
+
+@pytest.mark.promise("0.6")
+async def test_streams_that_begin_anew_leave_one_entry_and_an_empty_board_none(house: House) -> None:
+    going(house, [])
+    who = house.teams.identity("alice", Reach.TEAM, ("calls.live",))
+    await live_board.board(house.services, who, workstation="here")
+    assert await looks(house) == 0, "nothing was shown"
+    going(house, [a_call(house, "bob")])
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(20):
+            tasks.create_task(live_board.board(house.services, who, workstation="here"))
+    assert await looks(house) == 1
 
 
 @pytest.mark.promise("0.6")

@@ -30,6 +30,8 @@ _NUMBER_NAMES = (  # noqa: SIM905 - a list of quoted words reads worse
     " numerodemobile numerodeportable mobilenumber mobilephone cell cellphone cellnumber numerodetelephone"
     " numerotelephone nodetelephone notelephone telephone tel phonenumber phone numero number destinataire recipient"
 ).split()
+MISSING = ("the number is missing", "Fill it in, or take the line out")
+_ONE_A_LINE = "Send one number a line, or CSV"
 _DIGITS = re.compile(r"[+0-9][0-9 .\-/()]{5,24}")
 
 
@@ -91,9 +93,27 @@ def read(raw: bytes, *, column: str | None = None, most_rows: int = MOST_ROWS, m
     return _sheet(heading, at, rows, most_rows, most_cells)
 
 
-def column_of_numbers(text: str, column: int = 1) -> Iterator[tuple[int, str]]:
-    """Line and number of a file with one number a line, or a column of CSV. A first line without any digit is a
-    heading; empty lines and those that begin with # are left out."""
+def read_numbers(raw: bytes, *, column: int = 1, most_rows: int | None = None) -> list[tuple[int, str]]:
+    """Line and what stands there, of a file with one number a line, or a column of CSV. A first line without any digit
+    is a heading; empty lines and those that begin with # are left out. Raises ListError."""
+    if raw[:4] == b"PK\x03\x04":
+        raise ListError("this is a spreadsheet and no CSV", "Save it as CSV, and send that")
+    try:
+        text = _text(raw)
+    except ListError as error:
+        raise ListError(error.what, _ONE_A_LINE) from None
+    try:
+        found = list(islice(_numbers(text, column), None if most_rows is None else most_rows + 1))
+    except csv.Error:
+        raise ListError("the file is no CSV", _ONE_A_LINE) from None
+    if not found:
+        raise ListError("the list has no lines", "Export it again")
+    if most_rows is not None and len(found) > most_rows:
+        raise ListError(f"the list has more than {most_rows} lines", "Divide it")
+    return found
+
+
+def _numbers(text: str, column: int) -> Iterator[tuple[int, str]]:
     lines = text.splitlines()
     separator = ";" if lines and ";" in lines[0] else "\t" if lines and "\t" in lines[0] else ","
     for number, line in enumerate(lines, 1):
@@ -159,7 +179,7 @@ def _problem(line: int, cells: Sequence[str], heading: Sequence[str], at: int) -
     if len(cells) > len(heading) and any(cell.strip() for cell in cells[len(heading) :]):
         return LineError(line, "", "more cells than columns", "Put quotes around what holds the separator")
     if at >= len(cells) or not cells[at].strip():
-        return LineError(line, heading[at], "the number is missing", "Fill it in, or take the line out")
+        return LineError(line, heading[at], *MISSING)
     long = next((n for n, cell in enumerate(cells) if len(cell) > MOST_CHARS), None)
     if long is not None:
         return LineError(line, heading[min(long, len(heading) - 1)], f"more than {MOST_CHARS} characters", "Shorten it")

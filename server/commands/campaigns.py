@@ -282,7 +282,7 @@ def _imported(args: argparse.Namespace) -> int:
     errors = [
         {"line": one.line, "column": one.column, "problem": one.problem, "remedy": one.remedy} for one in check.errors
     ]
-    refused = bool(errors) and not args.skip_errors
+    refused = check.refuses(skip=args.skip_errors)
     state, written = "draft", 0
     for rows in () if refused else check.rows(AT_ONCE):
         ends = {"first": not written, "last": written + len(rows) >= check.usable}

@@ -70,7 +70,7 @@ IMPORT_FIELDS = (
     Field("added", "how many were entered"),
     Field("known", "how many were on the list before, or stand twice"),
     Field("wrong", "how many lines cannot be used"),
-    Field("errors", "the first hundred of each 10000 lines: line, problem, remedy"),
+    Field("errors", "the first hundred of them: line, problem, remedy"),
 )
 ERROR_FIELDS = (
     Field("line", "line of the file", "LINE"),

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from server.client import ask
 from server.commands.base import asking, out, print_json, table, tell
 from server.commands.contact_fields import ERROR_FIELDS
 from server.failure import Failure
-from sms.lists import column_of_numbers
+from sms import list_check, lists
 
-AT_ONCE = 10_000
+AT_ONCE = 10_000  # lines of one request
 
 
 def run(args: argparse.Namespace) -> int:
-    """Two passes: what is wrong is known before anything is entered. Status 1 where nothing was."""
-    numbers = list(_numbers(args.file, args.column))
-    scope = {"channel": args.channel} if args.channel is not None else {}
-    looked = _send(args, numbers, {**scope, "write": False})
-    refused = bool(looked["wrong"]) and not args.partial
-    said = {**looked, "added": 0} if refused else {**_send(args, numbers, {**scope, "write": True})}
+    """Two passes: what is wrong is known before anything is entered. Status 1 where nothing was. What else stands in
+    the file never leaves this program."""
+    try:
+        numbers = lists.read_numbers(args.file.read_bytes(), column=args.column)
+    except OSError as error:
+        raise Failure(f"{args.file}: {error.strerror}", "Name a file that can be read", "invalid") from None
+    except lists.ListError as error:
+        raise Failure(f"{args.file}: {error.what}", error.remedy, "invalid") from None
+    said = _enter(args, numbers)
+    refused = bool(said["wrong"]) and not args.partial
     if args.json:
         print_json(said)
     else:
@@ -34,19 +36,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
-def _send(args: argparse.Namespace, numbers: list[tuple[int, str]], how: dict[str, Any]) -> dict[str, Any]:
+def _enter(args: argparse.Namespace, numbers: list[tuple[int, str]]) -> dict[str, Any]:
     """In pieces that a request can hold."""
-    sums: dict[str, Any] = {"added": 0, "known": 0, "wrong": 0, "errors": []}
-    for at in range(0, len(numbers), AT_ONCE):
-        said = ask(asking(args), "contact.suppress.import", numbers=numbers[at : at + AT_ONCE], **how)
-        sums = {name: sums[name] + said[name] for name in sums}
-    return sums
-
-
-def _numbers(path: Path, column: int) -> Iterator[tuple[int, str]]:
-    """Line and number; what else stands in the file never leaves this program. Raises Failure."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", "Name a file that can be read", "invalid") from None
-    return column_of_numbers(text, column)
+    scope = {"channel": args.channel} if args.channel is not None else {}
+    steps = list_check.entering(numbers, AT_ONCE, partial=args.partial)
+    said: dict[str, Any] | None = None
+    while True:
+        try:
+            some, write = steps.send(said)
+        except StopIteration as end:
+            return dict(end.value)
+        said = ask(asking(args), "contact.suppress.import", numbers=some, write=write, **scope)

@@ -47,7 +47,7 @@ class HeldList:
         and there are some."""
         if not self.check.usable:
             raise Failure("no line of that list can be used", "Send another one", "conflict")
-        if self.errors and not skip:
+        if self.check.refuses(skip=skip):
             remedy = "Correct these lines and send it again, or say that they are left out."
             raise Failure("some of its lines cannot be used", remedy, "invalid")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from server.campaign_desk import terms
 from server.failure import Failure
 from server.services.actor import Actor
+from server.services.campaigns import Class
 from server.services.context import Services
 from server.services.inbox_rights import sender_of, to_send
 from sms import addresses
 from sms.campaign_words import UnstoppableError, words_of
-from sms.messages import CLASSES
 from sms.text import segments
 from sms.text.segments import PARTS_MAX, NotTextError, TooLongError
 from sms.text.templates import TemplateError
@@ -43,14 +43,12 @@ async def measure(
     login: str,
     inbox: str,
     template: str,
-    message_class: str = "marketing",
+    message_class: Class = "marketing",
     sender: str | None = None,
     language: str | None = None,
     transliterated: bool | None = None,
 ) -> MeasureView:
     """Nothing is kept of it. A field counts as ten letters. Raises Failure."""
-    if message_class not in CLASSES or message_class not in ("marketing", "transactional"):
-        raise Failure("that is no class of a campaign", "Choose marketing or transactional", "invalid")
     async with services.db.read() as tx:
         _, box = await to_send(tx, login, inbox)
         chosen = await sender_of(tx, box, message_class, sender)

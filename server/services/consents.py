@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -28,6 +30,7 @@ Act = Literal["dtmf", "utterance", "checkbox", "sms", "signature", "email"]
 By = Literal["dtmf", "utterance", "sms", "link", "agent", "letter", "email"]
 _SOURCES = {"dtmf": "call", "utterance": "call", "agent": "cli"}  # the others are called alike
 _ID_CHARS = 32
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,16 @@ async def add(
     source: str,
     text_id: str,
     text_version: str,
-    text_sha256: str,
+    text_sha256: str | None = None,
+    words: str | None = None,
     language: str | None = None,
     given_at: str | None = None,
     expires_at: str | None = None,
     out_of_hours: bool = False,
 ) -> ConsentView:
-    """`line`: the consent is for its sector; or `purpose` names one. Raises Failure."""
-    called = person(services.settings, number)
+    """`line`: the consent is for its sector; or `purpose` names one. What was agreed to: `words`, of which the hash
+    alone is kept, or `text_sha256`, the hash of a text or an audio. Raises Failure."""
+    called, sha256 = person(services.settings, number), proof(words, text_sha256)
     now = services.clock()
     zones = whereabouts(called, country_of(called), contact_rules.load()).zones
     given = moment(given_at, zones[0] if zones else "UTC") if given_at else now
@@ -99,12 +104,28 @@ async def add(
             source=source,
             text_id=text_id,
             text_version=text_version,
-            text_sha256=text_sha256,
+            text_sha256=sha256,
             language=language,
             out_of_hours=out_of_hours,
         )
         await note(services, tx, actor, "add", "consent", consent_id=made.id)
         return await _view(tx, made, actor, now, shown=True)
+
+
+def proof(words: str | None, stated: str | None) -> str:
+    """SHA-256 of what was agreed to, in small hex: of `words` in UTF-8, whatever ends their lines; or as it is
+    `stated`. Raises Failure."""
+    given = (stated or "").strip().lower()
+    if given and not _SHA256.fullmatch(given):
+        raise Failure("that is no SHA-256", "Write its 64 characters: 0 to 9, and a to f", "invalid")
+    if not words:
+        if not given:
+            raise Failure("which words were agreed to?", "Give them, or the SHA-256 of their text or audio", "invalid")
+        return given
+    made = hashlib.sha256(words.replace("\r\n", "\n").encode()).hexdigest()
+    if given not in ("", made):
+        raise Failure("the SHA-256 is not that of these words", "Give one of them", "invalid")
+    return made
 
 
 async def list_(

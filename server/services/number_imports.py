@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from server.failure import Failure
 from server.services.work import watch
-from sms.lists import column_of_numbers
+from sms import list_check, lists
 
 MOST_BYTES = 4 << 20
 MOST_LINES = 100_000
 AT_ONCE = 250  # lines of one request: nobody waits for longer than those take
-MOST_ERRORS = 100
 
 Ask = Callable[..., Awaitable[Any]]
 """Does an operation in somebody's name, as `Visit.call`."""
 
 
-def read(body: bytes, column: int) -> list[tuple[int, str]]:
+async def read(body: bytes, column: int) -> list[tuple[int, str]]:
     """Line and what stands there. Raises Failure."""
-    if b"\0" in body:
-        raise Failure("the file is no text", "Send one number a line, or CSV", "invalid")
     try:
-        numbers = list(column_of_numbers(body.decode("utf-8-sig", errors="replace"), column))
-    except csv.Error:
-        raise Failure("the file is no CSV", "Send one number a line, or CSV", "invalid") from None
-    if not numbers:
-        raise Failure("the list has no lines", "Export it again", "invalid")
-    if len(numbers) > MOST_LINES:
-        raise Failure(f"the list has more than {MOST_LINES} lines", "Divide it", "invalid")
-    return numbers
+        return await asyncio.to_thread(lists.read_numbers, body, column=column, most_rows=MOST_LINES)
+    except lists.ListError as error:
+        raise Failure(error.what, error.remedy, "invalid") from None
 
 
 async def enter(numbers: Sequence[tuple[int, str]], channel: str, *, partial: bool, ask: Ask) -> dict[str, Any]:
-    """All are entered, or none; with `partial` those that can be used. How many, and which lines cannot be used: never
-    what stands there. Raises Failure."""
-    pieces = [numbers[at : at + AT_ONCE] for at in range(0, len(numbers), AT_ONCE)]
-    total = 2 * len(numbers)
-    sums: dict[str, Any] = {"added": 0, "known": 0, "wrong": 0, "errors": []}
-    done = 0
-    for write in (False, True):
-        if write and sums["wrong"] and not partial:
-            return {**sums, "added": 0}
-        sums = {"added": 0, "known": 0, "wrong": 0, "errors": []}
-        for some in pieces:
-            said = await ask("contact.suppress.import", numbers=some, channel=channel, write=write)
-            sums = {name: sums[name] + (list(said[name]) if name == "errors" else said[name]) for name in sums}
-            sums["errors"] = sums["errors"][:MOST_ERRORS]
-            done += len(some)
-            telling = watch.get()
-            if telling is not None:
-                telling(done, total)
-    return sums
+    """As `sms.list_check.entering`. Raises Failure."""
+    steps = list_check.entering(numbers, AT_ONCE, partial=partial)
+    telling, done = watch.get(), 0
+    said: Mapping[str, Any] | None = None
+    while True:
+        try:
+            some, write = steps.send(said)
+        except StopIteration as end:
+            sums: dict[str, Any] = end.value
+            return sums
+        said = await ask("contact.suppress.import", numbers=some, channel=channel, write=write)
+        done += len(some)
+        if telling is not None:
+            telling(done, 2 * len(numbers))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from config.settings import Settings
 from retention.contact_case import SUPPRESSION_PACK, kept_until, pack_of
 from server.failure import Failure
 from server.services.actor import Actor
@@ -15,6 +17,7 @@ from server.services.contact_check import person
 from server.services.contact_times import moment
 from server.services.context import Services
 from server.services.forgetting import forget
+from sms.lists import MISSING
 from storage import suppressions
 from storage.suppressions import Suppression
 from storage.tx import Tx
@@ -129,7 +132,7 @@ async def import_(
     can be used is entered. Raises Failure."""
     if len(numbers) > MOST_LINES:
         raise Failure(f"more than {MOST_LINES} lines at once", "Send them in pieces", "misuse")
-    good, errors = _read(services, numbers)
+    good, errors = await asyncio.to_thread(_read, services.settings, numbers)
     now, scope = services.clock(), _scope(channel)
     async with services.db.transaction() as tx:
         before = await suppressions.listed(tx, good, scope, "import")
@@ -141,12 +144,15 @@ async def import_(
     return ImportView(len(new), known, len(errors), tuple(errors[:MOST_ERRORS]))
 
 
-def _read(services: Services, numbers: Sequence[tuple[int, str]]) -> tuple[list[str], list[LineError]]:
+def _read(settings: Settings, numbers: Sequence[tuple[int, str]]) -> tuple[list[str], list[LineError]]:
     good: dict[str, None] = {}
     errors = []
     for line, text in numbers:
+        if not text.strip():
+            errors.append(LineError(line, *MISSING))
+            continue
         try:
-            good[person(services.settings, text)] = None
+            good[person(settings, text)] = None
         except Failure as failure:
             errors.append(LineError(line, failure.what, failure.remedy))
     return list(good), errors

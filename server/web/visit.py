@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -160,6 +160,12 @@ class Visit:
         if message:
             cookies.say(answer, Said(kind, message))
         return answer
+
+    @staticmethod
+    def paged(found: Sequence[Mapping[str, Any]], size: int) -> tuple[Sequence[Mapping[str, Any]], str]:
+        """What stands on a page, of one more than it has room for; and the id after which the older ones come, ""
+        where there are none."""
+        return found[:size], str(found[size - 1]["id"]) if len(found) > size else ""
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.query.get(name, default).strip()

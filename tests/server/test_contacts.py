@@ -202,6 +202,10 @@ def test_a_list_is_imported_whole_or_not_at_all(sales: Beffroi, tmp_path: Path) 
     two = sales("contact", "suppress", "import", str(column), "--column", "2", "--channel", "sms", "--json").json
     assert two == {"added": 2, "known": 0, "wrong": 0, "errors": []}
     assert sales("contact", "suppress", "import", str(tmp_path / "nothing")).status == 1
+    for body, said in ((b"", "no lines"), (b"PK\x03\x04", "spreadsheet"), (b"1\n2," + b"x" * 200_000, "no CSV")):
+        column.write_bytes(body)
+        none = sales("contact", "suppress", "import", str(column))
+        assert none.status == 1 and said in none.err, none.err
 
 
 @pytest.mark.promise("0.1")

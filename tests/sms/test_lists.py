@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sms import lists
-from sms.lists import ListError, read
+from sms.lists import ListError, read, read_numbers
 
 ROWS = [
     ["Prénom", "Numéro de téléphone", "Montant"],
@@ -86,6 +86,44 @@ def test_a_bare_column_of_numbers_and_a_column_that_is_named() -> None:
     assert [e.line for e in read(b"0612345678\n0612345679\n").entries] == [1, 2]
     found = read(b"a;b\n0612345678;x\n", column="A")
     assert (found.number_column, found.columns) == ("a", ("b",))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Numéro;x\n0612345678;a\n\n# 0612345670\n;b\n".encode(name)
+        for name in ("utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be")
+    ],
+)
+def test_numbers_one_a_line_or_in_a_column_whatever_the_alphabet(raw: bytes) -> None:
+    assert read_numbers(raw) == [(2, "0612345678"), (5, "")]
+    assert read_numbers(raw, column=2) == [(2, "a"), (5, "b")]
+    assert read_numbers(raw, column=3) == [(2, ""), (5, "")]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "no lines"),
+        (b"Number\n# none\n", "no lines"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "no text"),
+        (b"PK\x03\x04rest", "spreadsheet"),
+        (b"1\n2," + b"x" * 200_000, "no CSV"),
+        (b"1\n2\n3\n4\n", "more than 3 lines"),
+    ],
+)
+def test_files_that_hold_no_numbers_say_what_to_do(raw: bytes, said: str) -> None:
+    with pytest.raises(ListError, match=said) as refused:
+        read_numbers(raw, most_rows=3)
+    assert refused.value.remedy
+    assert len(read_numbers(b"1\n2\n3\n", most_rows=3)) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_whatever_the_bytes_numbers_or_an_error(raw: bytes) -> None:
+    with contextlib.suppress(ListError):
+        assert all(line >= 1 and len(cell) <= 40 for line, cell in read_numbers(raw))
 
 
 def test_what_is_wrong_is_said_by_line() -> None:

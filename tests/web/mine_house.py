@@ -5,6 +5,7 @@ Who has signed in is said by the test; how one signs in has tests of its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,18 @@ class House(Asked):
         who = replace(self.teams.identity(name, Reach.OWN, ()), **{"grants": grants, **changed})
         self.signed_in[f"{name}-{role}"] = who
         return f"{name}-{role}"
+
+    async def when_done(self, path: str, who: str, language: str = "en") -> Page:
+        """The page of what was begun, at its end."""
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(self.services.work.run(self.services.clock))
+            for _ in range(1200):
+                page = await self.get(path, who, language)
+                if 'http-equiv="refresh"' not in page.html:
+                    break
+                await asyncio.sleep(0.05)
+            working.cancel()
+        return page
 
     async def appoint(self, name: str, role: str) -> None:
         """For operations that look at roles themselves, as an approval does."""

@@ -55,24 +55,11 @@ def as_csv(*rows: str, heading: str = "Mobile;Nom") -> io.BytesIO:
     return io.BytesIO("\n".join((heading, *rows)).encode())
 
 
-async def done(house: House, path: str, who: str, language: str = "en") -> Page:
-    """The page of what was begun, at its end."""
-    async with asyncio.TaskGroup() as group:
-        working = group.create_task(house.services.work.run(house.services.clock))
-        for _ in range(600):
-            page = await house.get(path, who, language)
-            if 'http-equiv="refresh"' not in page.html:
-                break
-            await asyncio.sleep(0.05)
-        working.cancel()
-    return page
-
-
 async def brought(house: House, who: str, *rows: str, language: str = "en", **more: object) -> tuple[str, Page]:
     """Where a list is looked at, and the page."""
     sent = await house.post(f"{ONE}/list", who, {"file": as_csv(*rows), **more}, language)
     assert sent.status == 303, sent.text
-    return sent.went.partition("?")[0], await done(house, sent.went, who, language)
+    return sent.went.partition("?")[0], await house.when_done(sent.went, who, language)
 
 
 @pytest.mark.promise("0.4", "1.9", "P22")
@@ -137,7 +124,7 @@ async def test_what_was_understood_is_seen_before_it_is_taken(house: House, lang
     assert refused.status == 422
     taken = await house.post(f"{where}/take", who, {"job": job, "skip": "yes"}, language)
     assert taken.status == 303
-    assert (await done(house, taken.went, who, language)).went == ONE
+    assert (await house.when_done(taken.went, who, language)).went == ONE
     async with house.services.db.read() as tx:
         some = await stored.recipients(tx, campaign.id, limit=9)
     assert [(one.line, one.number) for one in some] == [(2, f"+33{NUMBERS[0][1:]}"), (3, f"+33{NUMBERS[1][1:]}")]
@@ -172,7 +159,7 @@ async def test_a_list_is_told_as_taken_when_it_is_written(house: House) -> None:
         assert shown.status == 200 and 'http-equiv="refresh"' in shown.html, "it waits for its turn"
     assert await _written(house) == 0
     waiting.set()
-    ended = await done(house, f"{where}?job={looked['job']}", who)
+    ended = await house.when_done(f"{where}?job={looked['job']}", who)
     assert (ended.went, ended.message) == (ONE, "The list is taken. Now simulate it.")
     assert await _written(house) == len(NUMBERS)
     with pytest.raises(Failure, match="not here any more"):
@@ -185,13 +172,13 @@ async def test_a_list_that_could_not_be_written_can_be_taken_again(house: House)
     looked = {"job": page.html.split('name="job" value="')[1][:16]}
     await house.appoint("alice", "employee")  # who may not
     first = await house.post(f"{where}/take", who, looked)
-    failed = await done(house, first.went, who)
+    failed = await house.when_done(first.went, who)
     assert failed.status == 403 and await _written(house) == 0
     assert "Take 8 lines" in (await house.get(f"{where}?job={looked['job']}", who)).text
     await house.appoint("alice", "supervisor")
     second = await house.post(f"{where}/take", who, looked)
     assert second.went != first.went
-    assert (await done(house, second.went, who)).went == ONE and await _written(house) == len(NUMBERS)
+    assert (await house.when_done(second.went, who)).went == ONE and await _written(house) == len(NUMBERS)
 
 
 async def _written(house: House) -> int:
@@ -355,10 +342,10 @@ async def test_a_second_person_approves_with_their_second_factor(house: House) -
     where, page = await brought(house, who, *(f"{number};x" for number in NUMBERS))
     job = page.html.split('name="job" value="')[1][:16]
     taken = await house.post(f"{where}/take", who, {"job": job})
-    await done(house, taken.went, who)
+    await house.when_done(taken.went, who)
     assert (await house.post(f"{ONE}/act", who, {"act": "submit"})).status == 409, "nobody has simulated it"
     begun = await house.post(f"{ONE}/simulation", who)
-    picture = await done(house, begun.went, who)
+    picture = await house.when_done(begun.went, who)
     assert "8 get nothing" in picture.text and "No consent of theirs is known" in picture.text
     assert (await house.post(f"{ONE}/act", who, {"act": "submit"})).message == (
         "It waits for somebody else to approve it."
@@ -378,8 +365,8 @@ async def test_whoever_has_started_one_finds_what_stops_it(house: House) -> None
     who = house.sign_in("alice", "supervisor")
     where, page = await brought(house, who, *(f"{number};Zoé" for number in NUMBERS))
     job = page.html.split('name="job" value="')[1][:16]
-    await done(house, (await house.post(f"{where}/take", who, {"job": job})).went, who)
-    await done(house, (await house.post(f"{ONE}/simulation", who)).went, who)
+    await house.when_done((await house.post(f"{where}/take", who, {"job": job})).went, who)
+    await house.when_done((await house.post(f"{ONE}/simulation", who)).went, who)
     await house.post(f"{ONE}/act", who, {"act": "submit"})
     await house.post(f"{ONE}/act", house.sign_in("bob", "supervisor"), {"act": "approve"})
     assert (await house.post(f"{ONE}/act", who, {"act": "start"})).status == 303
@@ -438,7 +425,7 @@ async def test_what_a_list_says_of_persons_is_shown_with_a_reason(house: House) 
     who = house.sign_in("alice", "supervisor")
     where, page = await brought(house, who, f"{NUMBERS[0]};Zoé")
     job = page.html.split('name="job" value="')[1][:16]
-    await done(house, (await house.post(f"{where}/take", who, {"job": job})).went, who)
+    await house.when_done((await house.post(f"{where}/take", who, {"job": job})).went, who)
     page = await house.get(ONE, who)
     assert "Bonjour …." in page.text and "Zoé" not in page.html
     assert (await house.post(ONE, who, {"reason": " "})).status == 422

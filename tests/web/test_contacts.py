@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import re
+import time
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from server.services import consents, lines
+from server.services import consents, lines, number_imports
+from server.services import suppressions as suppressions_service
 from server.services.actor import Actor
 from storage import consents as stored_consents
 from storage import ledger, suppressions
@@ -36,19 +40,6 @@ async def agreed(house: House, number: str = DORIS, **more: Any) -> str:
     values = {"purpose": "telecom", "act": "checkbox", "collector": "Shop of Lyon", "source": "form 12",
               "text_id": "offers", "text_version": "1", "text_sha256": "ab" * 32}  # fmt: skip
     return (await consents.add(house.services, ME, number=number, **{**values, **more})).id
-
-
-async def done(house: House, path: str, who: str) -> Page:
-    """The page of what was begun, at its end."""
-    async with asyncio.TaskGroup() as group:
-        working = group.create_task(house.services.work.run(house.services.clock))
-        for _ in range(600):
-            page = await house.get(path, who)
-            if 'http-equiv="refresh"' not in page.html:
-                break
-            await asyncio.sleep(0.05)
-        working.cancel()
-    return page
 
 
 @pytest.mark.promise("2.15", "2.16", "1.1")
@@ -81,7 +72,7 @@ async def test_a_consent_with_its_proof_from_its_day_to_its_withdrawal(house: Ho
     assert made.status == 303
     shown = await house.get(made.went, who)
     assert "given" in shown.text and DORIS not in shown.html and "Shop of Lyon" not in shown.html
-    assert "f8a0" not in shown.text and re.search(r"[0-9a-f]{64}", shown.text), "the hash of the words"
+    assert hashlib.sha256(b"Yes, call me.").hexdigest() in shown.text, "of the words that were sent"
     clear = await house.post(made.went, who, {"reason": "a complaint"})
     assert DORIS in clear.text and "Shop of Lyon" in clear.text and "form 12" in clear.text
     listed = await house.post("/contacts/consents", who, {"number": HERS})
@@ -93,6 +84,26 @@ async def test_a_consent_with_its_proof_from_its_day_to_its_withdrawal(house: Ho
         assert [one.reason for one in await suppressions.of_number(tx, DORIS)] == ["withdrawal"]
         entries = [json.loads(one.body) for one in await ledger.entries(tx, "access")]
     assert any("reason_id" in one and one["object"] == "consent" for one in entries)
+
+
+async def test_the_proof_is_the_same_however_its_words_were_sent(house: House) -> None:
+    who, words = house.sign_in("carol", "compliance"), "Oui,\nappelez-moi."
+    digest = hashlib.sha256(words.encode()).hexdigest()
+
+    async def shown(**said: str) -> Page:
+        made = await house.post("/contacts/consents/new", who, {**CONSENT, "words": "", **said})
+        return await house.get(made.went, who) if made.status == 303 else made
+
+    as_browsers_do = {"words": words.replace("\n", "\r\n")}
+    for said in (as_browsers_do, {"text_sha256": digest.upper()}, {**as_browsers_do, "text_sha256": f" {digest} "}):
+        assert digest in (await shown(**said)).text, said
+    for wrong, why in (
+        ({"text_sha256": digest[:-1]}, "That is no SHA-256"),
+        ({"words": "Non.", "text_sha256": digest}, "not that of these words"),
+        ({}, "Give the words themselves"),
+    ):
+        refused = await shown(**wrong)
+        assert refused.status == 422 and why in refused.text, refused.text
 
 
 @pytest.mark.promise("0.4")
@@ -176,12 +187,12 @@ async def test_a_list_is_brought_in_as_a_whole_or_not_at_all(house: House) -> No
         return await house.post("/contacts/objections/import", who, fields)
 
     begun = await sent()
-    nothing = await done(house, begun.went, who)
+    nothing = await house.when_done(begun.went, who)
     assert "Nothing was entered" in nothing.text and "this is no telephone number" in nothing.text
     assert "twelve" not in nothing.html
     async with house.services.db.read() as tx:
         assert await suppressions.list_all(tx) == ()
-    some = await done(house, (await sent(partial="yes")).went, who)
+    some = await house.when_done((await sent(partial="yes")).went, who)
     assert "Entered 2" in some.text
     assert (await house.get(begun.went, house.sign_in("dave", "dpo"))).status == 404, "it is whose it is"
     for body in (b"", b"\0\0", b"\n\n", b"1\n" * 100_001):
@@ -189,6 +200,46 @@ async def test_a_list_is_brought_in_as_a_whole_or_not_at_all(house: House) -> No
             "/contacts/objections/import", who, {"file": io.BytesIO(body), "channel": "all", "column": "1"}
         )
         assert refused.status == 422 and "Bring in a list" in refused.text
+
+
+async def test_a_line_without_a_number_is_named_as_in_other_lists(house: House) -> None:
+    who = house.sign_in("carol", "compliance")
+    await house.appoint("carol", "compliance")
+    sent = {"file": io.BytesIO(b"Name;Number\nAl;0612340001\nBo;\n"), "column": "2", "channel": "all"}
+    begun = await house.post("/contacts/objections/import", who, sent)
+    page = await house.when_done(begun.went, who)
+    assert "the number is missing" in page.text and "Fill it in, or take the line out" in page.text
+
+
+async def test_nobody_waits_while_the_longest_list_is_read(house: House) -> None:
+    """Neither its lines nor its numbers are looked through where everybody is answered."""
+    longest = b"".join(b"06%08d\n" % number for number in range(number_imports.MOST_LINES))
+    turned, over, pauses = time.perf_counter(), asyncio.Event(), list[float]()
+
+    async def others() -> None:
+        nonlocal turned
+        while not over.is_set():
+            pauses.append(time.perf_counter() - turned)
+            turned = time.perf_counter()
+            await asyncio.sleep(0)
+
+    async def held(work: Awaitable[Any]) -> tuple[float, Any]:
+        """The longest that nobody else had a turn meanwhile, as part of the time it took; and what came of it."""
+        pauses.clear()
+        began = time.perf_counter()
+        said = await work
+        await asyncio.sleep(0.01)
+        return max(pauses) / (time.perf_counter() - began), said
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(others())
+        await asyncio.sleep(0.01)
+        reading, numbers = await held(number_imports.read(longest, 1))
+        wrong = [(line, f"x{number}") for line, number in numbers[: suppressions_service.MOST_LINES]]
+        looking, looked = await held(suppressions_service.import_(house.services, ME, numbers=wrong))
+        over.set()
+    assert len(numbers) == number_imports.MOST_LINES and looked.wrong == suppressions_service.MOST_LINES
+    assert reading < 0.5 and looking < 0.5, (reading, looking)
 
 
 @pytest.mark.promise("1.3")

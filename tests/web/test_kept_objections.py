@@ -20,7 +20,6 @@ from storage import consents, contact_attempts, ledger, lines, suppressions
 from tests.server.two_teams import NOW
 from tests.web.mine_house import House
 from tests.web.test_kept_holds import soon_over
-from tests.web.test_kept_policy import when_done
 
 FRESH = NOW + timedelta(minutes=5)
 DAY = timedelta(days=1)
@@ -172,7 +171,7 @@ async def test_what_is_kept_is_looked_at_and_erased_with_receipts(house: House, 
     went = (await house.post(f"{mine}/erase", who, {"seen": "yes", "weighed": "yes"})).went
     assert (await house.get(went, house.sign_in("carol", "dpo"))).status == 404, "somebody else's"
     assert 'http-equiv="refresh"' in (await house.get(went, who, language)).html
-    done = await when_done(house, went, who, language)
+    done = await house.when_done(went, who, language)
     assert {"en": "What stays, and why", "fr": "Ce qui reste, et pourquoi"}[language] in done.text
     receipts = re.findall(r'href="(/receipts/[0-9a-f]+)"', done.html)
     assert len(receipts) == 2, done.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import xml.etree.ElementTree as ET
 from datetime import timedelta
@@ -11,7 +10,7 @@ import pytest
 
 from storage import ledger, policies
 from tests.server.two_teams import NOW
-from tests.web.mine_house import House, Page
+from tests.web.mine_house import House
 
 FRESH = NOW + timedelta(minutes=5)
 RULE = {"name": "everything", "pack": "CDR_STANDARD", "retention": "P3M"}
@@ -28,19 +27,6 @@ async def drafted(house: House, who: str, **rule: str) -> str:
     page = (await house.post("/policy/draft", who, {"of": "nothing"})).went
     assert (await house.post(f"{page}/rule", who, RULE | rule)).went == page
     assert (await house.post(f"{page}/date", who, {"from": "approval"})).went == page
-    return page
-
-
-async def when_done(house: House, path: str, who: str, language: str) -> Page:
-    """The page of what was begun, at its end."""
-    async with asyncio.TaskGroup() as group:
-        working = group.create_task(house.services.work.run(house.services.clock))
-        for _ in range(1200):
-            page = await house.get(path, who, language)
-            if 'http-equiv="refresh"' not in page.html:
-                break
-            await asyncio.sleep(0.05)
-        working.cancel()
     return page
 
 
@@ -151,7 +137,7 @@ async def test_a_simulation_is_begun_left_found_again_and_drawn(house: House, la
     assert '<meta http-equiv="refresh"' in page.html and "<progress" in page.html
     assert {"en": "Under way", "fr": "En cours"}[language] in (await house.get("/policy", who, language)).text
     assert (await house.get(begun.went, house.sign_in("alice"), language)).status == 403
-    page = await when_done(house, begun.went, who, language)
+    page = await house.when_done(begun.went, who, language)
     calls = len(house.teams.calls)
     assert {"en": "What version 1 would have done", "fr": "Ce que la version 1 aurait fait"}[language] in page.text
     assert f">{calls}<" in page.html, "all calls of the two teams"
@@ -174,5 +160,5 @@ async def test_a_simulation_that_fails_says_so_and_many_are_not_begun(house: Hou
     begun = [await house.post(f"{draft}/simulate", who, backwards) for _ in range(6)]
     assert [one.status for one in begun[:5]] == [303] * 5 and begun[5].status == 409, begun[5].text
     assert "others wait" in begun[5].text.lower()
-    page = await when_done(house, begun[4].went, who, "en")
+    page = await house.when_done(begun[4].went, who, "en")
     assert page.status == 422 and "ends before it begins" in page.text

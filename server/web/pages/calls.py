@@ -135,12 +135,12 @@ async def _list(
 ) -> web.StreamResponse:  # fmt: skip
     wanted = {"line": line or None, "number": number or None, "before": before or None}
     found = await visit.call("calls.list", limit=PAGE + 1, reason=reason, case=case, **wanted)
-    shown = [_call(one) for one in found[:PAGE]]
+    shown, older = visit.paged(found, PAGE)
     return visit.page(
         "calls.html",
-        calls=shown,
+        calls=[_call(one) for one in shown],
         going=await _going(visit) if not any(wanted.values()) else [],
-        older=found[PAGE - 1]["id"] if len(found) > PAGE else "",
+        older=older,
         wanted=wanted,
         reason=reason or "",
         case=case or "",

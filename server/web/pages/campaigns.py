@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -14,6 +12,7 @@ from config import contact_rules
 from server.failure import Failure
 from server.services import campaign_uploads
 from server.services.campaign_uploads import HeldList
+from server.services.contact_times import moment
 from server.services.work import Job
 from server.web.language import N_
 from server.web.routes import Menu, Route, Topic, of_one
@@ -96,7 +95,6 @@ ACTS: Mapping[str, str] = {
     "cancel": N_("It is cancelled. Nobody else gets it."),
 }
 _FROM = N_("%(address)s, replies to %(inbox)s")
-LANGUAGES = (("fr", "Français"), ("en", "English"))
 
 
 # --- the list of them ---------------------------------------------------------------------------------------------
@@ -176,7 +174,6 @@ async def _form(visit: Visit, measured: Any = None) -> web.StreamResponse:
     return visit.page(
         "campaigns_new.html",
         senders=await _senders(visit),
-        languages=[("", visit._(N_("That of the inbox"))), *LANGUAGES],
         measured=measured,
         transliterates=visit.services.settings.sms.transliterate,
         **_words(visit),
@@ -234,10 +231,9 @@ def _moment(visit: Visit, name: str) -> str | None:
     if not text:
         return None
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        return moment(text, visit.zone).isoformat()
+    except Failure:
         raise Wrong(name, N_("Write day and hour, such as 2026-12-01T09:00.")) from None
-    return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(visit.zone))).isoformat()
 
 
 async def _measured(visit: Visit, given: Mapping[str, Any]) -> Any:
@@ -466,9 +462,7 @@ def _simulating(name: str) -> str:
 async def simulate(visit: Visit) -> web.StreamResponse:
     name = visit.request.match_info["name"]
     await visit.call("campaign.show", name=name)  # is it there?
-    at = _moment(visit, "at")
-    given = {"at": at} if at else {}
-    job = await visit.begin("campaign.simulate", _simulating(name), name=name, **given)
+    job = await visit.begin("campaign.simulate", _simulating(name), name=name)
     return visit.go(f"/campaigns/{name}/simulation/{job.id}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,6 @@ from aiohttp import web
 from config import contact_rules
 from server.failure import Failure
 from server.services import number_imports
-from server.services.masking import DOT
 from server.web.language import N_
 from server.web.pages.campaigns import AGAIN_S, GROUNDS
 from server.web.pages.system import opens
@@ -77,7 +75,6 @@ CONFIDENCES: Mapping[str, str] = {
     "K": N_("known, not yet read"),
     "D": N_("a decision of this system"),
 }
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def _words(visit: Visit, tab: str) -> dict[str, Any]:
@@ -165,17 +162,15 @@ async def _list(visit: Visit, tab: str, operation: str) -> web.StreamResponse:
     said = {name: given.get(name) or None for name in ("reason", "case")}
     before = given.get("before") or visit.query("before") or None
     wanted = {"number": number} if number else {"before": before}
-    found = await visit.call(operation, limit=PAGE + 1, **wanted, **said)
-    shown = found[:PAGE]
+    shown, older = visit.paged(await visit.call(operation, limit=PAGE + 1, **wanted, **said), PAGE)
     return visit.page(
         f"contacts_{tab}.html",
         rows=shown,
         number=number or "",
-        older=shown[-1]["id"] if len(found) > PAGE else "",
+        older=older,
         before=before or "",
         reason=said["reason"] or "",
         case=said["case"] or "",
-        masked=any(DOT in one["number"] for one in shown),
         **_words(visit, tab),
     )
 
@@ -219,12 +214,8 @@ async def add_consent(visit: Visit) -> web.StreamResponse:
         text_id=N_("Say which words were agreed to."),
         text_version=N_("Say in which version."),
     )
-    if words := given.get("words"):
-        digest = hashlib.sha256(words.replace("\r\n", "\n").encode()).hexdigest()
-    else:
-        digest = given.get("text_sha256", "").lower()
-        if not _HASH.fullmatch(digest):
-            raise Wrong("words", N_("Give the words themselves, or the SHA-256 of their text or audio."))
+    if not given.get("words") and not given.get("text_sha256"):
+        raise Wrong("words", N_("Give the words themselves, or the SHA-256 of their text or audio."))
     made = await visit.call(
         "contact.consent.add",
         number=given["number"],
@@ -235,7 +226,8 @@ async def add_consent(visit: Visit) -> web.StreamResponse:
         source=given["source"],
         text_id=given["text_id"],
         text_version=given["text_version"],
-        text_sha256=digest,
+        text_sha256=given.get("text_sha256") or None,
+        words=given.get("words") or None,
         language=given.get("language") or None,
         given_at=given.get("given_at") or None,
         expires_at=given.get("expires_at") or None,
@@ -287,13 +279,12 @@ async def objections(visit: Visit) -> web.StreamResponse:
 async def _objections(visit: Visit, number: str | None = None) -> web.StreamResponse:
     before = visit.query("before") or None
     wanted = {"number": number} if number else {"before": before}
-    found = await visit.call("contact.suppress.list", limit=PAGE + 1, **wanted)
-    shown = found[:PAGE]
+    shown, older = visit.paged(await visit.call("contact.suppress.list", limit=PAGE + 1, **wanted), PAGE)
     return visit.page(
         "contacts_objections.html",
         rows=shown,
         number=number or "",
-        older=shown[-1]["id"] if len(found) > PAGE else "",
+        older=older,
         before=before or "",
         most_lines=number_imports.MOST_LINES,
         **_words(visit, "objections"),
@@ -339,7 +330,7 @@ async def bring_in(visit: Visit) -> web.StreamResponse:
     if channel not in SCOPES:
         raise Wrong("channel", N_("Choose one of the list."))
     try:
-        numbers = number_imports.read(file.body, int(column))
+        numbers = await number_imports.read(file.body, int(column))
     except Failure as failure:
         raise Wrong("file", failure.what, failure.remedy) from None
     partial = given.get("partial") == "yes"

@@ -19,7 +19,6 @@ KINDS: Mapping[str, str] = {
     "sealed": N_("what belongs to nobody else"),
 }
 ADDRESSES: Mapping[str, str] = {"number": N_("number"), "short": N_("short code"), "name": N_("name")}
-LANGUAGES = (("fr", "Français"), ("en", "English"))
 RIGHTS: Mapping[str, str] = {
     "reading": N_("Reads what comes in"),
     "sending": N_("Writes from it"),
@@ -28,7 +27,7 @@ RIGHTS: Mapping[str, str] = {
 
 
 async def every(visit: Visit) -> web.StreamResponse:
-    return visit.page("inboxes.html", boxes=await visit.call("inbox.every"), kinds=KINDS, languages=LANGUAGES)
+    return visit.page("inboxes.html", boxes=await visit.call("inbox.every"), kinds=KINDS)
 
 
 async def add(visit: Visit) -> web.StreamResponse:

@@ -92,11 +92,11 @@ async def every(visit: Visit) -> web.StreamResponse:
     if states is not None:
         given["states"] = states  # type: ignore[assignment]
     rows = await visit.call("recordings.list", limit=PAGE + 1, **{k: v for k, v in given.items() if v})
-    more = visit.here(older_than=rows[PAGE - 1]["id"]) if len(rows) > PAGE else None
+    shown, older = visit.paged(rows, PAGE)
     return visit.page(
         "recordings.html",
-        rows=rows[:PAGE],
-        earlier=more,
+        rows=shown,
+        earlier=visit.here(older_than=older) if older else None,
         later=visit.here(older_than=None) if visit.query("older_than") else None,
         purposes=_purposes(visit),
         shown=[(code, visit._(words)) for code, (words, _) in SHOWN.items()],

@@ -109,6 +109,11 @@ class Day:
         """So many of them, or more."""
         scene.until(lambda: found.count() >= times or not self.page.reload(), f"{found} is on the page", 30, 0.3)
 
+    def verifies_the_ledger(self) -> None:
+        """On its page."""
+        self.press("Verify all of it")
+        self.shows("All of it was read. Nobody has changed it.")
+
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def look(self, name: str) -> None:

@@ -39,7 +39,7 @@ RULES: Mapping[str, Rule] = {
     **_all("tokens.use", "token.create", login="login", fresh=True),
     **_all("accounts.read", "account.list", narrow=True),
     **_all("accounts.read", "account.show", account="name"),
-    **_all("accounts.manage", "account.add", "account.disable", "account.enable", "account.remove"),
+    **_all("accounts.manage", "account.add", "account.give", "account.disable", "account.enable", "account.remove"),
     **_all("accounts.manage", "account.limits", account="name"),
     **_all("accounts.settings", "account.forward", "account.dnd", "account.call-waiting", "account.present",
            account="name"),

@@ -79,9 +79,11 @@ def text(settings: Settings, data: Path) -> str:
         + "    NO EMERGENCY CALL LEAVES THIS HOUSE until a trunk is added:\n"
         + "    beffroi trunk add. beffroi doctor says how it stands.\n",
         _title("How to open the portal")
-        + '    beffroi person add me "My name" --roles admin\n'
+        + '    beffroi person add me "My name" --roles admin,employee\n'
         + "    beffroi person invite me\n"
-        + "    It shows a link, once: open it in a browser on this machine, within a day.\n",
+        + "    beffroi account give alice me\n"
+        + "    The invitation is a link, shown once: open it in a browser on this machine,\n"
+        + "    within a day. The last line makes alice's phone yours.\n",
         _title("How to open the first recording")
         + "    beffroi recordings list\n"
         + '    beffroi recordings open ID --as reader --reason "first try"\n'

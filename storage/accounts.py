@@ -43,7 +43,13 @@ class Account:
     language: str  # "fr"
     metadata_class: str | None  # stricter or laxer than the line's; None: the line's
     created_at: datetime
+    given_at: datetime | None
     disabled_at: datetime | None
+
+    @property
+    def theirs_since(self) -> datetime:
+        """From when it belongs to whom it belongs now. What it did before is somebody else's."""
+        return self.given_at or self.created_at
 
 
 async def add(
@@ -136,11 +142,11 @@ async def enable(tx: Tx, account_id: str) -> Account:
     return await get(tx, account_id)
 
 
-async def give(tx: Tx, account_id: str, person_id: str | None, display_name: str) -> Account:
-    """It belongs to somebody else (None: to nobody), who is shown by that name. Raises `NotFound`."""
+async def give(tx: Tx, account_id: str, person_id: str | None, display_name: str, now: datetime) -> Account:
+    """From now on it belongs to somebody else (None: to nobody), who is shown by that name. Raises `NotFound`."""
     sealed = tx.keys.seal_text("accounts", "display_name", account_id, display_name)
-    changed = update(_T).where(_T.c.id == account_id).values(person_id=person_id, display_name_sealed=sealed)
-    if not await tx.write(changed):
+    values = {"person_id": person_id, "display_name_sealed": sealed, "given_at": now}
+    if not await tx.write(update(_T).where(_T.c.id == account_id).values(**values)):
         raise NotFound("account", account_id)
     return await get(tx, account_id)
 
@@ -189,5 +195,6 @@ def _account(tx: Tx, row: RowMapping) -> Account:
         language=row["language"],
         metadata_class=row["metadata_class"],
         created_at=row["created_at"],
+        given_at=row["given_at"],
         disabled_at=row["disabled_at"],
     )

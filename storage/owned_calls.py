@@ -6,10 +6,10 @@ month, and to whoever owns its line. One that kept neither (class minimal, or ag
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, literal, or_, select, true, union, union_all
+from sqlalchemy import ColumnElement, Table, and_, false, func, literal, or_, select, union, union_all
 
 from storage import call_records, month_keys, tables
 from storage.call_records import CallRecord
@@ -22,7 +22,6 @@ FEW = 5_000  # calls up to which it is quicker to fetch all and sort than to wal
 _MOST_DIGESTS = 5_000  # in one statement
 _PAGE = 500
 _LARGEST_PAGE = 4_000
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # a line's calls are theirs from then on
 _Rows = Sequence[Sequence[Any]]  # id, at, line_id
 _T, _PEERS, _HASHES = tables.call_records, tables.call_peers, tables.call_month_peers
 
@@ -30,10 +29,10 @@ _T, _PEERS, _HASHES = tables.call_records, tables.call_peers, tables.call_month_
 @dataclass(frozen=True, slots=True)
 class Owners:
     """`since`: names and extensions, each with the moment from which it was theirs: before, an extension may have been
-    somebody else's. `lines`: ids of the lines whose calls are theirs."""
+    somebody else's. `lines`: ids of the lines whose calls are theirs, from when on each."""
 
     since: Mapping[str, datetime] = field(repr=False)
-    lines: frozenset[str] = frozenset()
+    lines: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class OwnedCalls:
@@ -85,7 +84,12 @@ class OwnedCalls:
             for at, every in since.items()
             for some in (every[start : start + _PAGE] for start in range(0, len(every), _PAGE))
         ]
-        named.append(select(_T.c.id, literal(_BEGINNING, Instant)).where(_T.c.line_id.in_(self._owners.lines)))
+        named += [
+            select(_T.c.id, literal(at, Instant).label("since")).where(_T.c.line_id == line)
+            for line, at in self._owners.lines.items()
+        ]
+        if not named:
+            return ()
         some = union_all(*named).subquery()
         ids = select(some.c.id, func.min(some.c.since).label("since")).group_by(some.c.id).subquery()
         by = (_T.c.metadata_class, _T.c.purpose, _T.c.legal_basis)
@@ -95,7 +99,8 @@ class OwnedCalls:
     async def _theirs(self, rows: _Rows) -> set[str]:
         """Ids of those of these records that are theirs."""
         began = {call_id: at for call_id, at, _ in rows}
-        found = {call_id for call_id, _, line_id in rows if line_id in self._owners.lines}
+        lines = self._owners.lines
+        found = {call_id for call_id, at, line_id in rows if line_id in lines and lines[line_id] <= at}
         for index in (_PEERS, _HASHES):
             wanted = select(index.c.call_id, index.c.digest).where(index.c.call_id.in_(began))
             for call_id, digest in await self._tx.tuples(wanted):
@@ -140,8 +145,7 @@ class OwnedCalls:
             before, size = (page[-1][1], page[-1][0]), min(4 * size, _LARGEST_PAGE)
 
     def _late_enough(self) -> ColumnElement[bool]:
-        """Not before the first of their names was theirs; a line's calls are theirs from the beginning."""
-        if not self._digests:
-            return true()
-        late = _T.c.at >= min(self._digests.values())
-        return or_(late, _T.c.line_id.in_(self._owners.lines)) if self._owners.lines else late
+        """Not before the first of their names was theirs, nor one of their lines."""
+        late = [_T.c.at >= min(self._digests.values())] if self._digests else []
+        late += [and_(_T.c.line_id == line, _T.c.at >= at) for line, at in self._owners.lines.items()]
+        return or_(*late) if late else false()

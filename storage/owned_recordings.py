@@ -1,8 +1,9 @@
 """Whose recordings these are, for those who may not see all: who is heard in them decides, and whose line it was."""
 
 import json
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, RowMapping, and_, or_, select, union
 
@@ -18,12 +19,13 @@ _T, _PEERS = tables.recordings, tables.recording_peers
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """`accounts`: ids of whose recordings they are. `numbers`: under which they may be heard, those of lines that ring
-    at them included. `lines`: ids of the lines whose recordings are theirs."""
+    """`accounts`: ids of whose recordings they are, each with the moment from which it was theirs. `numbers`: under
+    which they may be heard, those of lines that ring at them included. `lines`: ids of the lines whose recordings are
+    theirs, from when on each."""
 
-    accounts: frozenset[str]
+    accounts: Mapping[str, datetime]
     numbers: frozenset[str] = field(repr=False)
-    lines: frozenset[str] = frozenset()
+    lines: Mapping[str, datetime] = field(default_factory=dict)
 
 
 async def newest(tx: Tx, heard: Heard, which: Wanted, *, limit: int) -> tuple[Recording, ...]:
@@ -50,12 +52,14 @@ async def among(tx: Tx, heard: Heard, rec_ids: Collection[str]) -> frozenset[str
 
 
 def _is_theirs(tx: Tx, heard: Heard, row: RowMapping) -> bool:
-    if row["line_id"] in heard.lines:
+    line = heard.lines.get(row["line_id"])
+    if line is not None and line <= row["started_at"]:
         return True
     if row["parties_sealed"] is None:
         return False
     opened = json.loads(tx.keys.open("recordings", "parties", row["id"], row["parties_sealed"]))
-    return any(party["account_id"] in heard.accounts for party in opened)
+    since = [heard.accounts[party["account_id"]] for party in opened if party["account_id"] in heard.accounts]
+    return any(one <= row["started_at"] for one in since)
 
 
 async def _may_be(tx: Tx, heard: Heard) -> ColumnElement[bool] | None:

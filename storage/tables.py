@@ -195,6 +195,7 @@ accounts = Table(
     Column("language", String, nullable=False),
     Column("metadata_class", String),
     Column("created_at", Instant, nullable=False),
+    Column("given_at", Instant),  # since when it belongs to whom it belongs now; null: since it was made
     Column("disabled_at", Instant),
 )
 
@@ -538,6 +539,7 @@ recordings = Table(
     Column("kept_for", String),
     Column("event_at", Instant),
     Index(None, "state", "expires_at"),
+    Index(None, "state", "started_at"),
 )
 
 recording_peers = Table(

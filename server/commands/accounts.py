@@ -91,6 +91,12 @@ def register(subparsers: Subparsers) -> None:
     leaf(accounts, "list", "list accounts", operation("account.list"), fields=FIELDS, many=True, reasons=True)
     show = leaf(accounts, "show", "show an account with its phones", _show, fields=DETAIL_FIELDS, reasons=True)
     show.add_argument("name")
+    give = leaf(accounts, "give", "give an account that belongs to nobody to a person",
+                operation("account.give", "name", "person", "display_name"), fields=FIELDS, reasons=True,
+                details="From now on its calls and phones are theirs. What it did before stays nobody's.")  # fmt: skip
+    give.add_argument("name")
+    give.add_argument("person", help="login of whom it will belong to")
+    give.add_argument("--display-name", metavar="TEXT", help="name for people (default: that of the person)")
     for word, help_ in (
         ("disable", "let it call nobody but emergency services, and end its calls"),
         ("enable", "take disable back; its phones sign on by themselves"),

@@ -9,6 +9,7 @@ FIELDS = (
     Field("people", "how many persons hold it who are not disabled", "PEOPLE"),
     Field("rights", "how many rights it has", "RIGHTS"),
     Field("changed", "how many of its rights are not as shipped", "CHANGED"),
+    Field("reach", "every right, and how far the role has it"),
 )
 RIGHT_FIELDS = (
     Field("right", "what operations ask for", "RIGHT"),

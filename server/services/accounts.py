@@ -90,6 +90,28 @@ async def add(
         return await _view(tx, account, masked=False)
 
 
+async def give(services: Services, actor: Actor, *, name: str, person: str, display_name: str = "") -> AccountView:
+    """From now on it is this person's: their calls, phones and settings. What it did before stays nobody's.
+
+    Only one that belongs to nobody: another's goes with them, or is handed over. `person`: their login.
+    `display_name`: what others see; empty: the person's name. Raises Failure: not_found, conflict.
+    """
+    async with services.db.transaction() as tx:
+        account = await account_by_name(tx, name)
+        whose, to = await _login(tx, account.person_id), await person_by_login(tx, person)
+        if whose is not None:
+            raise Failure(
+                f"{name} belongs to {whose}",
+                f"If {whose} leaves, hand it over: beffroi person leave {whose} --hand-over ACCOUNT; else add another",
+                "conflict",
+            )
+        if to.disabled_at is not None:
+            raise Failure(f"{person} is disabled", "Name somebody else, or unlock them", "conflict")
+        account = await accounts.give(tx, account.id, to.id, display_name.strip() or to.display_name, services.clock())
+        await note(services, tx, actor, "change", "account", account_id=account.id, person_id=to.id)
+        return await _view(tx, account, masked=actor.masked)
+
+
 async def list_(services: Services, actor: Actor) -> list[AccountView]:
     """By name. Display names are masked unless the actor gives a reason."""
     async with services.db.transaction() as tx:

@@ -6,8 +6,9 @@ to nobody in particular is seen by those who see all. What is not theirs is answ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from server.services.actor import Actor
 from sip.calls.control import LiveCall
@@ -20,16 +21,20 @@ from storage.owned_recordings import Heard
 from storage.recordings import Recording
 from storage.tx import Tx
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
     """Accounts, all lines that ring at one of them (`reached`), and those among these that are theirs alone
-    (`lines`). Used within one transaction."""
+    (`lines`). `since`: from when on each account's calls are theirs, by its id. Used within one transaction."""
 
     tx: Tx
     accounts: Sequence[Account]
     reached: Sequence[Line]
     lines: Sequence[Line]
+    since: Mapping[str, datetime]
+    lines_since: Mapping[str, datetime]
     calls: OwnedCalls
 
     def live(self, call: LiveCall) -> bool:
@@ -58,7 +63,7 @@ class Theirs:
     def heard(self) -> Heard:
         names = {text for one in self.accounts for text in (one.name, one.extension)}
         numbers = names | {text for one in self.reached for text in (one.name, one.number)}
-        return Heard(self.account_ids, frozenset(numbers), self.line_ids)
+        return Heard(self.since, frozenset(numbers), self.lines_since)
 
 
 async def theirs(tx: Tx, actor: Actor) -> Theirs | None:
@@ -69,6 +74,19 @@ async def theirs(tx: Tx, actor: Actor) -> Theirs | None:
     ids = frozenset(one.id for one in own)
     reached = await lines.ringing_at(tx, ids)
     alone = [line for line in reached if ids.issuperset(line.members)]
-    since = {text: one.created_at for one in own for text in (one.name, one.extension)}
-    calls = await OwnedCalls.of(tx, Owners(since, frozenset(line.id for line in alone)))
-    return Theirs(tx, own, reached, alone, calls)
+    since = {one.id: _since(one, actor) for one in own}
+    lines_since = {line.id: _line_since(line, own, actor) for line in alone}
+    named = {text: since[one.id] for one in own for text in (one.name, one.extension)}
+    calls = await OwnedCalls.of(tx, Owners(named, lines_since))
+    return Theirs(tx, own, reached, alone, since, lines_since, calls)
+
+
+def _since(account: Account, actor: Actor) -> datetime:
+    """One's own account may have been somebody else's before; a team sees what its accounts did."""
+    return account.theirs_since if account.name in actor.own else account.created_at
+
+
+def _line_since(line: Line, members: Sequence[Account], actor: Actor) -> datetime:
+    """From the beginning, but for what it did while one of one's own accounts was somebody else's."""
+    given = [one.given_at for one in members if one.id in line.members and one.name in actor.own and one.given_at]
+    return max(given, default=_BEGINNING)

@@ -96,7 +96,7 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
         person = await person_by_login(tx, login)
         own, _ = await accounts.around(tx, person.id)
         clear = actor.who == person.id or not actor.masked
-        reached = await theirs(tx, Actor(actor.who, actor.workstation, within=own))
+        reached = await theirs(tx, Actor(actor.who, actor.workstation, within=own, own=own))
         assert reached is not None  # noqa: S101 - not all is asked for
         rows = await owned_recordings.newest(tx, reached.heard, Wanted(_STATES), limit=MOST + 1)
         opened = await owned_recordings.opened(tx, reached.heard, Wanted(_STATES))

@@ -179,7 +179,7 @@ async def _do(services: Services, actor: Actor, leaver: Leaver, act: Act) -> Non
             case "account handed over":
                 assert to is not None
                 await accounts.enable(tx, act.id)
-                await accounts.give(tx, act.id, to.person_id, to.display_name)
+                await accounts.give(tx, act.id, to.person_id, to.display_name, now)
                 await note(services, tx, actor, "change", "account", account_id=act.id)
             case "account kept":
                 await accounts.disable(tx, act.id, now)

@@ -49,6 +49,7 @@ OPERATIONS: Mapping[str, str] = {
     "account.add": "accounts:add",
     "account.list": "accounts:list_",
     "account.show": "accounts:show",
+    "account.give": "accounts:give",
     "account.disable": "accounts:disable",
     "account.enable": "accounts:enable",
     "account.remove": "accounts:remove",

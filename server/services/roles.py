@@ -30,6 +30,7 @@ class RoleView:
     people: int
     rights: int
     changed: int
+    reach: Mapping[str, Granted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,13 @@ async def list_(services: Services, actor: Actor) -> list[RoleView]:
         holding = [one.roles for one in await people.list_all(tx) if one.disabled_at is None]
         await note(services, tx, actor, "list", "role", count=len(every))
     return [
-        RoleView(role, sum(role in held for held in holding), len(every[role]), len(_different(role, changed)))
+        RoleView(
+            role=role,
+            people=sum(role in held for held in holding),
+            rights=len(every[role]),
+            changed=len(_different(role, changed)),
+            reach=_reach({**_shipped(role), **changed.get(role, {})}),
+        )
         for role in sorted(every)
     ]
 
@@ -132,6 +139,10 @@ def _shipped(role: str) -> Mapping[str, str]:
 
 def _different(role: str, changed: Mapping[str, Mapping[str, str]]) -> set[str]:
     return {right for right, word in changed.get(role, {}).items() if word != _word(_shipped(role).get(right))}
+
+
+def _reach(words: Mapping[str, str]) -> Mapping[str, Granted]:
+    return {right: _word(words.get(right)) for right in sorted(RIGHTS)}
 
 
 def _word(said: str | None) -> Granted:

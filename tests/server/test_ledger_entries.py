@@ -245,6 +245,7 @@ async def arguments(services: Services, shown: dict[str, Any]) -> dict[str, dict
         "account.add": {"name": "carol", "extension": "103"},
         "account.list": {},
         "account.show": {"name": "carol"},
+        "account.give": {"name": "carol", "person": "rita"},
         "account.remove": {"name": "carol"},
         "device.add": {"account": "alice"},
         "device.offer": {"account": "alice"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from config.paths import Paths
 from server.failure import Failure
 from server.operation_rules import RULES
 from server.rights import Reach
-from server.services import permitted
+from server.services import kept_about, permitted
+from server.services.actor import Actor
 from server.services.context import ServerKeys, Services
+from storage import accounts, lines, people
 from storage.database import Database
 from tests.server.two_teams import EXTENSIONS, NOW, OUTSIDE, TwoTeams
 from tests.storage.conftest import db, field_keys, fresh_url, ledger_key, made_once, postgres_dir
@@ -115,6 +119,24 @@ async def test_a_predecessors_calls_are_nobodys(teams: TwoTeams) -> None:
     """Alice's extension was somebody else's before."""
     for reach in (Reach.OWN, Reach.TEAM):
         await same_as_absent(teams, "alice", reach, "calls.show", "call_id", teams.calls["predecessor alice"], GONE)
+
+
+@pytest.mark.parametrize("minutes", [30, -1])
+async def test_what_an_account_did_for_somebody_else_is_not_theirs(teams: TwoTeams, minutes: int) -> None:
+    """Alice's account is another's since half an hour, or since now: calls, recordings, and a line of one's own."""
+    async with teams.services.db.transaction() as tx:
+        line = await lines.get(tx, teams.lines["sales"])
+        await lines.save(tx, replace(line, members=(teams.accounts["alice"],)))
+        eve = await people.add(tx, "eve", "Eve", NOW)
+        await accounts.give(tx, teams.accounts["alice"], eve.id, "Eve", NOW - timedelta(minutes=minutes))
+    newest = {"between", "line sales"} if minutes > 0 else set()
+    assert named(teams.calls, await ask(teams, "alice", Reach.OWN, "calls.list")) == newest
+    heard = {"alice", "line sales"} if minutes > 0 else set()
+    assert named(teams.recordings, await ask(teams, "alice", Reach.OWN, "recordings.list")) == heard
+    about = await kept_about.kept(teams.services, Actor("os:1", "here"), login="eve")
+    assert sum(one.count for one in about.calls) == len(newest)
+    assert len(about.recordings) == len(heard)
+    assert "outside alice" in named(teams.calls, await ask(teams, "bob", Reach.TEAM, "calls.list")), "the team's still"
 
 
 async def test_what_belongs_to_another_team_is_as_absent_as_what_there_is_not(teams: TwoTeams) -> None:

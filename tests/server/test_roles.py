@@ -94,6 +94,9 @@ async def test_a_change_holds_from_the_next_request_on_and_is_taken_back(house: 
     assert len(await house.ask("eve", "person.list")) == 3
     (employee,) = [one for one in await house.ask("ada", "role.list") if one["role"] == "employee"]
     assert (employee["people"], employee["changed"]) == (2, 1)
+    shown = await house.ask("ada", "role.show", role="employee")
+    assert employee["reach"] == {one["right"]: one["reach"] for one in shown} and shown
+    assert employee["rights"] == sum(reach != "none" for reach in employee["reach"].values())
     found = await house.ask("ada", "role.reset", role="employee", right="people.read")
     assert all(one["reach"] == one["shipped"] for one in found)
     assert await house.refused("eve", "person.list") == "denied"

@@ -25,6 +25,7 @@ CALL = st.tuples(
     st.integers(0, 60),  # days ago
     st.booleans(),  # aged: only hashes of its numbers are left
 )
+MY_LINES = st.dictionaries(st.sampled_from(LINES), st.integers(0, 60))  # since how many days ago
 MINE = st.dictionaries(st.sampled_from(NAMES[:4]), st.integers(0, 60))  # since how many days ago
 
 
@@ -47,13 +48,13 @@ async def written(tx: Tx, call: tuple[list[str], str | None, int, bool], line_id
 @pytest.mark.promise("1.9")
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    calls=st.lists(CALL, max_size=12), mine=MINE, my_lines=st.sets(st.sampled_from(LINES)),
+    calls=st.lists(CALL, max_size=12), mine=MINE, my_lines=MY_LINES,
     limit=st.integers(1, 14), of=st.sampled_from([None, *LINES]), few=st.sampled_from([0, 10_000]),
     page=st.sampled_from([1, 3, 500]),
 )  # fmt: skip
 async def test_the_same_by_every_way(  # noqa: PLR0913
     db: Database, monkeypatch: pytest.MonkeyPatch, calls: list[tuple[list[str], str | None, int, bool]],
-    mine: dict[str, int], my_lines: set[str], limit: int, of: str | None, few: int, page: int,
+    mine: dict[str, int], my_lines: dict[str, int], limit: int, of: str | None, few: int, page: int,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(owned_calls, "FEW", few)
     monkeypatch.setattr(owned_calls, "_PAGE", page)
@@ -64,12 +65,14 @@ async def test_the_same_by_every_way(  # noqa: PLR0913
             await call_records.remove(tx, old.id)
         ids = [await written(tx, call, line_ids) for call in calls]
         since = {name: NOW - days * DAY for name, days in mine.items()}
-        owned = await OwnedCalls.of(tx, Owners(since, frozenset(line_ids[one] for one in my_lines)))
+        lines_since = {line_ids[one]: NOW - days * DAY for one, days in my_lines.items()}
+        owned = await OwnedCalls.of(tx, Owners(since, lines_since))
         theirs = {
             call_id: (-(NOW - days * DAY).timestamp(), call_id)
             for call_id, (numbers, line, days, _) in zip(ids, calls, strict=True)
-            if line in my_lines or any(mine.get(number, -1) >= days for number in numbers)
+            if my_lines.get(line or "", -1) >= days or any(mine.get(number, -1) >= days for number in numbers)
         }
+        assert sum(one.count for one in await owned.counted()) == len(theirs)
         assert await owned.among([*ids, "f" * 32]) == theirs.keys()
         lined = {one for one, (_, line, *_) in zip(ids, calls, strict=True) if of in (None, line)}
         wanted = sorted(theirs.keys() & lined, key=lambda one: theirs[one])

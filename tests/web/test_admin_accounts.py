@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from storage import accounts, devices, limits
+from storage import accounts, devices, limits, people
 from tests.server.duty_house import add_trunk
 from tests.web.admin_house import House
 
@@ -29,6 +29,26 @@ async def test_an_account_with_a_phone_whose_password_is_shown_once(place: House
     done = await place.post("/accounts/nina-desk/phone/revoke", who, {"user": user})
     assert "revoked" in done.message
     assert "Revoked" in (await place.get("/accounts/nina-desk", who)).text
+
+
+async def test_an_account_that_is_nobodys_is_given_to_somebody_once(place: House) -> None:
+    who = await place.person("admin")
+    for login in ("nina", "otto"):
+        await place.person("employee", login=login)
+    await place.post("/accounts/new", who, {"name": "desk", "extension": "771"})
+    assert "Give it to somebody" in (await place.get("/accounts/desk", who)).text
+    page = await place.post("/accounts/desk/give", who, {"person": ""})
+    assert page.status == 422 and "Choose somebody." in page.text
+    done = await place.post("/accounts/desk/give", who, {"person": "nina"})
+    assert (done.went, done.message) == ("/accounts/desk", "The account belongs to nina now.")
+    assert "Give it to somebody" not in (await place.get("/accounts/desk", who)).text
+    again = await place.post("/accounts/desk/give", who, {"person": "otto"})
+    assert again.status == 409 and "Desk belongs to nina" in again.text and "--hand-over" in again.text
+    async with place.services.db.read() as tx:
+        desk = next(one for one in await accounts.list_all(tx) if one.name == "desk")
+        assert desk.person_id == (await people.by_login(tx, "nina")).id
+        assert desk.display_name == (await people.get(tx, desk.person_id)).display_name
+        assert desk.given_at == desk.theirs_since > desk.created_at
 
 
 @pytest.mark.parametrize(

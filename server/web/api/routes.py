@@ -42,6 +42,7 @@ _PEOPLE = {
     "account.show": ("GET", "/accounts/{name}", "An account with its phones and settings"),
     "account.add": ("POST", "/accounts", "Add an account"),
     "account.disable": ("POST", "/accounts/{name}/disable", "Disable an account"),
+    "account.give": ("POST", "/accounts/{name}/give", "Give an account that is nobody's to a person"),
     "account.enable": ("POST", "/accounts/{name}/enable", "Enable an account"),
     "account.remove": ("DELETE", "/accounts/{name}", "Remove an account and erase what belongs to it"),
     "account.limits": ("PATCH", "/accounts/{name}/limits", "Show or change an account's limits"),

@@ -26,11 +26,16 @@ async def in_clear(visit: Visit) -> web.StreamResponse:
     return await _page(visit, clear=reason)
 
 
-async def new(visit: Visit) -> web.StreamResponse:
+async def _people(visit: Visit) -> list[tuple[str, str]]:
+    """To choose from: whoever may be given an account."""
     people = await visit.call("person.list") if visit.may("people.read") else []
+    return [(one["login"], one["login"]) for one in people if one["disabled_at"] is None]
+
+
+async def new(visit: Visit) -> web.StreamResponse:
     return visit.page(
         "accounts_new.html",
-        people=[(one["login"], one["login"]) for one in people if one["disabled_at"] is None],
+        people=await _people(visit),
         spoken=[(code, NAMES[code]) for code in LANGUAGES],
         country=visit.services.settings.company.country,
     )
@@ -65,6 +70,7 @@ async def one(visit: Visit) -> web.StreamResponse:
         devices=sorted(found["devices"], key=lambda one: (one["revoked_at"] is not None, one["created_at"])),
         settings=found["settings"],
         numbers=found["numbers"],
+        people=await _people(visit) if manages and found["account"]["person"] is None else [],
         view=held,
         held=limits.shown(held) if held is not None else None,
         **limits.words(),
@@ -86,6 +92,14 @@ async def revoke_device(visit: Visit) -> web.StreamResponse:
 async def change_limits(visit: Visit) -> web.StreamResponse:
     await visit.call("account.limits", name=visit.request.match_info["name"], **limits.wanted(visit))
     return visit.go(_place(visit), visit._("The limits are changed."))
+
+
+async def give(visit: Visit) -> web.StreamResponse:
+    person = visit.given.get("person", "")
+    if not person:
+        raise Wrong("person", N_("Choose somebody."))
+    await visit.call("account.give", name=visit.request.match_info["name"], person=person)
+    return visit.go(_place(visit), visit._("The account belongs to %(login)s now.", login=person))
 
 
 async def disable(visit: Visit) -> web.StreamResponse:
@@ -126,6 +140,7 @@ ROUTES = (
     Route("POST", "/accounts/{name}/phone", add_device, "devices.manage", again=one),
     Route("POST", "/accounts/{name}/phone/revoke", revoke_device, "devices.manage", again=one),
     Route("POST", "/accounts/{name}/limits", change_limits, "accounts.manage", again=one),
+    Route("POST", "/accounts/{name}/give", give, "accounts.manage", again=one),
     Route("POST", "/accounts/{name}/disable", disable, "accounts.manage", again=one),
     Route("POST", "/accounts/{name}/enable", enable, "accounts.manage", again=one),
     Route("POST", "/accounts/{name}/remove", remove, "accounts.manage", again=one),

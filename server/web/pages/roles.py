@@ -68,19 +68,14 @@ def right_name(visit: Visit, right: str) -> str:
 
 async def every(visit: Visit) -> web.StreamResponse:
     found = await visit.call("role.list")
-    reach: dict[str, dict[str, str]] = {}
-    for one in found:
-        for right in await visit.call("role.show", role=one["role"]):
-            reach.setdefault(right["right"], {})[one["role"]] = right["reach"]
-    names = [one for one in ROLE_NAMES if any(one == each["role"] for each in found)]
+    roles = {one["role"]: one for one in found}
     return visit.page(
         "roles.html",
-        roles={one["role"]: one for one in found},
-        order=names,
+        roles=roles,
+        order=[role for role in ROLE_NAMES if role in roles],
         words=ROLE_NAMES,
-        reach=reach,
         reaches=REACHES,
-        titles={right: right_name(visit, right) for right in reach},
+        titles={right: right_name(visit, right) for right in found[0]["reach"]},
     )
 
 

@@ -30,6 +30,8 @@ BATCH = 500  # entries that are read at once: some milliseconds
 FIRST_S, EVERY_S, PAUSE_S = 60.0, 60.0, 0.05
 CATEGORIES = ("opened", "exported", "clear", "searched", "looked", "changed", "refused")
 _REFUSED = frozenset({"denied", "wrong", "replayed", "locked", "refused"})
+_OPENING = frozenset({"open", "export", "unlock", "wrap"})  # of which "failed" says that nothing was opened
+NO_RECORDING = "*"  # in place of a purpose: something else was exported
 Key = tuple[str, str, str]  # who, of CATEGORIES, purpose or right
 
 
@@ -117,8 +119,8 @@ def week_of(at: datetime) -> str:
 
 
 def category_of(one: Looked) -> str:
-    """Of CATEGORIES."""
-    if one.outcome in _REFUSED:
+    """Of CATEGORIES. What did not come about, such as the opening of a damaged file, counts as refused."""
+    if one.outcome in _REFUSED or (one.outcome == "failed" and one.action in _OPENING):
         return "refused"
     if one.object == "recording" and one.action == "open":
         return "opened"
@@ -134,7 +136,7 @@ def category_of(one: Looked) -> str:
 def detail(one: Looked, category: str) -> str:
     """For what a recording was opened; which right was missing."""
     if category in ("opened", "exported"):
-        return one.purpose
+        return one.purpose if one.object == "recording" else NO_RECORDING
     if category == "refused":
         rule = RULES.get(one.rule)
         return rule.right if rule is not None else ""

@@ -48,8 +48,8 @@ _COUNTS = (
     Field("clear", "looks that showed numbers or names in clear", "CLEAR"),
     Field("searched", "searches, masked", "SEARCHED"),
     Field("looked", "other looks"),
-    Field("changed", "changes", "CHANGED"),
-    Field("refused", "refusals: no right, a wrong code, a limit", "REFUSED"),
+    Field("changed", "all else: changes, sign-ins, checks", "ELSE"),
+    Field("refused", "what was refused or failed: no right, a wrong code, a limit, a damaged file", "REFUSED"),
 )
 WEEK_FIELDS = (Field("week", "its Monday, UTC", "WEEK"), *_COUNTS)
 PERSON_FIELDS = (

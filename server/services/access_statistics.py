@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 
-from server.access_figures import CATEGORIES, WEEKS, begins, week_of
+from server.access_figures import CATEGORIES, NO_RECORDING, WEEKS, begins, week_of
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import Services
@@ -62,7 +62,7 @@ class PurposeView:
 
 @dataclass(frozen=True, slots=True)
 class RefusalView:
-    """`right`: that was missing; empty where something else refused, such as a wrong code or a limit."""
+    """`right`: that was missing; empty where there was another cause, such as a wrong code, a limit, a damaged file."""
 
     right: str
     refused: int
@@ -155,7 +155,7 @@ def _purposes(by_week: Mapping[str, Mapping[tuple[str, str, str], int]]) -> tupl
     found: dict[str, Counter[str]] = {}
     for week in by_week.values():
         for (_, category, purpose), count in week.items():
-            if category in ("opened", "exported"):
+            if category in ("opened", "exported") and purpose != NO_RECORDING:
                 found.setdefault(purpose, Counter())[category] += count
     return tuple(PurposeView(purpose, one["opened"], one["exported"]) for purpose, one in sorted(found.items()))
 

@@ -61,6 +61,24 @@ async def test_each_entry_is_counted_once(house: House) -> None:
     assert [(one.right, one.refused) for one in said.refusals] == [("ledger.read", 3)]
 
 
+@pytest.mark.promise("2.10")
+async def test_what_was_not_opened_is_not_counted_as_opened(house: House) -> None:
+    """Neither a damaged file, nor a wrong code; and what is exported beside recordings belongs to no purpose."""
+    await write(house, "bob", 0, 1, purpose="REC_QUALITY")
+    await write(house, "bob", 0, 2, purpose="REC_QUALITY", outcome="failed")
+    await write(house, "bob", 0, 3, purpose="REC_QUALITY", action="export", outcome="failed")
+    await write(house, "bob", 0, 4, purpose="REC_CONTRACT", outcome="wrong")
+    await write(house, "bob", 0, 5, action="export", object="policy")
+    await write(house, "bob", 0, 6, action="verify", object="ledger", outcome="failed")  # done: it found something
+    (bob,) = [one for one in (await statistics(house)).people if one.who == "bob"]
+    assert (bob.opened, bob.exported, bob.refused, bob.changed, bob.newest) == (1, 5, 9, 6, 6)
+    said = await statistics(house)
+    assert [(one.purpose, one.opened, one.exported) for one in said.purposes] == [("REC_QUALITY", 1, 0)]
+    assert [(one.right, one.refused) for one in said.refusals] == [("", 9)]
+    page = await house.get("/access-statistics", house.sign_in("dave", "dpo"))
+    assert "another cause: a wrong code, a limit, a state, a damaged file" in page.text
+
+
 async def test_it_never_goes_back_further_than_the_log_is_kept(house: House) -> None:
     house.services.settings = configuration.parse('[retention]\naccess_log = "P6M"\n')
     assert begins(house.services) == NOW.replace(hour=0, day=31, month=8)

@@ -20,6 +20,7 @@ ENTRY_FIELDS = (
     Field("erased_by", "which kind of the deletion gate takes it away", show=words),
     Field("unless", "why nothing takes it away"),
     Field("seen_by", "roles that see it, and whose; none: nobody is shown it", show=words),
+    Field("unseen", "why nobody is shown it; empty where it takes a right"),
 )
 RECEIVER_FIELDS = (
     Field("kind", "trunk, text_carrier, mail_relay, webhook, alert_webhook, syslog or database", "KIND"),

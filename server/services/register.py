@@ -17,15 +17,14 @@ from server.services.receivers import ReceiverView, receivers
 from storage.inventory import TABLES
 
 FORMS = ("clear", "hashed", "sealed")
-# The right without which nobody sees rows of a table in the portal. None: it is shown to nobody, not even by name.
-_SEEN_BY: Mapping[str, str | None] = {
-    **dict.fromkeys(("people", "reader_rights", "person_locks"), "people.read"),
+SEEN_BY: Mapping[str, str] = {
+    **dict.fromkeys(("people", "reader_rights", "reader_keys", "person_locks"), "people.read"),
     **dict.fromkeys(("accounts", "line_members", "dialled"), "accounts.read"),
     **dict.fromkeys(("devices", "mail_logins", "mail_addresses"), "devices.manage"),
     **dict.fromkeys(("owned_numbers", "emergency_calls"), "switchboard.read"),
     "call_settings": "accounts.settings",
     **dict.fromkeys(("limits", "usage"), "accounts.manage"),
-    **dict.fromkeys(("sessions",), "sessions.use"),
+    **dict.fromkeys(("sessions", "sign_in_totp", "passkeys", "recovery_codes"), "sessions.use"),
     "api_tokens": "tokens.use",
     **dict.fromkeys(("call_records", "call_peers", "call_month_peers", "call_diagnoses"), "calls.read"),
     **dict.fromkeys(
@@ -46,6 +45,25 @@ _SEEN_BY: Mapping[str, str | None] = {
     ),
     **dict.fromkeys(("campaigns", "campaign_recipients"), "campaigns.use"),
 }
+"""The right without which nobody sees in the portal what a table says of somebody. Each table that is about people is
+here, or in `SEEN_BY_NOBODY`."""
+
+_COMPARED = "it is only compared with what somebody gives"
+_OPENS = "it only opens or finds something else"
+_ON_ITS_WAY = "it is on its way, and shown as the text that it becomes"
+SEEN_BY_NOBODY: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("passwords", "known_browsers", "sign_in_challenges", "invitations", "reader_totp", "sms_deliveries"), _COMPARED
+    ),
+    **dict.fromkeys(
+        ("index_keys", "month_keys", "kek_wraps", "rec_keys", "held_keys", "key_slots", "sms_keys"), _OPENS
+    ),
+    **dict.fromkeys(("sms_fragments", "sms_waiting"), _ON_ITS_WAY),
+    "mail_orders": "whoever ordered the text is told by mail",
+    "clear_looks": "it is only compared with the limit of a day",
+    "api_answers": "it is given again to the program that asked",
+}
+"""Tables about people of which nobody is shown anything, and why."""
 _FORM_OF = {"name": "clear", "fact": "clear", "digest": "hashed", "sealed": "sealed"}
 
 
@@ -65,6 +83,7 @@ class EntryView:
     erased_by: tuple[str, ...]
     unless: str
     seen_by: tuple[str, ...]
+    unseen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +149,13 @@ def _entry(
         period=period,
         erased_by=kept.erased_by,
         unless=kept.unless,
-        seen_by=_seen_by(_SEEN_BY.get(name), every),
+        seen_by=() if name in SEEN_BY_NOBODY else _seen_by(SEEN_BY[name], every),
+        unseen=SEEN_BY_NOBODY.get(name, ""),
     )
 
 
-def _seen_by(right: str | None, every: Mapping[str, Mapping[str, Reach]]) -> tuple[str, ...]:
+def _seen_by(right: str, every: Mapping[str, Mapping[str, Reach]]) -> tuple[str, ...]:
     """Roles, with whose things: "supervisor (team)"."""
-    if right is None:
-        return ()
     return tuple(f"{role} ({rights[right]})" for role, rights in sorted(every.items()) if right in rights)
 
 

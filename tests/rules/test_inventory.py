@@ -9,7 +9,9 @@ import pytest
 from config.kept import Kept
 from config.paths import Paths
 from config.places import PLACES, place_of
+from server.operation_rules import RIGHTS
 from server.services.erasure import KINDS as ORDERED
+from server.services.register import SEEN_BY, SEEN_BY_NOBODY
 from server.sweeper import KINDS as SWEPT
 from storage import kept_about
 from storage.inventory import SORTS, TABLES
@@ -23,6 +25,14 @@ def test_every_table_and_every_column_is_declared() -> None:
     declared = {name: set(one.columns) for name, one in TABLES.items()}
     there = {name: set(table.columns.keys()) for name, table in metadata.tables.items()}
     assert declared == there
+
+
+def test_of_every_table_about_people_it_is_told_who_sees_it_or_why_nobody_does() -> None:
+    """None is told to be seen by nobody because it was forgotten."""
+    about_people = {name for name, one in TABLES.items() if one.kept.personal}
+    assert set(SEEN_BY) | set(SEEN_BY_NOBODY) == about_people | {"vault"}
+    assert not set(SEEN_BY) & set(SEEN_BY_NOBODY)
+    assert set(SEEN_BY.values()) <= RIGHTS and all(SEEN_BY_NOBODY.values())
 
 
 def test_every_column_is_of_a_known_sort_and_what_is_called_sealed_is_named_so() -> None:

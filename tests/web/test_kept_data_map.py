@@ -81,7 +81,8 @@ async def test_the_register_says_what_is_kept_and_who_sees_it(house: House) -> N
     assert records.seen_by == ("dpo (all)", "employee (own)", "quality (team)", "supervisor (team)")
     assert records.forms == ("clear", "sealed") and records.group == "calls"
     assert entries["usage"].period == "P1Y1M" and entries["access_reasons"].period == "P1Y"
-    assert entries["key_slots"].seen_by == ()
+    assert (entries["key_slots"].seen_by, entries["key_slots"].unseen) == ((), "it only opens or finds something else")
+    assert "employee (own)" in entries["passkeys"].seen_by and entries["passkeys"].unseen == ""
     plain = {one.name: one for one in said.receivers}
     assert (plain["plain"].encrypted, plain["provider"].encrypted, plain["near"].here) == (False, True, True)
     async with house.services.db.transaction() as tx:
@@ -120,6 +121,7 @@ def test_everything_that_is_said_has_its_french() -> None:
         for text in (one.kept.what, one.kept.subject, one.kept.purpose, one.kept.expiry, one.kept.unless)
         if text and text not in PURPOSES
     }
+    texts |= set(register.SEEN_BY_NOBODY.values())
     technical = {text for text in texts if text.endswith((".expires_at", ".kept_until", ".purpose"))}
     assert {text for text in texts - technical if french.gettext(text) == text} <= {"reconciliation"}
     assert RECEIVERS.keys() == {

@@ -82,6 +82,10 @@ def _seen_by(visit: Visit, told: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
+def _nobody(visit: Visit, why: str) -> str:
+    return visit._("Nobody: %(why)s", why=visit._(why)) if why else visit._("Nobody")
+
+
 def _entry(visit: Visit, one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **one,
@@ -94,7 +98,7 @@ def _entry(visit: Visit, one: Mapping[str, Any]) -> dict[str, Any]:
         "expiry": _plain(visit, one["expiry"]),
         "period": kept.period(visit, one["period"]),
         "unless": visit._(one["unless"]) if one["unless"] else "",
-        "seen_by": _seen_by(visit, one["seen_by"]),
+        "seen_by": _seen_by(visit, one["seen_by"]) or _nobody(visit, one["unseen"]),
     }
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from server.failure import Failure
 
 KEPT = timedelta(minutes=30)
-MOST = 200
+MOST = 20  # of one person
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,11 @@ class SubjectCases:
         self._cases: dict[str, SubjectCase] = {}
 
     def begin(self, person_id: str, number: str, reason: str, case: str | None, now: datetime) -> SubjectCase:
-        """The oldest gives way where there are too many."""
+        """The person's own oldest gives way where they have too many: nobody else's."""
         self._forget(now)
-        while len(self._cases) >= MOST:
-            del self._cases[next(iter(self._cases))]
+        theirs = [one.id for one in self._cases.values() if one.person_id == person_id]
+        for case_id in theirs[: max(0, len(theirs) - MOST + 1)]:
+            del self._cases[case_id]
         made = SubjectCase(secrets.token_hex(16), person_id, now + KEPT, number, reason, case)
         self._cases[made.id] = made
         return made

@@ -32,11 +32,10 @@ from storage import (
     suppressions,
     sweeps,
 )
-from storage.errors import NotFound, StorageError
+from storage.errors import StorageError
 from storage.sweeps import Order
 from storage.tx import Tx
 
-MIN_REASON_CHARS = 5
 SUPPRESSION = "suppression"
 
 
@@ -98,12 +97,13 @@ async def erase(
 ) -> AnswerView:
     """Decide each thing and, but for a `dry_run`, destroy what goes, through the deletion gate. What somebody has to
     decide is left. `no_overriding_ground`: it was weighed, and there is none (Art. 17(1)(c)). Raises Failure."""
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS or not (actor.case or "").strip():
+    if not actor.says_why or not (actor.case or "").strip():
         raise Failure("a request needs a case and a reason", "Give them with --case and --reason", "denied")
     of = e164(services.settings, number)
     if dry_run:
-        async with services.db.transaction() as tx:
+        async with services.db.read() as tx:
             decided = await _decided(services, tx, of, no_overriding_ground=no_overriding_ground)
+        async with services.db.transaction() as tx:
             await note(services, tx, actor, "test", "number", count=len(decided))
         return _view(decided, None, ())
     async with services.erasing:
@@ -187,22 +187,18 @@ async def _heard_and_called(services: Services, tx: Tx, number: str, now: dateti
         waits = waits or ("somebody listens to it now" if one.id in services.open_rooms else "")
         found.append(_Thing(item, pack.art17 if pack is not None else "unknown", waits))
     records = {one.id: one for one in await call_records.with_number(tx, number)}
+    calls = list(dict.fromkeys([*records, *(one.call_id for one in heard if one.call_id)]))
+    records |= {one.id: one for one in await call_records.some(tx, [one for one in calls if one not in records])}
     words: dict[str, str] = {}
-    for call_id in dict.fromkeys([*records, *(one.call_id for one in heard if one.call_id)]):
-        try:
-            record = records.get(call_id) or await call_records.get(tx, call_id)
-        except NotFound:
-            continue
+    for call_id in (one for one in calls if one in records):
+        record = records[call_id]
         pack = packs[pack_of(MetadataClass.parse(record.metadata_class))]
         words[call_id] = pack.art17
         item = Item(call_id, "call_record", f"{pack.id}@{pack.version}", record.at, record.expires_at)
         found.append(_Thing(item, pack.art17))
-    for call_id in dict.fromkeys([*records, *(one.call_id for one in heard if one.call_id)]):
-        try:
-            how = await diagnoses.get(tx, call_id, now)
-        except NotFound:
-            continue
-        found.append(_Thing(Item(call_id, "diagnosis", DIAGNOSES, how.at, how.expires_at), words.get(call_id)))
+    for how in await diagnoses.of_calls(tx, calls, now):
+        item = Item(how.call_id, "diagnosis", DIAGNOSES, how.at, how.expires_at)
+        found.append(_Thing(item, words.get(how.call_id)))
     return found
 
 

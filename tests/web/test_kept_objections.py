@@ -11,12 +11,13 @@ import pytest
 
 from retention.art17 import MEANINGS
 from server.operation_rules import RULES
-from server.services import objections, subject_cases
+from server.services import number_requests, objections, subject_cases
 from server.services.actor import Actor
 from server.services.subject_cases import SubjectCases
 from server.services.text_requests import BEING_SENT, LISTED, SEALED_LIST, TO_LIST
 from server.web.language import translations
 from storage import consents, contact_attempts, ledger, lines, suppressions
+from tests.server.test_large_house import statements
 from tests.server.two_teams import NOW
 from tests.web.mine_house import House
 from tests.web.test_kept_holds import soon_over
@@ -51,6 +52,13 @@ async def known(house: House) -> None:
             purpose="objections", legal_basis="6(1)(c)", kept_until=ends,
         )  # fmt: skip
     await soon_over(house, NUMBER)
+
+
+async def looks(house: House) -> int:
+    """How often somebody has looked what is kept of a number."""
+    async with house.services.db.read() as tx:
+        said = [json.loads(one.body) for one in await ledger.entries(tx, "access")]
+    return sum((one["action"], one["object"]) == ("test", "number") for one in said)
 
 
 async def begun(house: House, who: str, **changed: str) -> str:
@@ -108,8 +116,12 @@ async def test_a_number_is_looked_up_with_all_that_is_known(house: House, langua
     assert "telecom" in page.text and "R-5" in page.text
     assert (await house.get(f"{mine}/kept", stale)).went.startswith("/step-up?next=")
     who = house.sign_in("dave", "dpo", fresh_until=FRESH)
-    assert (await house.get(f"{mine}/kept", who)).went == mine
+    asked = await looks(house)
     page = await house.get(mine, who, language)
+    assert {"en": "Show what is kept", "fr": "Afficher ce qui est gardé"}[language] in page.text
+    assert await looks(house) == asked, "what may be much is looked up when it is asked for"
+    page = await house.get(f"{mine}/kept", who, language)
+    assert await looks(house) == asked + 1
     assert {"en": "Erase what can go", "fr": "Effacer ce qui peut partir"}[language] in page.text
     assert {"en": "it still counts", "fr": "il vaut encore"}[language] in page.text
     assert "beffroi contact" not in page.text, "commands are for who types them"
@@ -221,6 +233,32 @@ def test_a_case_is_ones_own_and_ends() -> None:
     for _ in range(subject_cases.MOST + 5):
         last = cases.begin("p" * 32, NUMBER, "letter", None, NOW)
     assert cases.get(last.id, "p" * 32, NOW) and len(cases._cases) == subject_cases.MOST
+    with pytest.raises(Exception, match="not there any more"):
+        cases.get(made.id, "p" * 32, NOW)
+
+
+def test_many_cases_of_one_person_push_out_nobody_elses() -> None:
+    cases = SubjectCases()
+    theirs = [cases.begin("q" * 32, NUMBER, "letter", None, NOW) for _ in range(2)]
+    mine = [cases.begin("p" * 32, NUMBER, "letter", None, NOW) for _ in range(subject_cases.MOST + 300)]
+    assert [cases.get(one.id, "q" * 32, NOW) for one in theirs] == theirs
+    for one in mine[-subject_cases.MOST :]:
+        assert cases.get(one.id, "p" * 32, NOW) == one
+    assert len(cases._cases) == subject_cases.MOST + 2
+
+
+async def test_however_many_calls_there_are_it_takes_no_more_statements(house: House) -> None:
+    """A number that has called twenty times is looked up as one that has called twice."""
+    asked = []
+    me = Actor(house.teams.people["dave"], "test", "their letter", "R-5")
+    for calls in (2, 18):
+        for _ in range(calls):
+            await soon_over(house, NUMBER)
+        with statements(house.services.db) as said:
+            found = await number_requests.erase(house.services, me, number=NUMBER, dry_run=True)
+        assert len([one for one in found.items if one.kind == "call_record"]) >= calls
+        asked.append(len(said))
+    assert asked[0] == asked[1]
 
 
 def test_why_something_stays_has_its_french() -> None:

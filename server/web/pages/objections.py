@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from server.failure import Failure
+from server.services.actor import is_reason
 from server.services.phone_numbers import e164
 from server.services.subject_cases import SubjectCase
 from server.services.work import Job
@@ -133,7 +134,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
     given = visit.given
     if not given.get("number"):
         raise Wrong("number", N_("Give the number of the person who asks."))
-    if len(given.get("reason", "")) < 5:
+    if not is_reason(given.get("reason")):
         raise Wrong("reason", N_("Say why, in a few words."))
     try:
         number = e164(visit.services.settings, given["number"])
@@ -153,11 +154,20 @@ async def _ask(visit: Visit, case: SubjectCase, operation: str, **given: object)
 
 
 async def one(visit: Visit) -> web.StreamResponse:
-    """All that is known of it. What is kept is shown to whoever may erase, and has given the second proof."""
+    """What somebody has said yes and no to. What is kept of them is looked up when it is asked for: it may be much."""
+    return await _shown(visit, _case(visit), None)
+
+
+async def kept_of(visit: Visit) -> web.StreamResponse:
+    """The case with what is kept, for whoever may erase; the second proof first."""
+    visit.require_fresh()
     case = _case(visit)
+    return await _shown(visit, case, await _foreseen(visit, case) if case.case else None)
+
+
+async def _shown(visit: Visit, case: SubjectCase, found: Mapping[str, Any] | None) -> web.StreamResponse:
     listed = await _ask(visit, case, "contact.suppress.list", number=case.number, limit=_MOST)
     texts = await _ask(visit, case, "optout.check", number=case.number)
-    found = await _foreseen(visit, case) if visit.may(ABOUT) and visit.is_fresh and case.case else None
     return visit.page(
         "objections_case.html",
         case=case,
@@ -199,12 +209,6 @@ def _groups(visit: Visit, items: Sequence[Mapping[str, Any]]) -> list[dict[str, 
     return sorted(found.values(), key=lambda line: (order.index(line["answer"]), line["kind"]))
 
 
-async def kept_of(visit: Visit) -> web.StreamResponse:
-    """The second proof first, then the case with what is kept."""
-    visit.require_fresh()
-    return visit.go(f"/objections/cases/{_case(visit).id}")
-
-
 async def object_(visit: Visit) -> web.StreamResponse:
     case, given = _case(visit), visit.given
     said = {key: given.get(key, "") for key in ("channel", "reason_given", "source")}
@@ -215,7 +219,7 @@ async def object_(visit: Visit) -> web.StreamResponse:
 async def lift(visit: Visit) -> web.StreamResponse:
     case = _case(visit)
     reason = visit.given.get("reason", "")
-    if not reason:
+    if not is_reason(reason):
         raise Wrong("reason", N_("Say why, in a few words."))
     await visit.call("contact.suppress.remove", what=visit.given.get("entry", ""), reason=reason, case=case.case)
     return visit.go(f"/objections/cases/{case.id}", visit._("It holds no more."))

@@ -93,7 +93,7 @@ def register(subparsers: Subparsers) -> None:
                 operation("ledger.show", "log", "last", "after", "before"), fields=ENTRY_FIELDS,
                 many=True, reasons=True)  # fmt: skip
     show.add_argument("log", nargs="?", choices=("access", "consent", "erasure"), default="access")
-    show.add_argument("--last", type=int, metavar="N", help="so many (default 50)")
+    show.add_argument("--last", type=int, metavar="N", help="so many (default 50, at most 1000)")
     show.add_argument("--after", type=int, metavar="SEQ", help="those after this number, instead of the newest")
     show.add_argument("--before", type=int, metavar="SEQ", help="the last ones before this number")
     verify = leaf(ledger, "verify", "find any entry that was flipped, removed or moved", _verify, fields=VERIFY_FIELDS)

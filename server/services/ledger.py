@@ -18,6 +18,8 @@ from storage import access, ledger, ledger_verify, receipts
 from storage.errors import NotFound
 from storage.tx import Tx
 
+MOST = 1000  # entries that are shown at once
+
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
@@ -93,7 +95,11 @@ async def show(
     before: int | None = None,
 ) -> list[EntryView]:
     """The newest `last` entries, oldest first; or those from the one after `after`; or the last before `before`. Typed
-    reasons need a reason."""
+    reasons need a reason. Raises Failure."""
+    if not 0 < last <= MOST:
+        raise Failure(
+            f"{last} entries cannot be shown at once", f"Give 1 to {MOST}, from --before or --after", "invalid"
+        )
     if log not in ledger.LOGS:
         raise Failure(f"no log {log}", f"Choose one of {', '.join(ledger.LOGS)}", "invalid")
     if after is not None and before is not None:

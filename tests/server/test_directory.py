@@ -71,6 +71,14 @@ def test_names_are_masked_without_a_reason_and_the_reason_is_written_down(beffro
             assert b"Dubois" not in content and b"yearly review" not in content, path
 
 
+@pytest.mark.parametrize("last", ["0", "-1", "1001"])
+def test_so_many_entries_as_are_shown_at_once_have_a_bound(beffroi: Callable[..., Ran], last: str):
+    said = beffroi("ledger", "show", "--last", last)
+    assert said.status == 1 and f"{last} entries cannot be shown at once" in said.err
+    assert "Give 1 to 1000" in said.err
+    assert beffroi("ledger", "show", "--last", "1000").status == 0
+
+
 def test_what_belongs_to_an_account_goes_with_it(beffroi: Callable[..., Ran]):
     assert beffroi("account", "remove", "bob").status == 0
     assert {one["account"] for one in beffroi("device", "list", "--json").json} == {"alice"}

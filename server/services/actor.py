@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SYSTEM = "system"
+MIN_REASON_CHARS = 5  # whoever is asked why says it in a word at least
 QUICKSTART = "quickstart"
 
 
@@ -44,6 +45,11 @@ class Actor:
         return not (self.reason and self.reason.strip())
 
     @property
+    def says_why(self) -> bool:
+        """Whether there is a reason that says something."""
+        return is_reason(self.reason)
+
+    @property
     def reads_reasons(self) -> bool:
         """Whether this actor is shown what others typed when they looked, as in the ledger: with a reason, by right or
         by owning the machine."""
@@ -52,6 +58,11 @@ class Actor:
     def masks(self, account: str) -> bool:
         """Whether what belongs to this account is shown masked: never to whose account it is."""
         return self.masked and account not in self.own
+
+
+def is_reason(text: str | None) -> bool:
+    """Whether what was typed is long enough to say why."""
+    return len((text or "").strip()) >= MIN_REASON_CHARS
 
 
 def os_actor_id(uid: int, key: Ed25519PrivateKey) -> str:

@@ -24,7 +24,6 @@ from storage.people import Person
 from storage.tx import Tx
 
 ROLE = "circle"
-MIN_REASON_CHARS = 5
 _PROTECTED = str(MetadataClass.NONE)
 
 
@@ -44,7 +43,7 @@ async def circle(
 ) -> list[RelationView]:
     """With whom an account has had calls, of records that still hold their numbers; whom most first. Masked unless
     `full`. Who was refused is written down too. Raises Failure."""
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS or not (actor.case or "").strip():
+    if not actor.says_why or not (actor.case or "").strip():
         raise Failure("who calls whom needs a reason and a case", "Give them with --reason and --case", "denied")
     found = list[RelationView]()
     async with services.db.transaction() as tx:

@@ -17,8 +17,6 @@ from storage import devices, person_locks
 from storage.devices import Credential
 from storage.tx import Tx
 
-MIN_REASON_CHARS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class LockView:
@@ -68,5 +66,5 @@ async def _credentials(tx: Tx, account_ids: tuple[str, ...]) -> list[Credential]
 
 
 def _reason(actor: Actor) -> None:
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("locking and unlocking need a reason", "Say why with --reason", "invalid")

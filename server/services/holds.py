@@ -21,7 +21,6 @@ from storage.tx import Tx
 
 Scope = Literal["recording", "call", "account", "number", "line"]
 APPROVERS = frozenset({"legal", "dpo"})  # roles that may approve one
-MIN_REASON_CHARS = 3
 _ID_CHARS = 32
 
 
@@ -63,7 +62,7 @@ async def add(
     are the actor's. `approved_by`: login of somebody whose role permits it. `since`, `until` (both included, UTC): of a
     line, which calls. Raises Failure."""
     case, reason = (actor.case or "").strip(), (actor.reason or "").strip()
-    if not case or len(reason) < MIN_REASON_CHARS:
+    if not case or not actor.says_why:
         raise Failure("a hold needs a case and a reason", "Give them with --case and --reason", "invalid")
     if not requested_by.strip() or not approved_by.strip():
         raise Failure(
@@ -107,7 +106,7 @@ async def show(services: Services, actor: Actor, *, hold: str) -> HoldView:
 
 async def lift(services: Services, actor: Actor, *, hold: str) -> HoldView:
     """What has expired meanwhile goes with the next sweep, and so do the hold's own keys. Raises Failure."""
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("lifting a hold needs a reason", "Say why with --reason", "invalid")
     async with services.db.transaction() as tx:
         one = await found(tx, hold)

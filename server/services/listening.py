@@ -34,7 +34,6 @@ from storage.tx import Tx
 
 Mode = Literal["open", "export"]
 Permitted = Literal["open", "export", "secure"]
-MIN_REASON_CHARS = 5
 _ACTIONS: Mapping[Permitted, str] = {"open": "open", "export": "export", "secure": "wrap"}
 _OUTCOMES = {
     TotpOutcome.WRONG: "wrong",
@@ -66,7 +65,7 @@ async def permit(
     language: Literal["en", "fr"] = "en",
 ) -> Permit:
     """Check person, right, lock-out and recording; write down that it was asked. Raises Failure."""
-    if actor.reason is None or len(actor.reason.strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("listening needs a reason", "Say why with --reason, in a few words", "denied")
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)

@@ -24,7 +24,6 @@ from storage.tx import Tx
 
 WAITS = timedelta(days=7)  # for a decision
 GOOD = timedelta(hours=24)  # to be used, once somebody agreed
-MIN_REASON_CHARS = 5
 MAX_CHARS = 500
 OVER = "over"
 
@@ -52,7 +51,7 @@ async def ask(services: Services, actor: Actor, *, rec_id: str, login: str) -> R
     async with services.db.transaction() as tx:
         person = await person_by_login(tx, login)
         recording = await found(tx, rec_id, await theirs(tx, actor))
-        if len(reason) < MIN_REASON_CHARS or not case:
+        if not actor.says_why or not case:
             raise Failure("listening needs a reason and a case", "Give both, in a few words", "invalid")
         if not is_for_two(recording.purpose):
             raise Failure("one person may open that recording", "Open it", "conflict")

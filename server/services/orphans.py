@@ -22,8 +22,6 @@ from storage.inventory import TABLES
 from storage.orphans import Orphan
 from storage.tx import Tx
 
-MIN_REASON_CHARS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class KeptView:
@@ -82,7 +80,7 @@ async def look(services: Services, actor: Actor, *, last: bool = False) -> list[
 
 async def remove(services: Services, actor: Actor, *, orphan: str) -> OrphanView:
     """Through the deletion gate, with a receipt. Raises Failure."""
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("removing an orphan needs a reason", "Say why with --reason, in a few words", "denied")
     async with services.erasing:
         await erasure.resume(services)

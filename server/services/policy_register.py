@@ -135,7 +135,7 @@ async def enter(
 
 async def withdraw(services: Services, actor: Actor, *, entry: str) -> NeedView:
     """It counts no more: rules that rest on it record nothing from now on. Raises Failure."""
-    if len((actor.reason or "").strip()) < 3:
+    if not actor.says_why:
         raise Failure("withdrawing an entry needs a reason", "Say why with --reason", "invalid")
     async with services.db.transaction() as tx:
         mine = [one for one in await policies.preconditions(tx) if entry and one.id.startswith(entry)]

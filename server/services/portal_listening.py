@@ -49,7 +49,6 @@ from storage.tx import Tx
 
 T = TypeVar("T")
 
-MIN_REASON_CHARS = listening.MIN_REASON_CHARS
 MAX_NOTE_CHARS = 2000
 NOTES_KEPT = timedelta(days=365)  # analysis documents: a year at most (CNIL, NS-57)
 _UNLOCKED = {TotpOutcome.WRONG: "wrong", TotpOutcome.REPLAYED: "replayed", TotpOutcome.LOCKED: "locked"}
@@ -205,7 +204,7 @@ async def listen(
 ) -> OpenedView:
     """Open one in the session's room. Raises Failure; who was refused is written down too."""
     actor, _ = await _entered(services, identity, rec_id, workstation, reason, case)
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS or not (actor.case or "").strip():
+    if not actor.says_why or not (actor.case or "").strip():
         raise Failure("listening needs a reason and a case", "Give both, in a few words", "invalid")
     with told():
         unlocked = _room(services, identity)

@@ -18,12 +18,11 @@ from server.failure import Failure
 from server.reader_rooms import ReaderRoom
 from server.rights import Identity
 from server.services import permitted, portal_listening
-from server.services.actor import Actor
+from server.services.actor import Actor, is_reason
 from server.services.audit import MAX_REASON_CHARS, note
 from server.services.context import Services
 from server.services.failures import told
 from server.services.inbox_rights import membership, reads, to_read
-from server.services.listening import MIN_REASON_CHARS
 from server.services.texts import visible
 from sms import sealing
 from storage import conversations, inboxes, people, sms_keys, sms_received, sms_sent
@@ -109,7 +108,7 @@ async def unlock(
     """The session's room, for texts; one that is open needs the reason alone. Raises Failure: also for a reason that
     the access log would not keep whole."""
     said = reason.strip()
-    if len(said) < MIN_REASON_CHARS:
+    if not is_reason(said):
         raise Failure("reading needs a reason", "Say why, in a few words", "invalid")
     if len(said) > MAX_REASON_CHARS:
         raise Failure("the reason is too long", "Say why in 500 characters at most", "invalid")

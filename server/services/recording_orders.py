@@ -27,7 +27,6 @@ from storage.tx import Tx
 
 Because = Literal["withdrawal", "no-contract", "order"]
 Event = Literal["contract_concluded", "contract_signed", "case_closed", "transferred_to_care_record"]
-MIN_REASON_CHARS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,7 @@ def _once(recording: Recording, on: date, *, correct: bool) -> None:
 
 
 def _reason(actor: Actor, what: str) -> None:
-    if len((actor.reason or "").strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure(f"{what} needs a reason", "Say why with --reason, in a few words", "denied")
 
 

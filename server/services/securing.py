@@ -10,13 +10,13 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.directory import person_by_login
 from server.services.held_keys import flagged
-from server.services.listening import MIN_REASON_CHARS, Permit
+from server.services.listening import Permit
 from storage import recordings
 
 
 async def permit(services: Services, actor: Actor, *, login: str, hold: str) -> Permit:
     """Check person, rights and hold; write down that it was asked. Nothing is opened but keys. Raises Failure."""
-    if actor.reason is None or len(actor.reason.strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("unlocking needs a reason", "Say why with --reason, in a few words", "denied")
     refused: Failure | None = None
     granted: Permit | None = None

@@ -17,7 +17,6 @@ from server.services.audit import note
 from server.services.context import Services
 from server.services.inbox_rights import inbox_by_name, member_by_login, none_such, reads, to_read
 from server.services.inboxes import text_of
-from server.services.listening import MIN_REASON_CHARS
 from server.services.rooms import closable
 from server.services.texts import visible
 from server.week_keys import WeekKeys
@@ -62,7 +61,7 @@ async def permit(
 ) -> TextPermit:
     """Check person, right and lock-out; write down that it was asked. `move_to`: hand one text to another inbox, of
     which nothing is shown. Raises Failure."""
-    if actor.reason is None or len(actor.reason.strip()) < MIN_REASON_CHARS:
+    if not actor.says_why:
         raise Failure("reading needs a reason", "Say why with --reason, in a few words", "denied")
     target, to_inbox = None, None
     if move_to is not None:

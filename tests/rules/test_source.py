@@ -112,6 +112,16 @@ def test_every_module_says_what_it_is_for():
     assert sorted(set(silent) - set(generated)) == []
 
 
+MEASURED = re.compile(r"len\([^\n]*reason[^\n]*\)\s*<|MIN_REASON_CHARS\s*=")
+
+
+def test_how_short_a_reason_may_be_is_said_once():
+    """`server.services.actor`: for whoever asks why, page or service."""
+    rooms = [path for path in sources() if path.relative_to(ROOT).parts[0] == "server"]
+    found = {shown(path) for path in rooms if MEASURED.search(path.read_text())}
+    assert found == {"server/services/actor.py"}
+
+
 # --- what must never be committed -------------------------------------------------------------------------------------
 
 SECRETS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from server.services.actor import is_reason
 from server.web.language import LANGUAGES, N_, NAMES
 from server.web.pages import limits
 from server.web.routes import Menu, Route
@@ -21,7 +22,7 @@ async def every(visit: Visit) -> web.StreamResponse:
 
 async def in_clear(visit: Visit) -> web.StreamResponse:
     reason = visit.given.get("reason")
-    if not reason:
+    if not is_reason(reason):
         raise Wrong("reason", N_("Say why, in a few words."))
     return await _page(visit, clear=reason)
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from server.failure import Failure
+from server.services.actor import is_reason
 from server.web.language import N_
 from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
@@ -83,7 +84,7 @@ def _login(visit: Visit) -> str:
 
 def _reason(visit: Visit) -> str:
     reason = visit.given.get("reason", "")
-    if len(reason) < 3:
+    if not is_reason(reason):
         raise Wrong("reason", N_("Say why, in a few words."))
     return reason
 

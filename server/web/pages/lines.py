@@ -9,6 +9,7 @@ from aiohttp import web
 
 from config import packs
 from server.failure import Failure
+from server.services.actor import is_reason
 from server.web.language import LANGUAGES, N_, NAMES
 from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
@@ -136,7 +137,7 @@ async def numbers(visit: Visit) -> web.StreamResponse:
 
 async def in_clear(visit: Visit) -> web.StreamResponse:
     reason = visit.given.get("reason")
-    if not reason:
+    if not is_reason(reason):
         raise Wrong("reason", N_("Say why, in a few words."))
     return await _numbers(visit, clear=reason)
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from config import packs
 from server.operation_rules import RULES
+from server.services.actor import is_reason
 from server.web.language import LANGUAGES, N_, NAMES
 from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
@@ -163,7 +164,7 @@ def _roles(visit: Visit) -> list[str]:
 
 def _reason(visit: Visit) -> str:
     reason = visit.given.get("reason", "")
-    if not reason:
+    if not is_reason(reason):
         raise Wrong("reason", N_("Say why, in a few words."))
     return reason
 

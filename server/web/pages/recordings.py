@@ -16,6 +16,7 @@ from recording.room_page import byte_range
 from server.failure import Failure
 from server.services import listening_requests
 from server.services import portal_listening as listening
+from server.services.actor import is_reason
 from server.web import security
 from server.web.language import N_
 from server.web.routes import Menu, Route
@@ -117,7 +118,7 @@ async def one(visit: Visit) -> web.StreamResponse:
 
 
 async def reveal(visit: Visit) -> web.StreamResponse:
-    if not visit.value("reason"):
+    if not is_reason(visit.value("reason")):
         raise Wrong("reason", visit._("Say why, in a few words"))
     return await _one(visit, reason=visit.value("reason"), case=visit.value("case") or None)
 

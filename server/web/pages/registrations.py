@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from server.services.actor import is_reason
 from server.web.language import N_
 from server.web.routes import Menu, Route
 from server.web.visit import Visit, Wrong
@@ -23,7 +24,7 @@ async def registrations(visit: Visit) -> web.StreamResponse:
     reason = None
     if visit.request.method == "POST":
         reason = visit.given.get("reason")
-        if not reason:
+        if not is_reason(reason):
             raise Wrong("reason", N_("Say why, in a few words."))
     return await _page(visit, reason)
 

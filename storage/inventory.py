@@ -58,7 +58,7 @@ _DIRECTORY: Sequence[tuple[str, TableKept]] = (
     ),
     _table(
         _account("accounts", "accounts"), id="id person_id", name="name extension", sealed="display_name_sealed",
-        fact="country language metadata_class", time="created_at disabled_at",
+        fact="country language metadata_class", time="created_at given_at disabled_at",
     ),
     _table(
         _account("devices", "phones and their credentials"), id="id account_id", name="auth_user",

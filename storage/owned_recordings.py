@@ -72,7 +72,7 @@ async def _may_be(tx: Tx, heard: Heard) -> ColumnElement[bool] | None:
 
 
 async def _pages(tx: Tx, may_be: ColumnElement[bool] | None, which: Wanted) -> AsyncIterator[Sequence[RowMapping]]:
-    wanted = select(_T).where(which.where()).order_by(_T.c.started_at.desc(), _T.c.id).limit(_PAGE)
+    wanted = select(_T).where(which.where(led_by_state=False)).order_by(_T.c.started_at.desc(), _T.c.id).limit(_PAGE)
     if may_be is not None:
         wanted = wanted.where(may_be)
     page = await tx.rows(wanted)

@@ -88,9 +88,11 @@ class Wanted:
     until: datetime | None = None
     after: tuple[datetime, str] | None = None
 
-    def where(self) -> ColumnElement[bool]:
-        """In the order of `newest`."""
-        wanted: ColumnElement[bool] = self._state().in_(self.states)
+    def where(self, *, led_by_state: bool = True) -> ColumnElement[bool]:
+        """In the order of `newest`. Not `led_by_state`: something else leads to few of them. Were `state` written alone
+        then, SQLite would rather fetch all that are whole."""
+        state = _T.c.state if led_by_state else func.coalesce(_T.c.state, _T.c.state)
+        wanted: ColumnElement[bool] = state.in_(self.states)
         if self.purpose is not None:
             wanted &= _T.c.purpose == self.purpose
         if self.since is not None:
@@ -101,11 +103,6 @@ class Wanted:
             at, rec_id = self.after
             wanted &= (_T.c.started_at <= at) & or_(_T.c.started_at < at, _T.c.id > rec_id)
         return wanted
-
-    def _state(self) -> ColumnElement[str]:
-        """Most are whole. Were `state` written alone where these are wanted, SQLite would fetch all of them by it, and
-        sort them, to show the newest."""
-        return func.coalesce(_T.c.state, _T.c.state) if "whole" in self.states else _T.c.state
 
     def fits(self, row: Recording) -> bool:
         """As `where`."""

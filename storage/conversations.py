@@ -112,12 +112,32 @@ async def get(tx: Tx, conversation_id: str) -> Conversation:
     return _conversation(row)
 
 
+async def beginning_with(tx: Tx, beginning: str, inbox_ids: Sequence[str]) -> tuple[Conversation, ...]:
+    """At most two open ones of these inboxes whose id begins so; none for less than four characters."""
+    if len(beginning) < 4 or not beginning.isalnum():
+        return ()
+    wanted = select(_T).where(_T.c.id.startswith(beginning, autoescape=True), _T.c.closed_at.is_(None))
+    rows = await tx.rows(wanted.where(_T.c.inbox_id.in_(list(inbox_ids))).limit(2))
+    return tuple(_conversation(row) for row in rows)
+
+
 async def remote(tx: Tx, conversation_id: str) -> str:
     """With whom, in clear. Raises `NotFound`."""
-    row = await tx.row(select(_T.c.remote_sealed).where(_T.c.id == conversation_id))
-    if row is None:
+    found = await remotes(tx, [conversation_id])
+    if conversation_id not in found:
         raise NotFound("conversation", conversation_id)
-    return tx.keys.open_text("conversations", "remote", conversation_id, row["remote_sealed"])
+    return found[conversation_id]
+
+
+async def remotes(tx: Tx, conversation_ids: Sequence[str]) -> dict[str, str]:
+    """`remote` of many, those that there are."""
+    found: dict[str, str] = {}
+    opened = tx.keys.opener("conversations", "remote")
+    for start in range(0, len(conversation_ids), _IN_ONE):
+        some = _T.c.id.in_(list(conversation_ids[start : start + _IN_ONE]))
+        for conversation_id, sealed in await tx.tuples(select(_T.c.id, _T.c.remote_sealed).where(some)):
+            found[conversation_id] = opened(conversation_id, sealed).decode()
+    return found
 
 
 async def list_all(tx: Tx, inbox_ids: Sequence[str], *, limit: int = 100) -> tuple[Conversation, ...]:

@@ -144,8 +144,20 @@ async def rights(tx: Tx, person_id: str | None = None) -> tuple[Right, ...]:
 
 
 async def has_right(tx: Tx, person_id: str, purpose: str) -> bool:
-    """Whether an enabled person who is a reader holds the right for exactly that purpose."""
-    return any(key.person_id == person_id for key in await for_purpose(tx, purpose))
+    """Whether an enabled person who is a reader, with a key, holds the right for exactly that purpose."""
+    return purpose in await purposes(tx, person_id)
+
+
+async def purposes(tx: Tx, person_id: str) -> frozenset[str]:
+    """All that `has_right` is so for."""
+    people = tables.people
+    wanted = (
+        select(_RIGHTS.c.purpose, people.c.roles)
+        .join(_KEYS, _KEYS.c.person_id == _RIGHTS.c.person_id)
+        .join(people, people.c.id == _RIGHTS.c.person_id)
+        .where(_RIGHTS.c.person_id == person_id, people.c.disabled_at.is_(None))
+    )
+    return frozenset(row["purpose"] for row in await tx.rows(wanted) if "reader" in row["roles"])
 
 
 async def with_right(tx: Tx, purpose: str) -> tuple[str, ...]:

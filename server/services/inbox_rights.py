@@ -45,6 +45,12 @@ async def reads(tx: Tx, person: Person, inbox: Inbox) -> bool:
     return await readers.has_right(tx, person.id, inbox.purpose)
 
 
+async def readable(tx: Tx, person: Person) -> list[Inbox]:
+    """Those that they may read, by name."""
+    held = await readers.purposes(tx, person.id)
+    return [box for box in await inboxes.list_all(tx) if box.purpose in held]
+
+
 async def to_send(tx: Tx, login: str, name: str) -> tuple[Person, Inbox]:
     """Who writes, and from which inbox. Raises Failure: as if it were not there, for whoever has no right to it."""
     person, inbox = await member_by_login(tx, login), await inbox_by_name(tx, name)

@@ -19,14 +19,13 @@ from server.services.audit import note
 from server.services.contact_times import moment
 from server.services.context import Services
 from server.services.directory import account_by_name, person_by_login
-from server.services.inbox_rights import inbox_by_name, member_by_login, none_such, reads, to_read, to_send
+from server.services.inbox_rights import inbox_by_name, member_by_login, none_such, readable, reads, to_read, to_send
 from server.services.people import readers_changed
 from sms import address_rules, addresses
 from sms.routing import kind_of
 from storage import consents, conversations, inboxes, people, readers, sms_received, sms_sent, suppressions
 from storage.conversations import Conversation, Event
-from storage.errors import NotFound
-from storage.inboxes import Away, Inbox
+from storage.inboxes import Away, Inbox, Member, Sender
 from storage.people import Person
 from storage.sms_received import Received, Request
 from storage.tx import Tx
@@ -151,7 +150,8 @@ async def list_(services: Services, actor: Actor, *, login: str | None = None) -
         if login is not None:
             person = await member_by_login(tx, login)
             theirs = {m.inbox_id for m in await inboxes.members(tx, person_id=person.id)}
-            every = [box for box in every if box.id in theirs or await reads(tx, person, box)]
+            theirs |= {box.id for box in await readable(tx, person)}
+            every = [box for box in every if box.id in theirs]
         views = await _views(tx, every)
         await note(services, tx, actor, "list", "inbox", count=len(views))
     return views
@@ -354,9 +354,8 @@ async def requests(services: Services, actor: Actor, *, login: str) -> list[Requ
     Failure."""
     async with services.db.transaction() as tx:
         person = await member_by_login(tx, login)
-        every = {box.id: box.name for box in await inboxes.list_all(tx)}
-        if "dpo" not in person.roles:
-            every = {box.id: box.name for box in await inboxes.list_all(tx) if await reads(tx, person, box)}
+        boxes = await inboxes.list_all(tx) if "dpo" in person.roles else await readable(tx, person)
+        every = {box.id: box.name for box in boxes}
         found = await sms_received.requests(tx, inbox_ids=list(every))
         await note(services, tx, actor, "list", "request", person_id=person.id, count=len(found))
     return [_request(one, every[one.inbox_id]) for one in found]
@@ -368,14 +367,15 @@ async def close_request(services: Services, actor: Actor, *, login: str, request
         raise Failure("what was done?", "Say so with --reason", "denied")
     async with services.db.transaction() as tx:
         person = await member_by_login(tx, login)
-        boxes = {box.id: box for box in await inboxes.list_all(tx)}
+        boxes = await inboxes.list_all(tx) if "dpo" in person.roles else await readable(tx, person)
+        names = {box.id: box.name for box in boxes}
         found = [one for one in await sms_received.requests(tx) if one.id.startswith(request) and len(request) >= 4]
-        mine = [one for one in found if "dpo" in person.roles or await reads(tx, person, boxes[one.inbox_id])]
+        mine = [one for one in found if one.inbox_id in names]
         if len(mine) != 1:
             raise Failure("no such request", "Type: beffroi inbox requests", "not_found")
         await sms_received.close_request(tx, mine[0].id, person.id, services.clock())
         await note(services, tx, actor, "change", "request", request_id=mine[0].id, person_id=person.id)
-    return _request(mine[0], boxes[mine[0].inbox_id].name)
+    return _request(mine[0], names[mine[0].inbox_id])
 
 
 async def list_conversations(
@@ -385,7 +385,7 @@ async def list_conversations(
     async with services.db.transaction() as tx:
         person, box = await to_read(tx, login, inbox)
         found = await conversations.list_all(tx, [box.id], limit=max(0, limit))
-        views = [await _conversation(tx, one, box.name, masked=actor.masked) for one in found]
+        views = await _conversations(tx, found, box.name, masked=actor.masked)
         await note(services, tx, actor, "list", "conversation", inbox_id=box.id, person_id=person.id, count=len(found))
     return views
 
@@ -408,7 +408,7 @@ async def hand_over(
         what, whom = ("closed", "") if close else ("handed over", "" if target is None else target.id)
         await conversations.note(tx, [Event(found.id, now, what, None, person.id, whom)])
         await note(services, tx, actor, "change", "conversation", conversation_id=found.id, person_id=person.id)
-        view = await _conversation(tx, await conversations.get(tx, found.id), box.name, masked=actor.masked)
+        [view] = await _conversations(tx, [await conversations.get(tx, found.id)], box.name, masked=actor.masked)
     return view
 
 
@@ -456,10 +456,16 @@ def _sender_address(services: Services, text: str) -> addresses.Address:
 async def _views(tx: Tx, found: Sequence[Inbox]) -> list[InboxView]:
     counts = await sms_received.counts(tx, [box.id for box in found])
     logins = await people.logins(tx)
+    members, senders_of, readers_of = dict[str, list[Member]](), dict[str, list[Sender]](), dict[str, set[str]]()
+    for member in await inboxes.members(tx):
+        members.setdefault(member.inbox_id, []).append(member)
+    for sender in await inboxes.senders(tx):
+        senders_of.setdefault(sender.inbox_id, []).append(sender)
+    for right in await readers.rights(tx):
+        readers_of.setdefault(right.purpose, set()).add(right.person_id)
     views = []
     for box in found:
-        members = await inboxes.members(tx, inbox_id=box.id)
-        of_box = await inboxes.senders(tx, inbox_id=box.id)
+        of_box = members.get(box.id, [])
         views.append(
             InboxView(
                 id=box.id,
@@ -470,10 +476,10 @@ async def _views(tx: Tx, found: Sequence[Inbox]) -> list[InboxView]:
                 new=counts[box.id].get("new", 0),
                 held=counts[box.id].get("held", 0),
                 aside=counts[box.id].get("aside", 0),
-                reads=tuple(sorted(logins[one] for one in await readers.with_right(tx, box.purpose))),
-                sends=tuple(sorted(logins[m.person_id] for m in members if m.sends)),
-                sees_sent=tuple(sorted(logins[m.person_id] for m in members if m.sees_sent)),
-                senders=tuple(one.address.lstrip("'") for one in of_box if one.disabled_at is None),
+                reads=tuple(sorted(logins[one] for one in readers_of.get(box.purpose, ()))),
+                sends=tuple(sorted(logins[m.person_id] for m in of_box if m.sends)),
+                sees_sent=tuple(sorted(logins[m.person_id] for m in of_box if m.sees_sent)),
+                senders=tuple(one.address.lstrip("'") for one in senders_of.get(box.id, ()) if one.disabled_at is None),
                 away_until=None if box.away is None else box.away.until,
                 disabled_at=box.disabled_at,
             )
@@ -520,25 +526,28 @@ def _request(one: Request, inbox: str) -> RequestView:
 
 
 async def _conversation_of(tx: Tx, person: Person, beginning: str) -> tuple[Conversation, Inbox]:
-    for box in await inboxes.list_all(tx):
-        if not await reads(tx, person, box):
-            continue
-        found = [c for c in await conversations.list_all(tx, [box.id], limit=10_000) if c.id.startswith(beginning)]
-        if len(found) == 1 and len(beginning) >= 4:
-            return found[0], box
+    boxes = {box.id: box for box in await readable(tx, person)}
+    found = await conversations.beginning_with(tx, beginning, list(boxes))
+    if len(found) == 1:
+        return found[0], boxes[found[0].inbox_id]
     raise Failure("no such conversation", "Type: beffroi inbox conversations", "not_found")
 
 
-async def _conversation(tx: Tx, one: Conversation, inbox: str, *, masked: bool) -> ConversationView:
-    remote = await conversations.remote(tx, one.id)
-    assigned = None
-    if one.assigned_to is not None:
-        try:
-            assigned = (await people.get(tx, one.assigned_to)).login
-        except NotFound:
-            assigned = one.assigned_to
-    shown = masking.number(remote) if masked else remote
-    return ConversationView(one.id, inbox, shown, assigned, one.opened_at, one.last_at, one.closed_at)
+async def _conversations(tx: Tx, found: Sequence[Conversation], inbox: str, *, masked: bool) -> list[ConversationView]:
+    remotes = await conversations.remotes(tx, [one.id for one in found])
+    logins = await people.logins(tx) if any(one.assigned_to for one in found) else {}
+    return [
+        ConversationView(
+            id=one.id,
+            inbox=inbox,
+            remote=masking.number(remotes[one.id]) if masked else remotes[one.id],
+            assigned_to=None if one.assigned_to is None else logins.get(one.assigned_to, one.assigned_to),
+            opened_at=one.opened_at,
+            last_at=one.last_at,
+            closed_at=one.closed_at,
+        )
+        for one in found
+    ]
 
 
 __all__ = [

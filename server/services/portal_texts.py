@@ -22,7 +22,7 @@ from server.services.actor import Actor, is_reason
 from server.services.audit import MAX_REASON_CHARS, note
 from server.services.context import Services
 from server.services.failures import told
-from server.services.inbox_rights import membership, reads, to_read
+from server.services.inbox_rights import membership, readable, to_read
 from server.services.texts import visible
 from sms import sealing
 from storage import conversations, inboxes, people, sms_keys, sms_received, sms_sent
@@ -161,7 +161,7 @@ async def marker(services: Services, identity: Identity) -> str:
     with told():
         async with services.db.read() as tx:
             person = await people.get(tx, identity.person_id)
-            boxes = [one.id for one in await inboxes.list_all(tx) if await reads(tx, person, one)]
+            boxes = [one.id for one in await readable(tx, person)]
             came = await sms_received.list_all(tx, inbox_ids=boxes, limit=3) if boxes else ()
             ours = [one.id for one in await visible(tx, person)]
             sent = await sms_sent.list_all(tx, inbox_ids=ours, limit=10) if ours else ()

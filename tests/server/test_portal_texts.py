@@ -3,7 +3,7 @@ as looked at, and that every text that can come is shown."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,13 +13,14 @@ import pytest
 
 from server.failure import Failure
 from server.rights import Identity
-from server.services import identities, inboxes, portal_texts, texts
+from server.services import identities, inboxes, portal_listening, portal_texts, texts
 from server.services.audit import MAX_REASON_CHARS
 from server.services.context import Services
 from server.services.portal_texts import MOST, Thread
 from sms import addresses
 from storage import access, conversations, people, sms_received
 from storage import inboxes as stored
+from tests.server.test_large_house import statements
 from tests.server.test_portal_listening import entries, refused
 from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, longest, running
 from tests.sms.conftest import until
@@ -100,6 +101,40 @@ async def states(services: Services) -> dict[str, str]:
     async with services.db.read() as tx:
         box = await stored.by_name(tx, "support")
         return {one.id: one.state for one in await sms_received.list_all(tx, inbox_ids=[box.id], limit=MOST + 99)}
+
+
+async def asked(services: Services, me: Me) -> dict[str, int]:
+    """How many statements each of these takes, whatever there is."""
+    newest = max((await talks(services)).values())
+    looks: dict[str, Callable[[], Awaitable[object]]] = {
+        "marker": lambda: portal_texts.marker(services, me.identity),
+        "inboxes": lambda: inboxes.list_(services, ME, login="reader"),
+        "conversations": lambda: inboxes.list_conversations(services, ME, login="reader", inbox="support"),
+        "requests": lambda: inboxes.requests(services, ME, login="reader"),
+        "handed over": lambda: inboxes.hand_over(services, ME, login="reader", conversation=newest, to="reader"),
+        "rooms": lambda: portal_listening.purposes(services, me.identity),
+    }
+    found = {}
+    for what, look in looks.items():
+        with statements(services.db) as said:
+            await look()
+        found[what] = len(said)
+    return found
+
+
+async def test_more_inboxes_and_conversations_take_no_more_statements(house: Services, desk: Desk, me: Me) -> None:
+    await desk.comes("Mon nom est mal écrit, merci de corriger", HIS, SHOWN)
+    for talk in (await talks(house)).values():
+        await inboxes.hand_over(house, ME, login="reader", conversation=talk, to="reader")
+    few = await asked(house, me)
+    for number, name in enumerate(("anvil", "bench", "chest", "drill", "easel", "forge", "gauge", "hinge", "ingot")):
+        await inboxes.add(house, ME, name=name)
+        await inboxes.member(house, ME, inbox=name, login="reader", reading=True, sent=True)
+        await desk.comes("Mon nom est mal écrit, merci de corriger", f"+3361234500{number}", SHOWN)
+    for talk in (await talks(house)).values():
+        await inboxes.hand_over(house, ME, login="reader", conversation=talk, to="reader")
+    assert len(await inboxes.list_conversations(house, ME, login="reader", inbox="support")) == 10
+    assert await asked(house, me) == few
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

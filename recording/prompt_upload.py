@@ -50,7 +50,7 @@ def read(content: bytes) -> Brought:
     Raises AudioError for anything else, and for silence.
     """
     if len(content) > BROUGHT_MAX_BYTES:
-        raise AudioError(f"is larger than {BROUGHT_MAX_BYTES // 1_000_000} MB")
+        raise AudioError("is larger than %(size)s MB", size=BROUGHT_MAX_BYTES // 1_000_000)
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise AudioError("is no WAV file")
     try:
@@ -86,13 +86,14 @@ def read(content: bytes) -> Brought:
 def _check(channels: int, width: int, rate_hz: int, count: int) -> None:
     """Raises AudioError."""
     if channels not in (1, 2):
-        raise AudioError(f"has {channels} channels: one or two can be used")
+        raise AudioError("has %(channels)s channels: one or two can be used", channels=channels)
     if width != 2:
-        raise AudioError(f"has {width * 8} bit: 16 can be used")
+        raise AudioError("has %(bits)s bit: 16 can be used", bits=width * 8)
     if rate_hz not in RATES_HZ:
-        raise AudioError(f"has {rate_hz} Hz: 8000, 16000, 44100 or 48000 can be used")
+        raise AudioError("has %(rate)s Hz: 8000, 16000, 44100 or 48000 can be used", rate=rate_hz)
     if not MIN_S <= count / rate_hz <= MAX_S:
-        raise AudioError(f"lasts {count / rate_hz:.1f} s: {MIN_S} to {MAX_S:.0f} s can be used")
+        raise AudioError("lasts %(seconds)s s: %(least)s to %(most)s s can be used",
+                         seconds=round(count / rate_hz, 1), least=MIN_S, most=int(MAX_S))  # fmt: skip
 
 
 def made(brought: Brought) -> bytes:

@@ -11,7 +11,13 @@ VERSION = 1  # part of what a cached prompt is known by: raise it with any chang
 
 
 class AudioError(ValueError):
-    """The audio cannot be used: empty, silent, or nothing that we can read."""
+    """The audio cannot be used: empty, silent, or nothing that we can read. `what`: why not, with the names of `values`
+    as %(name)s."""
+
+    def __init__(self, what: str, **values: int | float) -> None:
+        super().__init__(what % values if values else what)
+        self.what = what
+        self.values = values
 
 
 def frames(content: bytes) -> bytes:

@@ -32,10 +32,12 @@ VERSION_FIELDS = (
     Field("state", "draft, in force, superseded, discarded, or altered", "STATE"),
     Field("words", "what is said; of a recording: what was typed beside it", "WORDS"),
     Field("sha256", "of the words, or of the recording as it is played"),
-    Field("author", "who brought it: a login, or what the ledger calls them"),
+    Field("author", "who brought it: a login, or what the ledger calls whoever sat at the machine"),
+    Field("author_is_person", "whether that is a login"),
     Field("created_at", "when", "SINCE", minutes),
     Field("in_force_at", "since when it counts, or from when it did", "IN FORCE", minutes),
     Field("approved_by", "who put it in force"),
+    Field("approver_is_person", "whether that is a login"),
 )
 FIELDS = (
     Field("prompt", "its id: consents name it", "PROMPT"),
@@ -105,8 +107,9 @@ def register(subparsers: Subparsers) -> None:
                          details="WAV, PCM, 16 bit, 40 s at most. It is played as loud as all others."))  # fmt: skip
     upload.add_argument("file", type=Path, metavar="FILE")
     upload.add_argument("--text", required=True, metavar="TEXT", help="what is said in it")
-    _named(leaf(prompt, "use", "let the draft count from the next call on",
-                operation("prompt.use", "prompt", "language"), fields=VERSION_FIELDS))  # fmt: skip
+    use = _named(leaf(prompt, "use", "let the draft count from the next call on",
+                      operation("prompt.use", "prompt", "language", "number"), fields=VERSION_FIELDS))  # fmt: skip
+    use.add_argument("number", type=int, nargs="?", metavar="NO", help="of the draft that was heard (default: of any)")
     approve = _named(leaf(prompt, "approve", "approve a draft on which a consent will rest",
                           operation("prompt.approve", "prompt", "language", "number", "login"),
                           fields=VERSION_FIELDS, details="It counts from the next call on."))  # fmt: skip

@@ -35,7 +35,6 @@ from server.services.directory import person_by_login
 from server.services.policy_house import known
 from sip.calls.planning_terms import prompts_for, prompts_ruled
 from storage import lines, people, prompt_versions
-from storage.errors import NotFound
 from storage.prompt_versions import PromptVersion
 from storage.tx import Tx
 
@@ -57,6 +56,14 @@ class Unsaid(Failure):
         self.flaws = tuple(found)
 
 
+class Unusable(Failure):
+    """This recording cannot be used. `says`: why not, with the names of `values` as %(name)s."""
+
+    def __init__(self, error: AudioError) -> None:
+        super().__init__(f"the recording {error}", "Bring another file", "invalid")
+        self.says, self.values = f"the recording {error.what}", error.values
+
+
 @dataclass(frozen=True, slots=True)
 class VersionView:
     """Fields: see `server.commands.prompts.VERSION_FIELDS`."""
@@ -67,9 +74,11 @@ class VersionView:
     words: str
     sha256: str
     author: str
+    author_is_person: bool
     created_at: datetime
     in_force_at: datetime | None
     approved_by: str | None
+    approver_is_person: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ async def list_(services: Services, actor: Actor, *, language: str | None = None
     async with services.db.read() as tx:
         house = await _House.read(services, tx)
         waiting = {(one.prompt_id, one.language): one for one in await prompt_versions.current(tx) if one.waits}
-        drafts = {key: await _view(services, tx, one) for key, one in waiting.items()}
+        drafts = dict(zip(waiting, await _views(services, tx, list(waiting.values())), strict=True))
         owns = {key: await own(tx, one) for key, one in house.holding.items() if one.language in wanted}
     keys = [
         (text.prompt_id, each) for text in prompt_texts.load().values() if text.mode != "written" for each in wanted
@@ -159,8 +168,7 @@ async def show(services: Services, actor: Actor, *, prompt: str, language: str) 
     async with services.db.read() as tx:
         house = await _House.read(services, tx)
         every = await prompt_versions.of_prompt(tx, prompt, language)
-        newest = max((one.number for one in every if one.in_force_at is not None), default=0)
-        history = [await _view(services, tx, one, holds=one.number == newest) for one in every]
+        history = await _views(services, tx, every)
         says = await own(tx, house.holding[key]) if key in house.holding else None
     draft = next((view for view, one in zip(history, every, strict=True) if one.waits), None)
     seen = await asyncio.to_thread(_prompt_view, services, house, key, says, draft)
@@ -261,9 +269,11 @@ async def upload(services: Services, actor: Actor, *, prompt: str, language: str
     return BroughtView(view, **{name: getattr(brought, name) for name in names})
 
 
-async def use(services: Services, actor: Actor, *, prompt: str, language: str) -> VersionView:
-    """The draft counts from the next call on, where nothing rests on it that somebody else has to approve. Raises
-    Failure."""
+async def use(
+    services: Services, actor: Actor, *, prompt: str, language: str, number: int | None = None
+) -> VersionView:
+    """The draft counts from the next call on, where nothing rests on it that somebody else has to approve; `number`:
+    the one that was heard, and no newer one. Raises Failure."""
     text = _text(services, prompt, language)
     if text.informs:
         raise Failure(
@@ -273,7 +283,7 @@ async def use(services: Services, actor: Actor, *, prompt: str, language: str) -
         )
     by = ledger_id(actor.who, services.keys.ledger)
     async with services.db.transaction() as tx:
-        view = await _put_in_force(services, tx, actor, await _draft(tx, prompt, language), by, "use")
+        view = await _put_in_force(services, tx, actor, await _draft(tx, prompt, language, number), by, "use")
     await _tell(services)
     return view
 
@@ -288,9 +298,7 @@ async def approve(
         person = await person_by_login(tx, login)
         if person.disabled_at is not None or APPROVES not in await roles.granted(tx, person):
             raise Failure(f"{login} may not approve", f"Somebody who may {APPROVES} does: beffroi role show", "denied")
-        draft = await _draft(tx, prompt, language)
-        if draft.number != number:
-            raise Failure(f"version {number} is no draft any more", "Hear the newest one first", "conflict")
+        draft = await _draft(tx, prompt, language, number)
         if draft.author == person.id:
             raise Failure(f"{login} brought it", "Another person has to approve it", "denied")
         house = await _House.read(services, tx)
@@ -425,10 +433,9 @@ def _store(services: Services) -> PromptStore:
 
 
 def _decoded(audio: str) -> bytes:
-    """Raises Failure; by its size alone where it is too large."""
+    """Raises Failure; AudioError by its size alone where it is too large."""
     if len(audio) > BROUGHT_MAX_BYTES * 4 // 3 + 4:
-        raise Failure(f"the recording is larger than {BROUGHT_MAX_BYTES // 1_000_000} MB", "Bring another file",
-                      "invalid")  # fmt: skip
+        raise AudioError("is larger than %(size)s MB", size=BROUGHT_MAX_BYTES // 1_000_000)
     try:
         return base64.b64decode(audio, validate=True)
     except (binascii.Error, ValueError):
@@ -443,7 +450,7 @@ def _read(audio: str) -> tuple[Brought, bytes]:
         brought = prompt_upload.read(_decoded(audio))
         return brought, prompt_upload.made(brought)
     except AudioError as error:
-        raise Failure(f"the recording {error}", "Bring another file", "invalid") from None
+        raise Unusable(error) from None
 
 
 def _looked_at(path: Path) -> tuple[bytes, float, float, tuple[int, ...]]:
@@ -539,11 +546,13 @@ async def _give_up_draft(services: Services, tx: Tx, prompt: str, language: str)
             await prompt_versions.discard(tx, one.id, services.clock())
 
 
-async def _draft(tx: Tx, prompt: str, language: str) -> PromptVersion:
-    """Raises Failure."""
+async def _draft(tx: Tx, prompt: str, language: str, number: int | None = None) -> PromptVersion:
+    """Raises Failure; also where it is not the one with this number."""
     found = next((one for one in await prompt_versions.of_prompt(tx, prompt, language) if one.waits), None)
     if found is None:
         raise Failure("there is no draft", "Write one first", "not_found")
+    if number not in (None, found.number):
+        raise Failure("that version is no draft any more", "Hear the newest one first", "conflict")
     return found
 
 
@@ -566,7 +575,7 @@ async def _put_in_force(
     was = before.sha256 if before is not None else hashlib.sha256(shipped.encode()).hexdigest()
     await _note(services, tx, actor, action, draft, before_sha256=was, person_id=approver_id)
     done = replace(draft, in_force_at=now, approved_by=by, signature=signature)
-    return await _view(services, tx, done, holds=True)
+    return await _view(services, tx, done)
 
 
 async def _note(
@@ -585,31 +594,44 @@ async def _note(
                before_sha256=before_sha256, person_id=person_id)  # fmt: skip
 
 
-async def _view(services: Services, tx: Tx, one: PromptVersion, *, holds: bool = False) -> VersionView:
-    """`holds`: it is the newest of those that were put in force."""
-    sound = one.in_force_at is None or genuine(one, services.keys.ledger.public_key())
+async def _view(services: Services, tx: Tx, one: PromptVersion) -> VersionView:
+    """The newest of its prompt."""
+    [view] = await _views(services, tx, [one])
+    return view
+
+
+async def _views(services: Services, tx: Tx, some: Sequence[PromptVersion]) -> list[VersionView]:
+    """Of each prompt that is among them the newest that was put in force is, too."""
+    logins = await people.logins(tx) if some else {}
+    newest: dict[tuple[str, str], int] = {}
+    for one in some:
+        if one.in_force_at is not None:
+            key = one.prompt_id, one.language
+            newest[key] = max(one.number, newest.get(key, 0))
+    return [
+        VersionView(
+            number=one.number,
+            kind=one.kind,
+            state=_state(services, one, holds=newest.get((one.prompt_id, one.language)) == one.number),
+            words=one.words,
+            sha256=one.sha256,
+            author=logins.get(one.author, one.author),
+            author_is_person=one.author in logins,
+            created_at=one.created_at,
+            in_force_at=one.in_force_at,
+            approved_by=None if one.approved_by is None else logins.get(one.approved_by, one.approved_by),
+            approver_is_person=one.approved_by in logins,
+        )
+        for one in some
+    ]
+
+
+def _state(services: Services, one: PromptVersion, *, holds: bool) -> str:
     if one.in_force_at is None:
-        state = "draft" if one.waits else "discarded"
-    else:
-        state = "in force" if holds and sound else "superseded" if sound else "altered"
-    return VersionView(
-        number=one.number,
-        kind=one.kind,
-        state=state,
-        words=one.words,
-        sha256=one.sha256,
-        author=await _login(tx, one.author),
-        created_at=one.created_at,
-        in_force_at=one.in_force_at,
-        approved_by=await _login(tx, one.approved_by) if one.approved_by is not None else None,
-    )
-
-
-async def _login(tx: Tx, person_id: str) -> str:
-    try:
-        return (await people.get(tx, person_id)).login
-    except NotFound:
-        return person_id
+        return "draft" if one.waits else "discarded"
+    if not genuine(one, services.keys.ledger.public_key()):
+        return "altered"
+    return "in force" if holds else "superseded"
 
 
 async def _tell(services: Services) -> None:

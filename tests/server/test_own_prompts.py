@@ -109,6 +109,31 @@ async def test_other_words_count_from_the_next_call_on(house: House) -> None:
     assert (put["before_sha256"], put["sha256"], put["prompt_version"]) == (sha(shipped), sha("C’est occupé."), "1.1")
 
 
+async def test_what_counts_is_the_draft_that_was_heard(house: House) -> None:
+    adam = house.actor("adam")
+    first = await prompts.write(house.services, adam, **BUSY, text="Occupé.")
+    second = await prompts.write(house.services, adam, **BUSY, text="Toujours occupé.")
+    with pytest.raises(Failure, match="no draft any more"):
+        await prompts.use(house.services, adam, **BUSY, number=first.number)
+    assert (await prompts.show(house.services, adam, **BUSY)).source == "shipped"
+    used = await prompts.use(house.services, adam, **BUSY, number=second.number)
+    assert (used.number, used.state) == (second.number, "in force")
+    with pytest.raises(Failure, match="no draft"):
+        await prompts.use(house.services, adam, **BUSY, number=second.number)
+
+
+async def test_whether_a_person_brought_it_is_told_with_who_it_was(house: House) -> None:
+    machine = Actor("os:1000", "desk-7")
+    for number, who in enumerate((house.actor("adam"), machine, house.actor("emma"), machine)):
+        await prompts.write(house.services, who, **BUSY, text=f"Occupé {number}.")
+        await prompts.use(house.services, who, **BUSY)
+    history = (await prompts.show(house.services, machine, **BUSY)).history
+    told = [(one.author_is_person, one.approver_is_person) for one in history]
+    assert told == [(False, False), (True, True), (False, False), (True, True)]
+    assert [one.author for one in history if one.author_is_person] == ["emma", "adam"]
+    assert {one.state for one in history[1:]} == {"superseded"} and history[0].state == "in force"
+
+
 async def test_back_to_the_shipped_text_and_every_version_can_still_be_heard(house: House) -> None:
     adam = house.actor("adam")
     shipped = await house.heard(**BUSY, values={})
@@ -303,7 +328,9 @@ def test_the_command_line_brings_hears_and_takes_back(beffroi: Callable[..., Ran
     assert file.stat().st_size > 2_000_000, "it is made small before it is sent"
     brought = beffroi("prompt", "upload", "PROMPT_BUSY", "fr", str(file), "--text", "Occupé.", "--json").json
     assert brought["version"]["number"] == 2 and brought["clipped_ms"] > 5_000 and brought["peak_dbfs"] > -0.1
-    assert beffroi("prompt", "use", "PROMPT_BUSY", "fr").status == 0
+    stale = beffroi("prompt", "use", "PROMPT_BUSY", "fr", "1")
+    assert stale.status == 1 and "no draft any more" in stale.err
+    assert beffroi("prompt", "use", "PROMPT_BUSY", "fr", "2").status == 0
     out = tmp_path / "heard.wav"
     heard = beffroi("prompt", "hear", "PROMPT_BUSY", "fr", "--out", str(out), "--json").json
     assert hashlib.sha256(out.read_bytes()).hexdigest() == heard["sha256"] and heard["version"] == "1.2"

@@ -8,11 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
-from config.prompt_words import Flaw
+from config.prompt_words import LONGEST, Flaw
 from recording.prompt_wav import BROUGHT_MAX_BYTES
 from recording.room_page import byte_range
 from server.failure import Failure
-from server.services.prompts import Unsaid
+from server.services.prompts import Unsaid, Unusable
 from server.web.language import N_
 from server.web.pages.prompt_places import GROUPS, PLACES
 from server.web.routes import Menu, Route
@@ -95,6 +95,7 @@ async def one(visit: Visit) -> web.StreamResponse:
         place=PLACES[named["prompt"]],
         largest=BROUGHT_MAX_BYTES,
         long_ms=LONG_MS,
+        longest=LONGEST,
         placeholders=PLACEHOLDERS,
         **_words(),
     )
@@ -159,7 +160,10 @@ async def upload(visit: Visit) -> web.StreamResponse:
     if len(file.body) > BROUGHT_MAX_BYTES:
         raise Wrong("audio", N_("The file is larger than 8 MB."))
     sent = base64.b64encode(file.body).decode()
-    brought = await visit.call("prompt.upload", **_named(visit), audio=sent, text=words)
+    try:
+        brought = await visit.call("prompt.upload", **_named(visit), audio=sent, text=words)
+    except Unusable as failure:
+        raise Wrong("audio", _unusable(visit, failure), failure.remedy) from None
     said = [visit._("The recording is there as a draft. Hear it before it counts.")]
     said.append(
         visit._(
@@ -177,16 +181,19 @@ async def upload(visit: Visit) -> web.StreamResponse:
     return visit.go(_address(visit), " ".join(said), "info" if warns else "good")
 
 
+def _unusable(visit: Visit, failure: Unusable) -> str:
+    """Why a recording is, with its numbers as they are written in the visitor's language."""
+    written = {name: visit.times.number(value, int(isinstance(value, float))) for name, value in failure.values.items()}
+    return visit._(failure.says, **written)
+
+
 async def use(visit: Visit) -> web.StreamResponse:
-    await visit.call("prompt.use", **_named(visit))
+    await visit.call("prompt.use", **_named(visit), number=_number(visit))
     return _back(visit, visit._("It counts from the next call on."))
 
 
 async def approve(visit: Visit) -> web.StreamResponse:
-    number = visit.given.get("number", "")
-    if not (number.isascii() and number.isdecimal() and len(number) < 4):
-        raise Failure("that version cannot be approved", "Hear the newest draft first", "invalid")
-    await visit.call("prompt.approve", **_named(visit), number=int(number))
+    await visit.call("prompt.approve", **_named(visit), number=_number(visit))
     return _back(visit, visit._("It is approved, and counts from the next call on."))
 
 
@@ -198,6 +205,14 @@ async def discard(visit: Visit) -> web.StreamResponse:
 async def reset(visit: Visit) -> web.StreamResponse:
     await visit.call("prompt.reset", **_named(visit))
     return _back(visit, visit._("The text of the product is said again, from the next call on."))
+
+
+def _number(visit: Visit) -> int:
+    """Of the draft that was heard. Raises Failure."""
+    number = visit.given.get("number", "")
+    if not (number.isascii() and number.isdecimal() and len(number) < 4):
+        raise Failure("there is no such version", "Hear the newest draft first", "invalid")
+    return int(number)
 
 
 def _address(visit: Visit) -> str:

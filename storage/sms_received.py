@@ -151,6 +151,13 @@ async def set_aside(tx: Tx, conversation_id: str) -> int:
     return 0 if row is None else int(row["n"])
 
 
+async def of_conversation(tx: Tx, conversation_id: str) -> tuple[tuple[str, int, datetime], ...]:
+    """(state, how many, when the last of them came): another one whenever a text comes, goes or changes its state."""
+    wanted = select(_T.c.state, func.count(), func.max(_T.c.received_at)).where(_T.c.conversation_id == conversation_id)
+    rows = await tx.tuples(wanted.group_by(_T.c.state).order_by(_T.c.state))
+    return tuple((state, many, last) for state, many, last in rows)
+
+
 async def addresses(tx: Tx, received_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     """From and to, in clear: for whoever has the right to know."""
     found: dict[str, tuple[str, str]] = {}

@@ -227,6 +227,14 @@ async def list_all(
     return tuple(_sent(row) for row in await tx.rows(wanted))
 
 
+async def of_conversation(tx: Tx, conversation_id: str) -> tuple[tuple[str, int, datetime], ...]:
+    """(state, how many, when the last of them changed): another one whenever a text is written, goes or becomes
+    something else."""
+    wanted = select(_T.c.state, func.count(), func.max(_T.c.updated_at)).where(_T.c.conversation_id == conversation_id)
+    rows = await tx.tuples(wanted.group_by(_T.c.state).order_by(_T.c.state))
+    return tuple((state, many, last) for state, many, last in rows)
+
+
 async def due(tx: Tx, now: datetime, *, limit: int) -> tuple[Queued, ...]:
     """Those that may be handed to a carrier now, the longest waiting first; nobody else is given them until the
     transaction ends."""

@@ -30,6 +30,7 @@ from storage.conversations import Conversation
 from storage.errors import NotFound
 from storage.inboxes import Inbox, Sender
 from storage.people import Person
+from storage.tx import Tx
 
 BY_RIGHT = "inbox.list"  # the operation whose rule counts here
 CLASS = "conversation"  # of an answer
@@ -156,16 +157,19 @@ async def reply(
     await permitted.call(services, identity, "sms.send", arguments, workstation=workstation)
 
 
-async def marker(services: Services, identity: Identity) -> str:
-    """Changes when something has come, left or become of a text in any inbox that this person reads. Says nothing."""
+async def marker(services: Services, identity: Identity, *, conversation: str) -> str:
+    """Changes when something has come, left or become of any text of it. Says nothing. Raises Failure where there is no
+    such conversation for this person."""
     with told():
         async with services.db.read() as tx:
             person = await people.get(tx, identity.person_id)
-            boxes = [one.id for one in await readable(tx, person)]
-            came = await sms_received.list_all(tx, inbox_ids=boxes, limit=3) if boxes else ()
-            ours = [one.id for one in await visible(tx, person)]
-            sent = await sms_sent.list_all(tx, inbox_ids=ours, limit=10) if ours else ()
-    seen = [*((one.id, one.state) for one in came), *((one.id, one.state) for one in sent)]
+            boxes = {one.id for one in await readable(tx, person)}
+            found = await _found(tx, conversation)
+            if found is None or found.inbox_id not in boxes:
+                raise _none_such()
+            seen = [await sms_received.of_conversation(tx, found.id)]
+            if found.inbox_id in {one.id for one in await visible(tx, person)}:
+                seen.append(await sms_sent.of_conversation(tx, found.id))
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
@@ -186,17 +190,25 @@ async def _talk(services: Services, identity: Identity, workstation: str, inbox:
     with told():
         async with services.db.read() as tx:
             person, box = await to_read(tx, identity.login, inbox)
-            try:
-                found = await conversations.get(tx, conversation)
-            except NotFound:
-                found = None
+            found = await _found(tx, conversation)
             if found is None or found.inbox_id != box.id:
-                raise Failure("there is no such conversation", "Go to your texts", "not_found")
+                raise _none_such()
             theirs = await membership(tx, person, box)
             ours = await inboxes.sender(tx, found.sender_id)
             remote = (await conversations.remote(tx, found.id)).lstrip("'")
     sends = theirs is not None and theirs.sends and box.disabled_at is None
     return _Talk(person, box, found, ours, remote, sends)
+
+
+async def _found(tx: Tx, conversation: str) -> Conversation | None:
+    try:
+        return await conversations.get(tx, conversation)
+    except NotFound:
+        return None
+
+
+def _none_such() -> Failure:
+    return Failure("there is no such conversation", "Go to your texts", "not_found")
 
 
 async def _shelf(services: Services, talk: _Talk, *, apart: bool) -> _Shelf:

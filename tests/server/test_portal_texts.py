@@ -3,6 +3,7 @@ as looked at, and that every text that can come is shown."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,11 +19,12 @@ from server.services.audit import MAX_REASON_CHARS
 from server.services.context import Services
 from server.services.portal_texts import MOST, Thread
 from sms import addresses
-from storage import access, conversations, people, sms_received
+from sms.messages import State
+from storage import access, conversations, people, sms_received, sms_sent
 from storage import inboxes as stored
 from tests.server.test_large_house import statements
 from tests.server.test_portal_listening import entries, refused
-from tests.server.text_house import HIS, ME, SHOWN, Desk, furnish, longest, running
+from tests.server.text_house import HERS, HIS, ME, SHOWN, Desk, furnish, ids, longest, running
 from tests.sms.conftest import until
 
 SECOND = "+33162000003"  # of support as well
@@ -107,7 +109,7 @@ async def asked(services: Services, me: Me) -> dict[str, int]:
     """How many statements each of these takes, whatever there is."""
     newest = max((await talks(services)).values())
     looks: dict[str, Callable[[], Awaitable[object]]] = {
-        "marker": lambda: portal_texts.marker(services, me.identity),
+        "marker": lambda: portal_texts.marker(services, me.identity, conversation=newest),
         "inboxes": lambda: inboxes.list_(services, ME, login="reader"),
         "conversations": lambda: inboxes.list_conversations(services, ME, login="reader", inbox="support"),
         "requests": lambda: inboxes.requests(services, ME, login="reader"),
@@ -135,6 +137,56 @@ async def test_more_inboxes_and_conversations_take_no_more_statements(house: Ser
         await inboxes.hand_over(house, ME, login="reader", conversation=talk, to="reader")
     assert len(await inboxes.list_conversations(house, ME, login="reader", inbox="support")) == 10
     assert await asked(house, me) == few
+
+
+async def test_a_marker_changes_with_any_text_of_its_conversation_and_with_no_other(
+    house: Services, desk: Desk, me: Me
+) -> None:
+    """Also where the inbox has sent much since."""
+
+    async def marker(talk: str) -> str:
+        return await portal_texts.marker(house, me.identity, conversation=talk)
+
+    async def sends(to: str) -> str:
+        made = await texts.send(house, ME, login="reader", inbox="support", to=to, words="Oui", sender=SHOWN)
+        await until(lambda: len(desk.carrier.given) == len(sent) + 1)
+        assert made.id is not None
+        return made.id
+
+    sent = list[str]()
+    await desk.comes("Bonjour ?", HIS, SHOWN)
+    talk, seen = (await talks(house))[SHOWN, HIS], list[str]()
+    seen.append(await marker(talk))
+    sent.append(await sends(HIS))
+    for number in range(11):
+        sent.append(await sends(f"+3361234500{number % 10}"))
+    await settled(house, sent)
+    seen.append(await marker(talk))
+    await desk.comes("Bonjour ?", HERS, SHOWN)
+    assert await marker(talk) == seen[-1]
+    async with house.db.transaction() as tx:
+        await sms_sent.set_states(tx, [(sent[0], State.DELIVERED, "")], house.clock())
+    seen.append(await marker(talk))
+    await desk.comes("Alors ?", HIS, SHOWN)
+    seen.append(await marker(talk))
+    async with house.db.transaction() as tx:
+        await sms_received.mark_read(tx, [(await ids(house))[-1]])
+    seen.append(await marker(talk))
+    assert len(set(seen)) == len(seen)
+    cora = await signed_in(house, "cora", "c" * 32)
+    for nobodys in (talk, "0" * 32):
+        with refused("not_found"):
+            await portal_texts.marker(house, cora, conversation=nobodys)
+
+
+async def settled(services: Services, sent: list[str]) -> None:
+    """The network has taken them."""
+    async with asyncio.timeout(20):
+        while True:
+            async with services.db.read() as tx:
+                if {one.state for one in (await sms_sent.brief(tx, sent)).values()} == {State.SENT}:
+                    return
+            await asyncio.sleep(0.02)
 
 
 # --- answering --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from server.services import portal_listening, portal_texts
 from server.services.inbox_rights import none_such
 from server.services.masking import DOT
 from server.web.language import N_
-from server.web.routes import Menu, Route, Topic
+from server.web.routes import Menu, Route, Topic, of_one
 from server.web.visit import Visit, Wrong
 
 SHOWN, MOST = 50, 500
@@ -265,8 +265,9 @@ async def reply(visit: Visit) -> web.StreamResponse:
     return visit.go(_there(visit) + "#end")
 
 
-async def marker(visit: Visit) -> str:
-    return visit.part("texts_marker.html", marker=await portal_texts.marker(visit.services, visit.person))
+async def marker(visit: Visit, *, of: str) -> str:
+    found = await portal_texts.marker(visit.services, visit.person, conversation=of)
+    return visit.part("texts_marker.html", marker=found)
 
 
 async def talks_again(visit: Visit) -> web.StreamResponse:
@@ -347,4 +348,4 @@ ROUTES = (
     Route("POST", _TEXT + "/cancel", cancel, "texts.use", again=sent),
     Route("POST", _TEXT + "/settle", settle, "texts.use", again=sent),
 )
-TOPICS = (Topic("texts-marker", marker, "texts.use", every_s=1.0),)
+TOPICS = (Topic("texts-marker", of_one, "texts.use", every_s=1.0, render_of=marker),)

@@ -50,7 +50,7 @@ async function look() {
   }
 }
 
-const region = document.querySelector("[data-live=texts-marker]");
+const region = document.querySelector("[data-live^='texts-marker:']");
 new MutationObserver(() => {
   const now = region.querySelector("[data-marker]")?.dataset.marker ?? null;
   if (now === marker) return;

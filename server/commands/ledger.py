@@ -23,7 +23,7 @@ from server.commands.base import (
 ENTRY_FIELDS = (
     Field("seq", "number of the entry in its log", "SEQ"),
     Field("at", "when, UTC", "AT", lambda at: str(at)[:19].replace("T", " ")),
-    Field("who", "person's id, or os:<user> of this machine", "WHO"),
+    Field("who", "login, or os:<user> of this machine", "WHO"),
     Field("action", "what was done", "ACTION"),
     Field("subject", "to what kind of thing", "TO"),
     Field("outcome", "done, denied, failed, locked, refused, replayed or wrong", "OUTCOME"),

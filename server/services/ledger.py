@@ -14,7 +14,7 @@ from server.services.actor import Actor, os_actor_id, workstation_id
 from server.services.audit import note
 from server.services.context import Services
 from server.services.origin import workstation_here
-from storage import access, ledger, ledger_verify, receipts
+from storage import access, ledger, ledger_verify, people, receipts
 from storage.errors import NotFound
 from storage.tx import Tx
 
@@ -111,8 +111,8 @@ async def show(
             total = {head.log: head.entries for head in await ledger.heads(tx)}[log]
             start = max(0, total - last) if after is None else after
             entries = await ledger.entries(tx, log, after_seq=start, limit=last)
-        people = local_users(services)
-        found = [await _view(tx, entry.seq, json.loads(entry.body), people, actor) for entry in entries]
+        known = local_users(services) | await people.logins(tx)
+        found = [await _view(tx, entry.seq, json.loads(entry.body), known, actor) for entry in entries]
         await note(services, tx, actor, "show", "ledger", count=len(found))
     return found
 

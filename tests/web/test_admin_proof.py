@@ -8,9 +8,11 @@ import pytest
 
 from server import control_socket
 from server.operation_rules import RIGHTS
+from server.web.language import translations
+from server.web.pages import ledger as ledger_page
 from server.web.pages.people import ROLE_NAMES
 from server.web.pages.roles import GROUPS, VERBS
-from storage import ledger, role_rights
+from storage import ledger, ledger_payload, role_rights
 from storage.people import ROLES
 from tests.web.admin_house import House
 
@@ -82,6 +84,30 @@ async def test_nobody_changes_a_role_that_they_hold(place: House) -> None:
     assert asked.status == 303 and asked.went.startswith("/step-up")
     for role in ("security", "employee", "dpo"):
         assert (await place.get("/roles", await place.person(role))).status == 403
+
+
+def test_everything_that_the_ledger_may_say_has_words_in_both_languages() -> None:
+    assert set(ledger_page.ACTIONS) == ledger_payload.ACTIONS | ledger_payload.ACTS
+    assert set(ledger_page.OBJECTS) == ledger_payload.OBJECTS
+    assert set(ledger_page.OUTCOMES) == ledger_payload.OUTCOMES
+    french = translations("fr")._catalog  # type: ignore[attr-defined]
+    for words in (ledger_page.ACTIONS, ledger_page.OBJECTS, ledger_page.OUTCOMES):
+        assert len(set(words.values())) == len(words), "each says something else"
+        assert set(words.values()) <= french.keys()
+
+
+@pytest.mark.promise("2.12")
+async def test_who_did_what_is_said_by_login_and_in_words(place: House) -> None:
+    who = await place.person("dpo", login="dora")
+    await place.get("/limits", who)
+    page = await place.get("/ledger", who)
+    assert "dora Was shown: limits Done" in page.text
+    french = await place.get("/ledger", who, "fr")
+    assert "dora Consulté : plafonds Terminé" in french.text.replace("\u202f", " ").replace("\xa0", " ")
+    async with place.services.db.transaction() as tx:
+        entry = {"actor_id": "system", "action": "destroy", "object": "recording"}
+        await ledger.append(tx, "access", entry, place.services.clock())
+    assert "Le système Détruit" in (await place.get("/ledger", who, "fr")).text
 
 
 @pytest.mark.promise("2.12")

@@ -109,7 +109,9 @@ async def test_the_daemon_reads_a_few_at_a_time(house: House, monkeypatch: pytes
     counted = [sum(count for (_, what, _), count in week.items() if what == "opened") for week in
                figures.by_week().values()]  # fmt: skip
     assert sorted(counted) == [15, 18]
-    assert "still being counted" not in (await house.get("/access-statistics", who)).text
+    counted_all = (await house.get("/access-statistics", who, "fr")).text
+    assert "encore en cours de comptage" not in counted_all
+    assert "non dit 33 0" in counted_all, "thirty-three, for no purpose that is said"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +141,5 @@ async def test_the_page_says_it(house: House, language: str) -> None:
     page = await house.get("/access-statistics", who, language)
     assert {"en": "Unusual", "fr": "Inhabituel"}[language] in page.text and "bob" in page.text
     assert page.html.count('<figure class="chart">') == 3
+    assert {"en": "Recordings opened 18", "fr": "Enregistrements ouverts 18"}[language] in page.text
+    assert {"en": "Newest week", "fr": "Dernière semaine"}[language] in page.text

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from server.web.site import Site
 
 
+_PLACE_DIGITS = 10  # no log has more entries than fewer of them can say
+
+
 class Wrong(Failure):
     """One field of a form is not right; the message stands beside it."""
 
@@ -169,6 +172,11 @@ class Visit:
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.query.get(name, default).strip()
+
+    def place(self, name: str) -> int | None:
+        """The number of an entry, from which a list goes on; None where none is given, or something else."""
+        text = self.query(name)
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < _PLACE_DIGITS else None
 
     def here(self, **changed: object) -> str:
         """This page with other values in the query; None takes one away. For pagers and filters."""

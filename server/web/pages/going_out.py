@@ -8,17 +8,12 @@ from aiohttp import web
 
 from server.failure import Failure
 from server.web.language import N_
+from server.web.pages.data_map import RECEIVERS
 from server.web.routes import Menu, Route
 from server.web.visit import Visit
 
 KINDS: Mapping[str, str] = {
-    "trunk": N_("Telephone provider"),
-    "text_carrier": N_("Carrier of texts"),
-    "mail_relay": N_("Mail relay"),
-    "webhook": N_("Webhook"),
-    "alert_webhook": N_("Webhook of alerts"),
-    "syslog": N_("Syslog"),
-    "database": N_("Database server"),
+    **RECEIVERS,
     "dns": N_("Name server of this machine"),
     "phone": N_("A registered phone"),
 }

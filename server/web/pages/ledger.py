@@ -138,12 +138,11 @@ _ON_A_PAGE = 50
 
 async def entries(visit: Visit) -> web.StreamResponse:
     log = visit.query("log") if visit.query("log") in LOGS else "access"
-    before = visit.query("before")
-    place = int(before) if before.isascii() and before.isdecimal() and len(before) < 10 else None
+    place = visit.place("before")
     entries = list(reversed(await visit.call("ledger.show", log=log, last=_ON_A_PAGE + 1, before=place)))
     found = entries[:_ON_A_PAGE]
     older = visit.here(log=log, before=found[-1]["seq"]) if len(entries) > _ON_A_PAGE else None
-    newest = visit.here(before=None) if before else None
+    newest = visit.here(before=None) if place is not None else None
     return visit.page(
         "ledger.html",
         log=log,

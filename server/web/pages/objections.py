@@ -120,9 +120,7 @@ async def every(visit: Visit) -> web.StreamResponse:
     listed = await visit.call("contact.suppress.list", limit=_LISTED) if visit.may("contacts.read") else None
     destroyed = None
     if visit.may("ledger.read"):
-        text = visit.query("before")
-        before = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-        destroyed = await visit.call("retention.objections", before=before)
+        destroyed = await visit.call("retention.objections", before=visit.place("before"))
     contacts = next((one.path for one in visit.site.routes if one.path == "/contacts"), "")
     return visit.page("objections.html", listed=listed, destroyed=destroyed, contacts=contacts, **_WORDS)
 

@@ -96,8 +96,7 @@ async def sweep(visit: Visit) -> web.StreamResponse:
 
 async def receipts(visit: Visit) -> web.StreamResponse:
     """Newest first, by the erasure log."""
-    text = visit.query("before")
-    before = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
+    before = visit.place("before")
     found: Sequence[Mapping[str, Any]] = await visit.call(
         "ledger.show", log="erasure", last=_ON_A_PAGE + 1, before=before
     )

@@ -105,12 +105,19 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             "ALTER TABLE recordings DROP COLUMN line_id",
             "ALTER TABLE lines DROP COLUMN canvassing",
             "ALTER TABLE lines DROP COLUMN canvassing_target",
-            "DROP INDEX ix_call_records_ages_at",
+            "DROP INDEX ix_call_records_ages_at_expires_at",
             "ALTER TABLE call_records DROP COLUMN ages_at",
             f"CREATE TABLE rec_keys (rec_id TEXT, kek_id TEXT, alg TEXT, wrap {blob})",
             "ALTER TABLE recordings DROP COLUMN policy_version",
             "ALTER TABLE recordings DROP COLUMN kept_for",
             "ALTER TABLE recordings DROP COLUMN event_at",
+            "DROP INDEX ix_recordings_state_expires_at",
+            "DROP INDEX ix_recordings_state_started_at",
+            "CREATE INDEX ix_recordings_state ON recordings (state)",
+            "CREATE INDEX ix_recordings_expires_at ON recordings (expires_at)",
+            "DROP INDEX ix_call_peers_digest_call_id",
+            "CREATE INDEX ix_call_peers_digest ON call_peers (digest)",
+            "ALTER TABLE accounts DROP COLUMN given_at",
         ):
             await tx.conn.execute(text(statement))
         kek = Kek("k" * 32, "REC_QUALITY", "2026-W47.1", "X", b"p", b"s", now, now)

@@ -10,7 +10,8 @@ export LC_ALL=${LC_ALL:-C.UTF-8}
 RUN_PACKAGES=(kamailio kamailio-tls-modules kamailio-extra-modules kamailio-json-modules
     netbase python3 python3-venv ca-certificates)
 TEST_PACKAGES=(git baresip-core libnet-smpp-perl sip-tester postgresql sox softhsm2 systemd openssl iproute2
-    nftables procps e2fsprogs gammu gammu-smsd swaks libnet-ssleay-perl strace)
+    nftables procps e2fsprogs gammu gammu-smsd swaks libnet-ssleay-perl strace
+    linphone-cli)
 FULL_PACKAGES=(debootstrap)
 
 say() { printf '%s %s\n' "--" "$*"; }

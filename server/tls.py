@@ -61,7 +61,7 @@ def new_server(authority: Pair, names: Names, now: datetime) -> Pair:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(_issuer_id(issuer), critical=False)
         .sign(issuer_key, hashes.SHA256())
@@ -83,7 +83,7 @@ def names_of(pem: bytes) -> Names:
     except x509.ExtensionNotFound:
         return ()
     hosts = found.get_values_for_type(x509.DNSName)
-    return (*hosts, *(str(one) for one in found.get_values_for_type(x509.IPAddress)))
+    return tuple(dict.fromkeys((*hosts, *(str(one) for one in found.get_values_for_type(x509.IPAddress)))))
 
 
 def expires_at(pem: bytes) -> datetime:
@@ -123,6 +123,14 @@ def _subject(name: str) -> x509.Name:
 def _issuer_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _general_names(names: Names) -> list[x509.GeneralName]:
+    """Addresses of IPv4 as host names as well, after all others: Linphone (Mbed TLS before 3.5) knows no addresses in
+    certificates, and would refuse a server that it is told to reach by one."""
+    found = [_general_name(name) for name in names]
+    addresses = [one.value for one in found if isinstance(one, x509.IPAddress)]
+    return found + [x509.DNSName(str(one)) for one in addresses if isinstance(one, ipaddress.IPv4Address)]
 
 
 def _general_name(name: str) -> x509.GeneralName:

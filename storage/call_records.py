@@ -104,14 +104,15 @@ async def list_all(
     return tuple(_opened(tx, row) for row in await tx.rows(wanted))
 
 
-async def since(
-    tx: Tx, at: datetime, *, limit: int, after: tuple[datetime, str] | None = None
-) -> tuple[CallRecord, ...]:
-    """Those that began then or later, newest first. `after`: the last of the page before, by its beginning and id."""
-    wanted = select(_T).where(_T.c.at >= at).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
+async def begun(
+    tx: Tx, since: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+) -> tuple[tuple[datetime, str], ...]:
+    """Beginning and id of those that began then or later, newest first; none is opened. `after`: the last of the page
+    before."""
+    wanted = select(_T.c.at, _T.c.id).where(_T.c.at >= since).order_by(_T.c.at.desc(), _T.c.id).limit(limit)
     if after is not None:
         wanted = wanted.where(older(after))
-    return tuple(_opened(tx, row) for row in await tx.rows(wanted))
+    return tuple((at, call_id) for at, call_id in await tx.tuples(wanted))
 
 
 def older(than: tuple[datetime, str]) -> ColumnElement[bool]:

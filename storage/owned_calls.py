@@ -113,7 +113,8 @@ class OwnedCalls:
         """What may be theirs, the quicker way for as many as they are; None: look at each."""
         if len(self._digests) > _MOST_DIGESTS:
             return None
-        some = select(_PEERS.c.digest).where(_PEERS.c.digest.in_(self._digests)).limit(FEW + 1).subquery()
+        each = [select(index.c.call_id).where(index.c.digest.in_(self._digests)) for index in (_PEERS, _HASHES)]
+        some = union_all(*each).limit(FEW + 1).subquery()
         row = await self._tx.row(select(func.count().label("n")).select_from(some))
         by_line = _T.c.line_id.in_(self._owners.lines)
         if row is not None and row["n"] > FEW:

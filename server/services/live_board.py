@@ -116,14 +116,15 @@ async def _records(services: Services, actor: Actor, since: datetime) -> AsyncIt
     after: tuple[datetime, str] | None = None
     while True:
         async with services.db.read() as tx:  # a short one each: a long one holds up whoever deletes
-            page: Sequence[CallRecord] = await call_records.since(tx, since, limit=AT_ONCE, after=after)
-            own = await theirs(tx, actor)
-            shown = page if own is None else await own.calls_of(page)
-        for one in shown:
+            page = await call_records.begun(tx, since, limit=AT_ONCE, after=after)
+            own, ids = await theirs(tx, actor), [call_id for _, call_id in page]
+            shown = ids if own is None else [*await own.calls.among(ids)]
+            records = await call_records.some(tx, shown)
+        for one in records:
             yield one
         if len(page) < AT_ONCE:
             return
-        after = page[-1].at, page[-1].id
+        after = page[-1]
 
 
 def _talked(fields: Mapping[str, object]) -> bool:

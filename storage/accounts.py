@@ -43,8 +43,8 @@ class Account:
     language: str  # "fr"
     metadata_class: str | None  # stricter or laxer than the line's; None: the line's
     created_at: datetime
-    given_at: datetime | None
     disabled_at: datetime | None
+    given_at: datetime | None = None  # since when it is whose it is now; None: since it was made
 
     @property
     def theirs_since(self) -> datetime:
@@ -195,6 +195,6 @@ def _account(tx: Tx, row: RowMapping) -> Account:
         language=row["language"],
         metadata_class=row["metadata_class"],
         created_at=row["created_at"],
-        given_at=row["given_at"],
         disabled_at=row["disabled_at"],
+        given_at=row["given_at"],
     )

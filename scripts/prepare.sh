@@ -10,8 +10,7 @@ export LC_ALL=${LC_ALL:-C.UTF-8}
 RUN_PACKAGES=(kamailio kamailio-tls-modules kamailio-extra-modules kamailio-json-modules
     netbase python3 python3-venv ca-certificates)
 TEST_PACKAGES=(git baresip-core libnet-smpp-perl sip-tester postgresql sox softhsm2 systemd openssl iproute2
-    nftables procps e2fsprogs gammu gammu-smsd swaks libnet-ssleay-perl strace
-    linphone-cli)
+    nftables procps e2fsprogs gammu gammu-smsd swaks libnet-ssleay-perl strace)
 FULL_PACKAGES=(debootstrap)
 
 say() { printf '%s %s\n' "--" "$*"; }
@@ -176,8 +175,8 @@ node_packages() { # Debian's packages that are missing for peers written for nod
     echo npm
 }
 
-browser_packages() { # for the tests of the portal; Ubuntu's Chromium is a snap, which is left to whoever tests there
-    if (. /etc/os-release && [ "${ID:-}" = debian ]); then echo chromium; fi
+debian_packages() { # for tests that are skipped without them; Ubuntu's Chromium is a snap, and its Linphone was never tried
+    if (. /etc/os-release && [ "${ID:-}" = debian ]); then printf '%s\n' chromium linphone-cli; fi
 }
 
 prepare_node() { # tests/peers/node holds the pinned npm packages, each checked against its hash

@@ -126,8 +126,8 @@ def _issuer_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 
 
 def _general_names(names: Names) -> list[x509.GeneralName]:
-    """Addresses of IPv4 as host names as well, after all others: Linphone (Mbed TLS before 3.5) knows no addresses in
-    certificates, and would refuse a server that it is told to reach by one."""
+    """Addresses of IPv4 as host names as well, after all others: the Linphone of Debian 12 (5.1) compares host names
+    alone, and would refuse a server that it is told to reach by an address."""
     found = [_general_name(name) for name in names]
     addresses = [one.value for one in found if isinstance(one, x509.IPAddress)]
     return found + [x509.DNSName(str(one)) for one in addresses if isinstance(one, ipaddress.IPv4Address)]

@@ -27,7 +27,8 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class Theirs:
     """Accounts, all lines that ring at one of them (`reached`), and those among these that are theirs alone
-    (`lines`). `since`: from when on each account's calls are theirs, by its id. Used within one transaction."""
+    (`lines`). `since`, `lines_since`: from when on what each account and each of these lines does is theirs, by its
+    id. Used within one transaction."""
 
     tx: Tx
     accounts: Sequence[Account]

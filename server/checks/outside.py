@@ -14,6 +14,7 @@ from config.shipped import DataError
 from server.checks.finding import Finding, note, ok, wrong
 from server.client import Asking, ask
 from server.failure import Failure
+from sip.calls.trunk_choice import emergency_way
 
 Trunk = Mapping[str, Any]
 DRILL_DAYS = 365
@@ -43,25 +44,25 @@ def examine(data: Path, settings: Settings) -> Iterator[Finding]:
 
 def _emergency(named: Sequence[str], trunks: Sequence[Trunk]) -> Finding:
     """Can somebody who dials for help be heard by anybody?"""
-    if not trunks:
-        return note("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: there is no trunk",
-                    "Keep another telephone at hand until there is one: beffroi trunk add")  # fmt: skip
-    enabled = {one["name"] for one in trunks if one["enabled"]}
-    if strange := [name for name in named if name not in enabled]:
-        return wrong("emergency", f"emergency.trunks names {', '.join(strange)}: there is no such trunk in use",
-                     "Correct emergency.trunks, or type: beffroi trunk enable NAME")  # fmt: skip
-    usable = [one for one in trunks if one["enabled"] and (not named or one["name"] in named)]
-    if not usable:
-        return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: every trunk is disabled",
-                     "Type: beffroi trunk enable NAME")  # fmt: skip
-    if all(one["state"] in _DOWN for one in usable):
-        return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE NOW: no trunk for it is up",
-                     f"Type: beffroi trunk test {usable[0]['name']}; keep another telephone at hand")  # fmt: skip
-    way = ", then ".join(named) or "every trunk, the preferred first"
-    if not named:
-        return note("emergency", "no trunk is named for emergency calls: they leave by any, the preferred first",
-                    "Name those whose provider routes them, in order: emergency.trunks")  # fmt: skip
-    return ok("emergency", f"calls leave by {way}")
+    way, names = emergency_way([(one["name"], one["enabled"], one["state"] not in _DOWN) for one in trunks], named)
+    match way:
+        case "none":
+            return note("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: there is no trunk",
+                        "Keep another telephone at hand until there is one: beffroi trunk add")  # fmt: skip
+        case "strange":
+            return wrong("emergency", f"emergency.trunks names {', '.join(names)}: there is no such trunk in use",
+                         "Correct emergency.trunks, or type: beffroi trunk enable NAME")  # fmt: skip
+        case "disabled":
+            return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE: every trunk is disabled",
+                         "Type: beffroi trunk enable NAME")  # fmt: skip
+        case "down" | "unknown":
+            return wrong("emergency", "NO EMERGENCY CALL LEAVES THIS HOUSE NOW: no trunk for it is up",
+                         f"Type: beffroi trunk test {names[0]}; keep another telephone at hand")  # fmt: skip
+        case "any":
+            return note("emergency", "no trunk is named for emergency calls: they leave by any, the preferred first",
+                        "Name those whose provider routes them, in order: emergency.trunks")  # fmt: skip
+        case "named":
+            return ok("emergency", f"calls leave by {', then '.join(names)}")
 
 
 def _readiness(data: Path, settings: Settings) -> Iterator[Finding]:

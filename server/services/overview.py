@@ -15,7 +15,7 @@ from server.services.actor import Actor
 from server.services.context import Services
 from server.services.retention import SweepView
 from server.services.retention import status as swept
-from sip.calls.trunk_choice import named_first
+from sip.calls.trunk_choice import emergency_way
 from sip.edge.rpc import RpcError
 from storage import alerts, trunks
 from storage.trunks import Trunk
@@ -103,21 +103,23 @@ def _emergency(every: Sequence[Trunk], sensed: Sensed, said: Emergency) -> Part:
     """Can somebody who dials for help be heard by anybody? A house without a trunk may be meant so."""
     if said.drill:
         return Part("emergency", "bad", "drilled")
-    if not every:
-        return Part("emergency", "note", "none")
-    usable = [one for one in every if one.enabled]
-    if not usable:
-        return Part("emergency", "bad", "disabled")
-    if strange := tuple(name for name in said.trunks if name not in {one.name for one in usable}):
-        return Part("emergency", "bad", "strange", len(strange), names=strange)
-    ways = named_first(usable, said.trunks)
-    if sensed.trunks is None:
-        return Part("emergency", "unknown", "unknown")
-    up = [sensed.trunks.get(one.id) for one in ways]
-    if all(one is False for one in up):
-        return Part("emergency", "bad", "down")
-    state: State = "good" if any(up) else "unknown"
-    return Part("emergency", state, "named" if said.trunks else "any", names=tuple(one.name for one in ways))
+    sensed_up = sensed.trunks or {}
+    way, names = emergency_way([(one.name, one.enabled, sensed_up.get(one.id)) for one in every], said.trunks)
+    match way:
+        case "none":
+            return Part("emergency", "note", "none")
+        case "strange":
+            return Part("emergency", "bad", "strange", len(names), names=names)
+        case "disabled":
+            return Part("emergency", "bad", "disabled")
+        case "unknown":
+            return Part("emergency", "unknown", "unknown")
+        case "down":
+            return Part("emergency", "bad", "down")
+        case "named":
+            return Part("emergency", "good", "named", names=names)
+        case "any":
+            return Part("emergency", "good", "any", names=names)
 
 
 def _processes(services: Services, live: Mapping[str, object]) -> Iterator[Part]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from config.rates import Rate
 from sip.calls.numbers import Number, SiteNumbering, for_trunk, is_presentable
@@ -65,6 +66,32 @@ def named_first(trunks: Sequence[Trunk], names: Sequence[str]) -> tuple[Trunk, .
     by_name = {trunk.name: trunk for trunk in trunks}
     named = tuple(by_name[name] for name in names if name in by_name)
     return named or tuple(trunks)
+
+
+Way = Literal["none", "strange", "disabled", "unknown", "down", "named", "any"]
+
+
+def emergency_way(every: Sequence[tuple[str, bool, bool | None]], named: Sequence[str]) -> tuple[Way, tuple[str, ...]]:
+    """Whether somebody who dials for help is heard by anybody, and the names of the trunks that this is about.
+
+    ``every``: name, whether it is enabled, whether it is up (None: nobody knows). ``none``: there is no trunk;
+    ``strange``: the settings name what is no trunk in use; ``unknown``, ``down``: of all that would serve;
+    ``named``, ``any``: by those that the settings name, or by any, in this order.
+    """
+    if not every:
+        return "none", ()
+    up = {name: state for name, enabled, state in every if enabled}
+    if strange := tuple(name for name in named if name not in up):
+        return "strange", strange
+    if not up:
+        return "disabled", ()
+    ways = tuple(named or up)
+    states = [up[name] for name in ways]
+    if all(state is False for state in states):
+        return "down", ways
+    if not any(states):
+        return "unknown", ways
+    return "named" if named else "any", ways
 
 
 def allowed_numbers(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, literal, null, or_, select, type_coerce, union_all
+from sqlalchemy import ColumnElement, Table, false, func, literal, null, or_, select, type_coerce, union_all
 
 from storage import tables
 from storage.limits import of_account
@@ -147,23 +147,28 @@ async def found(tx: Tx, person_id: str, account_ids: Collection[str], login_ids:
     return tuple(counted[name] for name in FOUND if counted[name].count)
 
 
-async def received(tx: Tx, inbox_ids: Collection[str]) -> tuple[Counted, ...]:
-    """Texts that came into these inboxes."""
+async def received(tx: Tx, boxes: Mapping[str, datetime]) -> tuple[Counted, ...]:
+    """Texts that came into these inboxes: by id of the inbox, since when it is theirs."""
     table = tables.sms_received
-    return await _counted(tx, "received", table, table.c.received_at, table.c.inbox_id.in_(inbox_ids))
+    return await _counted(tx, "received", table, table.c.received_at, _came(boxes))
 
 
-async def handled(tx: Tx, person_id: str, beside: Collection[str]) -> tuple[Counted, ...]:
-    """Texts that this person handled, whatever inbox they came into, but these."""
+async def handled(tx: Tx, person_id: str, beside: Mapping[str, datetime]) -> tuple[Counted, ...]:
+    """Texts that this person handled, whatever inbox they came into, but those that `received` counts."""
     table = tables.sms_received
-    theirs = (table.c.handled_by == person_id) & table.c.inbox_id.not_in(beside)
-    return await _counted(tx, "handled", table, table.c.received_at, theirs)
+    return await _counted(tx, "handled", table, table.c.received_at, (table.c.handled_by == person_id) & ~_came(beside))
 
 
-async def written(tx: Tx, authors: Collection[str]) -> tuple[Counted, ...]:
-    """Texts by these authors (ids of a person and of accounts), from whatever inbox."""
+async def written(tx: Tx, person_id: str, since: Mapping[str, datetime]) -> tuple[Counted, ...]:
+    """Texts by this person and by these accounts, since each is theirs, from whatever inbox."""
     table = tables.sms_sent
-    return await _counted(tx, "sent", table, table.c.created_at, table.c.author_id.in_(authors))
+    by_accounts = ((table.c.author_id == each) & (table.c.created_at >= at) for each, at in since.items())
+    return await _counted(tx, "sent", table, table.c.created_at, or_(table.c.author_id == person_id, *by_accounts))
+
+
+def _came(boxes: Mapping[str, datetime]) -> ColumnElement[bool]:
+    table = tables.sms_received
+    return or_(false(), *((table.c.inbox_id == box) & (table.c.received_at >= at) for box, at in boxes.items()))
 
 
 async def _counted(

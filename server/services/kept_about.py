@@ -6,7 +6,7 @@ one entry in the access log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -106,7 +106,7 @@ async def kept(services: Services, actor: Actor, *, login: str) -> KeptView:
             roles=tuple(sorted(person.roles)),
             things=await _things(tx, person, reached.accounts),
             calls=await reached.calls.counted(),
-            texts=await _texts(tx, person, reached.accounts),
+            texts=await _texts(tx, person, reached.since),
             recordings=await _recordings(tx, rows[:MOST], reached, clear=clear),
             more=len(rows) > MOST,
             opened=await recording_openings.times(tx, opened),
@@ -124,12 +124,13 @@ async def _things(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[Thing
     )
 
 
-async def _texts(tx: Tx, person: Person, own: Sequence[Account]) -> tuple[Counted, ...]:
-    """What came to an inbox of their own, what they handled in others, and all that they wrote."""
-    boxes = [box.id for account in own if (box := await inboxes.of_account(tx, account.id)) is not None]
+async def _texts(tx: Tx, person: Person, since: Mapping[str, datetime]) -> tuple[Counted, ...]:
+    """What came to an inbox of their own, what they handled in others, and all that they wrote. `since`: from when on
+    each of their accounts is theirs, by its id."""
+    boxes = {box.id: at for each, at in since.items() if (box := await inboxes.of_account(tx, each)) is not None}
     came = await kept_about.received(tx, boxes)
     done = await kept_about.handled(tx, person.id, boxes)
-    return (*came, *done, *await kept_about.written(tx, {person.id, *(account.id for account in own)}))
+    return (*came, *done, *await kept_about.written(tx, person.id, since))
 
 
 async def _recordings(tx: Tx, rows: Sequence[Recording], reached: Theirs, *, clear: bool) -> tuple[RecordingKept, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from server.services import kept_about, permitted
 from server.services.actor import Actor
 from server.services.audit import note
 from server.services.context import ServerKeys, Services
-from storage import alerts, evidence, ledger, readers, recordings, sms_received, sms_sent
+from storage import accounts, alerts, evidence, inboxes, ledger, readers, recordings, sms_received, sms_sent
 from storage.database import Database
 from storage.evidence import ConsentEvidence
 from storage.recordings import Party
@@ -166,18 +166,38 @@ async def test_texts_count_that_were_written_where_one_writes_no_more_and_that_o
         of_account = {"author_id": teams.accounts["alice"]}
         some = [sent(box, sender, NOW, **more) for more in ({"author_id": alice}, of_account, {"author_id": bob})]
         await sms_sent.add_all(tx, some, NOW)
-        for number in range(3):
-            new = NewReceived(
-                id=f"{number:032x}", inbox_id=box, carrier="one", sender=HIS, recipient="+33162000001",
-                body_sealed=b"x", kek_id=kek, purpose="SMS_REPLIES", legal_basis="x", stop="none", sorting="",
-                rule="", state="new", parts=1, missing=0, received_at=NOW,
-                expires_at=NOW + timedelta(days=90), sender_id=sender,
-            )  # fmt: skip
-            await sms_received.add_all(tx, [new])
+        await sms_received.add_all(tx, [came(number, box, sender, kek, NOW) for number in range(3)])
         await sms_received.set_state(tx, f"{0:032x}", "handled", alice, NOW)
         await sms_received.set_state(tx, f"{1:032x}", "handled", bob, NOW)
     said = {one["kind"]: one["count"] for one in (await kept(teams, "alice"))["texts"]}
     assert said == {"handled": 1, "sent": 2}
+
+
+@pytest.mark.promise("L5", "2.14")
+async def test_texts_of_a_predecessor_on_the_account_are_not_theirs(teams: TwoTeams) -> None:
+    """Alice's account is Bob's since an hour."""
+    alice, account = teams.people["alice"], teams.accounts["alice"]
+    before, after = NOW - timedelta(hours=2), NOW
+    async with teams.services.db.transaction() as tx:
+        _, sender, kek = await house(tx, NOW)
+        own = await inboxes.add(tx, "alice", "person", before, account_id=account)
+        some = [came(n, own.id, sender, kek, at) for n, at in enumerate((before, before, after))]
+        await sms_received.add_all(tx, some)
+        await sms_received.set_state(tx, f"{1:032x}", "handled", alice, NOW)
+        for at in (before, after):
+            await sms_sent.add_all(tx, [sent(own.id, sender, at, author_id=account)], at)
+        await accounts.give(tx, account, teams.people["bob"], "Bob", NOW - timedelta(hours=1))
+    said = {one["kind"]: one["count"] for one in (await kept(teams, "bob"))["texts"]}
+    assert said == {"received": 1, "sent": 1}
+    assert {one["kind"]: one["count"] for one in (await kept(teams, "alice"))["texts"]} == {"handled": 1}
+
+
+def came(number: int, box: str, sender: str, kek: str, at: datetime) -> NewReceived:
+    return NewReceived(
+        id=f"{number:032x}", inbox_id=box, carrier="one", sender=HIS, recipient="+33162000001",
+        body_sealed=b"x", kek_id=kek, purpose="SMS_REPLIES", legal_basis="x", stop="none", sorting="",
+        rule="", state="new", parts=1, missing=0, received_at=at, expires_at=at + timedelta(days=90), sender_id=sender,
+    )  # fmt: skip
 
 
 @pytest.mark.promise("L5", "2.14")

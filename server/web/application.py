@@ -17,7 +17,7 @@ from server.failure import Failure
 from server.rights import Identity, NotFresh
 from server.services import sign_in
 from server.services.context import Services
-from server.web import api, assets, cookies, live, page, security, uploads
+from server.web import api, assets, cookies, live, page, security, step_up, uploads
 from server.web.cookies import Look
 from server.web.language import LANGUAGES, chosen
 from server.web.routes import OPEN, Route
@@ -181,10 +181,12 @@ class Portal:
     async def _failed(self, route: Route, visit: Visit, failure: Failure) -> web.StreamResponse:
         status = page.STATUSES.get(failure.code, 500)
         if visit.request.content_type == "application/json":
-            step_up = {"step_up": True} if isinstance(failure, NotFresh) else {}
-            body = {"code": failure.code, "told": page.told(failure, visit.language), **step_up}
-            return web.json_response(body, status=status if not step_up else 403)
+            asks = {"step_up": True} if isinstance(failure, NotFresh) else {}
+            body = {"code": failure.code, "told": page.told(failure, visit.language), **asks}
+            return web.json_response(body, status=status if not asks else 403)
         if isinstance(failure, NotFresh):
+            if step_up.may_be_kept(visit):
+                return await step_up.question(visit, then=str(visit.request.rel_url), status=403)
             return visit.go(f"/step-up?next={quote(self._came_from(visit), safe='')}")
         if route.again is not None and failure.code not in {"denied", "not_found"}:
             visit.failure = failure

@@ -32,6 +32,11 @@ class Page:
         """Where it leads on."""
         return self.headers.get("Location", "")
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether the second factor is asked for once more, and the form goes on afterwards."""
+        return self.status == 403 and ("is kept, and goes on" in self.text or "est gardé et part" in self.text)
+
 
 class _Reader(HTMLParser):
     def __init__(self) -> None:

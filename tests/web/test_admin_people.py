@@ -146,5 +146,5 @@ async def test_the_link_for_the_first_sign_in_is_shown_once(place: House) -> Non
     opened = await place.get(link[1].removeprefix(place.services.settings.web.origin))
     assert opened.status == 200
     stale = await place.person("admin", login="stale", fresh=False)
-    assert (await place.post("/people/nina/invite", stale)).went.startswith("/step-up")
+    assert (await place.post("/people/nina/invite", stale)).asks_again
     assert (await place.post("/people/nina/invite", await place.person("security"))).status == 403

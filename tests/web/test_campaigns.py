@@ -352,7 +352,7 @@ async def test_a_second_person_approves_with_their_second_factor(house: House) -
     )
     assert (await house.post(f"{ONE}/act", who, {"act": "approve"})).status == 403
     stale = house.sign_in("bob", "supervisor", fresh_until=NOW - timedelta(minutes=1))
-    assert (await house.post(f"{ONE}/act", stale, {"act": "approve"})).went.startswith("/step-up")
+    assert (await house.post(f"{ONE}/act", stale, {"act": "approve"})).asks_again
     assert (await house.post(f"{ONE}/act", house.sign_in("bob", "supervisor"), {"act": "approve"})).status == 303
     assert "Start it" in (await house.get(ONE, who)).text
     refused = await house.post(f"{ONE}/words", who, {"template": "other words"})

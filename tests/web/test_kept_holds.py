@@ -45,7 +45,8 @@ async def test_a_hold_is_laid_shown_masked_and_lifted(house: House) -> None:
     who = house.sign_in("dave", "dpo", fresh_until=FRESH)
     stale = house.sign_in("dave", "legal", fresh_until=None)
     assert (await house.get("/holds/new", stale)).went.startswith("/step-up?next="), "before a form is filled in"
-    assert (await house.post("/holds/new", stale, HOLD | LATER)).went.startswith("/step-up?next=")
+    asked = await house.post("/holds/new", stale, HOLD | LATER)
+    assert asked.asks_again and asked.headers["Cache-Control"] == "no-store"
     wrong = await house.post("/holds/new", who, HOLD | {"review": ""})
     assert wrong.status == 422 and f'value="{OUTSIDE}"' in wrong.html and 'aria-invalid="true"' in wrong.html
     past = await house.post("/holds/new", who, HOLD | {"review": "2026-11-01"})

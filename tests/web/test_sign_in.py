@@ -333,6 +333,44 @@ def test_step_up_is_asked_for_and_leads_back(portal: Portal, window: OPENED, ann
     assert (asked.status, json.loads(asked.text)["step_up"]) == (403, True)
 
 
+@pytest.mark.promise("0.4")
+@pytest.mark.parametrize("by", ["code", "passkey"])
+def test_what_was_typed_goes_on_after_the_second_factor(portal: Portal, window: OPENED, by: str) -> None:
+    """A hold takes longer to write than the factor counts: nothing of it is lost, and it is laid once."""
+    who = portal.people["dpo"]
+    opened = window(who) if by == "code" else window()
+    if by == "code":
+        portal.visitor(who).prove(who)
+    else:
+        with_authenticator(opened)
+        page = opened.open_page(portal.invite("odile", "dpo"))
+        for label in ("Password", "The same once more"):
+            page.get_by_label(label).fill(NEW)
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_role("button", name="Make a passkey").click()
+        expect(page.locator(".codes li")).to_have_count(10)
+    page, case = opened.open_page("/holds/new"), f"<i>Müller & Fils</i> {by}"
+    for label, value in (
+        ("Which", "+33612345678"), ("Case", case), ("Why", "the court asks"), ("Asked for by", "a court"),
+        ("To be looked at again", "2099-01-31"),
+    ):  # fmt: skip
+        page.get_by_label(label, exact=True).fill(value)
+    make_stale(portal, next(one["value"] for one in opened.context.cookies() if one["name"] == SESSION))
+    page.get_by_role("button", name="Lay the hold").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Is it still you?")
+    opened.check()
+    if by == "code":
+        for code in ("000000", who.code()):
+            page.get_by_label("Code of your authenticator app").fill(code)
+            page.get_by_role("button", name="Continue").click()
+    else:
+        page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_role("status")).to_contain_text("held from now on")
+    expect(page.get_by_role("main")).to_contain_text(case)
+    opened.open_page("/holds")
+    expect(page.get_by_text(case)).to_have_count(1)
+
+
 def test_a_new_phone_takes_the_place_of_the_old(portal: Portal, window: OPENED, anna: Somebody) -> None:
     opened = window()
     page = opened.page

@@ -8,6 +8,7 @@ from server.failure import Failure
 from server.rights import NotFresh
 from server.services import sign_in, sign_in_factors
 from server.web import security
+from server.web import step_up as asking
 from server.web.language import N_
 from server.web.passkey_form import answer_of
 from server.web.routes import SIGNED_IN, Handler, Menu, Route
@@ -18,8 +19,7 @@ from server.web.visit import Visit, Wrong
 
 
 async def step_up(visit: Visit) -> web.StreamResponse:
-    factors = await sign_in_factors.view(visit.services, visit.person)
-    return visit.page("step_up.html", factors=factors, next=_next(visit))
+    return await asking.question(visit, next_path=_next(visit), then=visit.given.get("then", ""))
 
 
 async def step_up_code(visit: Visit) -> web.StreamResponse:
@@ -28,7 +28,7 @@ async def step_up_code(visit: Visit) -> web.StreamResponse:
         await sign_in.step_up_totp(visit.services, visit.person, code=code, source=visit.source)
     except Failure as failure:
         return await _again(visit, failure, step_up)
-    return visit.go(_next(visit))
+    return _on(visit)
 
 
 async def step_up_request(visit: Visit) -> web.StreamResponse:
@@ -41,7 +41,12 @@ async def step_up_passkey(visit: Visit) -> web.StreamResponse:
         await sign_in.step_up_passkey(visit.services, visit.person, answer=answer, source=visit.source)
     except Failure as failure:
         return await _again(visit, failure, step_up)
-    return visit.go(_next(visit))
+    return _on(visit)
+
+
+def _on(visit: Visit) -> web.StreamResponse:
+    then = visit.given.get("then", "")
+    return asking.sent_on(then) if then else visit.go(_next(visit))
 
 
 # --- the account ------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from tests.web.portal import Portal, Somebody, enrolled
 OURS, ALSO_OURS, CUSTOMER = "+33162000001", "+33162000002", "+33612345001"
 QUESTION, ANSWER, MORE, RISKY = "Quetzalcoatlus", "Xylophonquartett", "Zwergpinscher", "Kugelschreiber"
 FIRST, SECOND = "Drosselbart", "Rumpelstilz"
+UNSENT, MEANWHILE = "Nachtigallenschlag", "Turteltaubenpaar"
 AT_ONCE_MS = 10_000
 
 
@@ -192,6 +193,31 @@ def test_what_comes_while_a_change_is_taken_in_is_not_lost(post: Post, window: C
     opened.check()
 
 
+@pytest.mark.promise("0.1", "L16")
+def test_an_answer_outlives_the_lock_and_no_word_of_others_does(post: Post, window: Callable[..., Window]) -> None:
+    opened = window()
+    page = opened.open_page(post.conversation)
+    unlocked(page, post)
+    log, answer = page.get_by_role("log"), page.get_by_label("Answer", exact=True)
+    expect(log).to_contain_text(QUESTION)
+    answer.fill(f"  {UNSENT} <i>é</i>")
+    assert post.portal.visitor(post.who).post(f"{post.conversation}/lock").status == 303, "in another tab, say"
+    post.brings("l", MEANWHILE)
+    expect(page.get_by_text("What you have written stays here")).to_be_visible()
+    expect(log.get_by_role("listitem")).to_have_count(0)
+    expect(answer).to_have_value(f"  {UNSENT} <i>é</i>")
+    opened.check()
+    page.get_by_role("button", name="Send it").click()
+    expect(page.get_by_text("Your answer has not been sent.")).to_be_visible()
+    assert UNSENT.encode() not in b"".join(post.given())
+    opened.check()
+    unlocked(page, post)
+    expect(answer).to_have_value(f"{UNSENT} <i>é</i>")
+    expect(log).to_contain_text(MEANWHILE)
+    page.get_by_role("button", name="Send it").click()
+    expect(log.locator(".ours .thread-words").last).to_have_text(f"{UNSENT} <i>é</i>")
+
+
 @pytest.mark.promise("1.14")
 def test_what_is_risky_is_set_apart_and_opened_by_itself(post: Post, window: Callable[..., Window]) -> None:
     opened = window("fr")
@@ -221,6 +247,6 @@ def test_no_word_is_left_in_clear_and_the_room_goes_with_the_session(post: Post,
     page.locator("form[action='/sign-out'] button").click()
     assert post.portal.visitor(post.who).get(post.conversation).to.startswith("/sign-in")
     post.centre.journal.unlink()  # of the centre, which is the outside world
-    wanted = {one: one.encode() for one in (QUESTION, ANSWER, MORE, FIRST, SECOND, RISKY)}
+    wanted = {one: one.encode() for one in (QUESTION, ANSWER, MORE, FIRST, SECOND, RISKY, UNSENT, MEANWHILE)}
     wanted |= {"the number": CUSTOMER[1:].encode()}
     assert post.portal.product.traces(wanted) == {}

@@ -247,7 +247,8 @@ async def unlock(visit: Visit) -> web.StreamResponse:
         code=visit.given.get("code", ""),
         reason=visit.given["reason"],
     )
-    return visit.go(_there(visit))
+    # An answer that met the locked room stands in its place again: nothing of it is kept anywhere else.
+    return await conversation(visit) if visit.given.get("words") else visit.go(_there(visit))
 
 
 async def lock(visit: Visit) -> web.StreamResponse:

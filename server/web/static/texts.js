@@ -3,6 +3,8 @@
 const AGAIN_MS = 2000;
 const thread = document.querySelector("[data-thread]");
 const place = document.querySelector("[data-scroll]");
+const here = thread.dataset.thread; // the page may be the answer to a form
+const answering = document.querySelector("textarea[name=words]");
 let marker = null;
 let changed = false; // since the page was asked for last
 let busy = false;
@@ -11,9 +13,15 @@ function end() {
   place.scrollTop = place.scrollHeight;
 }
 
+function shut() { // the room is locked: no word stays, but those that are being written
+  if (!answering?.value) return location.assign(here);
+  thread.replaceChildren();
+  document.querySelector("[data-locked]").hidden = false;
+}
+
 function take(page) {
   const fresh = page.querySelector("[data-thread]");
-  if (!fresh) return location.reload(); // the room is locked
+  if (!fresh) return shut();
   const low = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
   let at = thread.firstElementChild;
   for (const item of fresh.children) {
@@ -39,7 +47,7 @@ async function look() {
   try {
     while (changed) {
       changed = false;
-      const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const answer = await fetch(here, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.status >= 500 || answer.status === 429) throw new Error(answer.statusText);
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
     }

@@ -117,7 +117,7 @@ async def begun(
 
 def older(than: tuple[datetime, str]) -> ColumnElement[bool]:
     """What comes later in a list that has the newest first."""
-    return or_(_T.c.at < than[0], and_(_T.c.at == than[0], _T.c.id > than[1]))
+    return and_(_T.c.at <= than[0], or_(_T.c.at < than[0], _T.c.id > than[1]))  # found by the index of `at`
 
 
 async def with_number(tx: Tx, number: str) -> tuple[CallRecord, ...]:

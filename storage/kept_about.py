@@ -149,6 +149,8 @@ async def found(tx: Tx, person_id: str, account_ids: Collection[str], login_ids:
 
 async def received(tx: Tx, boxes: Mapping[str, datetime]) -> tuple[Counted, ...]:
     """Texts that came into these inboxes: by id of the inbox, since when it is theirs."""
+    if not boxes:
+        return ()
     table = tables.sms_received
     return await _counted(tx, "received", table, table.c.received_at, _came(boxes))
 

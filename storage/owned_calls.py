@@ -146,7 +146,12 @@ class OwnedCalls:
             before, size = (page[-1][1], page[-1][0]), min(4 * size, _LARGEST_PAGE)
 
     def _late_enough(self) -> ColumnElement[bool]:
-        """Not before the first of their names was theirs, nor one of their lines."""
-        late = [_T.c.at >= min(self._digests.values())] if self._digests else []
-        late += [and_(_T.c.line_id == line, _T.c.at >= at) for line, at in self._owners.lines.items()]
-        return or_(*late) if late else false()
+        """Not before the first of their names was theirs, nor one of their lines. Only the first of all is found by the
+        index: of alternatives SQLite would gather all records, and sort them."""
+        since = [min(self._digests.values())] if self._digests else []
+        if not (since or self._owners.lines):
+            return false()
+        line, at = func.coalesce(_T.c.line_id, _T.c.line_id), func.coalesce(_T.c.at, _T.c.at)
+        late = [at >= first for first in since]
+        late += [and_(line == each, at >= first) for each, first in self._owners.lines.items()]
+        return and_(_T.c.at >= min((*since, *self._owners.lines.values())), or_(*late))

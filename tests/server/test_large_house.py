@@ -16,8 +16,9 @@ from server.services import kept_about as service
 from server.services import people, retention
 from server.services.actor import Actor
 from server.sweeper import item_of
-from storage import expiry, recordings
+from storage import expiry, owned_calls, recordings
 from storage.database import Database
+from storage.owned_calls import OwnedCalls, Owners
 from storage.recordings import Wanted
 from tests.server.test_kept_about import teams
 from tests.server.two_teams import TwoTeams
@@ -94,6 +95,31 @@ async def test_what_is_due_is_found_past_all_that_is_destroyed(teams: TwoTeams) 
     assert any(step.endswith("(state=? AND expires_at>? AND expires_at<?)") and "COVERING" in step for step in ahead)
     ways = [step for step in newest if "ix_recordings_state_started_at" in step]
     assert len(ways) == len(recordings.KEPT) and all(step.endswith("(state=?)") for step in ways), newest
+
+
+@pytest.mark.parametrize("few", [0, 5_000])
+async def test_the_next_page_of_ones_calls_is_found_from_where_the_last_ended(
+    teams: TwoTeams,  # noqa: F811
+    few: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also with a line of one's own, and names that were somebody else's before: what is older is not gathered."""
+    monkeypatch.setattr(owned_calls, "FEW", few)
+    database, since = teams.services.db, teams.services.clock() - timedelta(days=300)
+    owners = Owners({"101": since, "102": since - timedelta(days=9)}, {teams.lines["sales"]: since})
+    async with database.read() as tx:
+        calls = await OwnedCalls.of(tx, owners)
+        first = await calls.newest(limit=2)
+    with statements(database) as said:
+        async with database.read() as tx:
+            found = await (await OwnedCalls.of(tx, owners)).newest(limit=2, before=(first[-1].at, first[-1].id))
+    assert len(found) == 2 and found[0].at <= first[-1].at and not {one.id for one in found} & {one.id for one in first}
+    if not database.is_sqlite:
+        return
+    [step] = [step for step, asked in await plans(database, said) if "ORDER BY call_records.at" in asked][:1]
+    assert step == "SEARCH call_records USING INDEX ix_call_records_at (at>? AND at<?)" or few
+    assert not [step for step, _ in await plans(database, said) if "MULTI-INDEX OR" in step]
+    assert not [step for step, _ in await plans(database, said) if "TEMP B-TREE FOR ORDER BY" in step] or few
 
 
 @pytest.mark.parametrize("page", ["kept", "due"])

@@ -34,10 +34,10 @@ def minimum_until(item: Item, packs: Mapping[str, Pack]) -> datetime | None:
     """Until when the law forbids to delete it; None where there is no such duty.
 
     A minimum that runs from a later event (a contract signed, R112-7 C. assur.) does not run before it: until then the
-    provisional period counts alone.
+    provisional period counts alone. What somebody has objected to has none: with the objection it would have gone.
     """
     pack = packs.get(item.pack.partition("@")[0])
-    if pack is None or pack.minimum is None:
+    if pack is None or pack.minimum is None or item.objected:
         return None
     if pack.provisional is not None:
         return pack.minimum.after(item.event_at) if item.event_at is not None else None

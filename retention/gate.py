@@ -41,6 +41,7 @@ class Item:
 
     `expires_at`: when its period ends. `destroy_on_objection`: what the pack says of objections. `event_at`: when the
     event happened from which the pack's period runs (a contract signed); None: it has not, or there is no such event.
+    `objected`: somebody said no to it, and a hold alone keeps it.
     """
 
     item_id: str
@@ -50,6 +51,7 @@ class Item:
     expires_at: datetime
     destroy_on_objection: bool = True
     event_at: datetime | None = None
+    objected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -399,7 +399,9 @@ def item_of(row: Expiring, access_log: Period | None = None) -> Item:
         pack = _NO_PACK.get(row.kind, row.label)
         if row.kind == "call_record":
             pack = pack_of(MetadataClass.parse(row.label))
-        return Item(row.item_id, row.kind, pack, row.created_at, row.expires_at, event_at=row.event_at)
+        return Item(
+            row.item_id, row.kind, pack, row.created_at, row.expires_at, event_at=row.event_at, objected=row.objected
+        )
     kept = pack_data.load()[PACKS[row.kind]]
     begins = row.created_at + timedelta(days=1) if row.kind in _BY_DAY else row.created_at
     until = _period(row.kind, access_log).after(begins)

@@ -55,7 +55,7 @@ _IN_ONE = 400  # ids in one statement
 class Expiring:
     """`label`: the purpose of a recording with its version ("REC_QUALITY@2026-11-21.1"), the class of a call record,
     else "". `expires_at` None: the table does not say. `event_at`: from when a recording's period runs, where that is a
-    later event and it has happened."""
+    later event and it has happened. `objected`: somebody said no to it."""
 
     item_id: str
     kind: str
@@ -63,6 +63,7 @@ class Expiring:
     created_at: datetime
     expires_at: datetime | None
     event_at: datetime | None = None
+    objected: bool = False
 
 
 async def until(tx: Tx, kind: str, before: datetime, *, limit: int, skip: int = 0) -> tuple[Expiring, ...]:
@@ -215,7 +216,8 @@ def _expiring(kind: str, row: Any) -> Expiring:
     match kind:
         case "recording":
             label = f"{row['purpose'] or ''}@{row['pack_version'] or ''}"
-            return Expiring(row["id"], kind, label, row["started_at"], row["expires_at"], row["event_at"])
+            objected = row["objected_at"] is not None
+            return Expiring(row["id"], kind, label, row["started_at"], row["expires_at"], row["event_at"], objected)
         case "call_record":
             return Expiring(row["id"], kind, row["metadata_class"], row["at"], row["expires_at"])
         case "diagnosis":

@@ -190,7 +190,7 @@ _CALLS: Sequence[tuple[str, TableKept]] = (
         Kept("recordings", "what the vault holds; of a destroyed one its id and times", _PARTIES, "recordings.purpose",
              "", "recordings.expires_at; the rest with the day of the erasure log", ("recording", "erasure_day")),
         id="id call_id kek_id line_id", sealed="parties_sealed",
-        time="started_at expires_at ended_at destroyed_at event_at",
+        time="started_at expires_at ended_at destroyed_at event_at objected_at",
         fact="state purpose pack_version policy_version legal_basis codec rate_hz channels duration_ms size_bytes"
         " sha256 consent_refs gaps kept_for",
     ),

@@ -75,6 +75,7 @@ class Recording:
     # Of a pack whose period runs from a later event: ISO 8601 (None: the pack's own), and when that happened.
     kept_for: str | None = None
     event_at: datetime | None = None
+    objected_at: datetime | None = None  # somebody said no while a legal hold kept it
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +259,10 @@ async def states(tx: Tx, rec_ids: Sequence[str]) -> Mapping[str, str]:
 
 
 async def overdue(tx: Tx, rec_id: str, now: datetime) -> None:
-    """It is to go as soon as nothing stands against it any more. Raises `NotFound`."""
+    """Somebody has objected, and a hold keeps it: it goes once that is lifted. Raises `NotFound`."""
     present = await lock(tx, rec_id)
-    await _set(tx, rec_id, expires_at=max(min(present.expires_at, now), present.started_at))
+    until = max(min(present.expires_at, now), present.started_at)
+    await _set(tx, rec_id, expires_at=until, objected_at=present.objected_at or now)
 
 
 async def set_event(tx: Tx, rec_id: str, event_at: datetime, expires_at: datetime) -> Recording:

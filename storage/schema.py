@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from storage.errors import SchemaTooNew
 
-HEAD = "0022"
+HEAD = "0023"
 _MIGRATE_LOCK = 0x62656666  # PostgreSQL advisory lock: two nodes that start together migrate one after the other
 
 

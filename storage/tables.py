@@ -538,6 +538,7 @@ recordings = Table(
     # Of a pack whose period runs from a later event: how long from then on (ISO 8601), and when it happened.
     Column("kept_for", String),
     Column("event_at", Instant),
+    Column("objected_at", Instant),  # somebody said no, and a hold kept it: it goes once that is lifted
     Index(None, "state", "expires_at"),
     Index(None, "state", "started_at"),
 )

@@ -182,7 +182,7 @@ async def _heard_and_called(services: Services, tx: Tx, number: str, now: dateti
     for one in heard:
         pack = packs.get(one.purpose or "")
         item = Item(one.id, "recording", f"{one.purpose}@{one.pack_version}", one.started_at, one.expires_at,
-                    event_at=one.event_at)  # fmt: skip
+                    event_at=one.event_at, objected=one.objected_at is not None)  # fmt: skip
         waits = "it is still being recorded" if one.state == "recording" else ""
         waits = waits or ("somebody listens to it now" if one.id in services.open_rooms else "")
         found.append(_Thing(item, pack.art17 if pack is not None else "unknown", waits))

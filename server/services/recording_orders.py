@@ -141,7 +141,7 @@ async def _asked(services: Services, tx: Tx, rec_id: str, trigger: Trigger) -> _
     now = services.clock()
     pack = f"{recording.purpose or 'unknown'}@{recording.pack_version or '1'}"
     item = Item(recording.id, "recording", pack, recording.started_at, recording.expires_at,
-                event_at=recording.event_at)  # fmt: skip
+                event_at=recording.event_at, objected=recording.objected_at is not None)  # fmt: skip
     standing = (await holds.on(tx, "recording", [recording.id])).get(recording.id, ())
     plan = plan_order(item, trigger, [Hold(hold_id) for hold_id in standing], pack_data.load(), now)
     if plan.destroy and recording.id in services.open_rooms:

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from config import packs
 from recording import vault
 from retention import receipt as receipts_of
+from retention.gate import DestructionRefused
 from server import erasables, ordered
 from server.destruction import RecordingDestruction
 from server.failure import Failure
@@ -196,6 +197,26 @@ async def test_after_the_signature_the_minimum_holds_against_everything(house: H
     assert not plan.destroy and "minimum period" in plan.rule
     house.later(timedelta(days=660))
     assert await house.sweeper.sweep(clock_is_right=True) and not await house.there(rec_id)
+
+
+@pytest.mark.promise("2.5")
+async def test_an_objection_that_a_hold_delays_outlives_the_minimum_of_a_signature(house: House) -> None:
+    """Without the hold it would have gone at once: that lifted, the next sweep takes it, and not two years on."""
+    rec_id = await contract(house, "REC_INSURANCE_FR", days_ago=20)
+    await happened(house, rec_id, "contract_signed")
+    laid = await hold_service.add(
+        house.services, ME, scope="recording", named=rec_id, requested_by="court", approved_by="dora",
+        review=date(2027, 3, 1),
+    )  # fmt: skip
+    services = house.services
+    destruction = RecordingDestruction(services.db, services.paths.vault, services.keys.ledger, services.clock)
+    with pytest.raises(DestructionRefused, match="legal hold"):
+        await destruction.on_objection(rec_id, None, services.clock())
+    house.later(DAY)
+    assert await house.sweeper.sweep() and await house.there(rec_id)
+    assert (await row(house, rec_id)).objected_at is not None
+    await hold_service.lift(services, ME, hold=laid.id)
+    assert await house.sweeper.sweep() and not await house.there(rec_id)
 
 
 async def test_whoever_listens_is_not_cut_off(house: House) -> None:
@@ -419,5 +440,7 @@ async def test_nothing_of_a_destroyed_one_is_left_in_the_database(house: House) 
     await destroy(house, rec_id)
     async with house.services.db.read() as tx:
         t = tables.recordings
-        (found,) = await tx.rows(select(t.c.kept_for, t.c.event_at, t.c.purpose).where(t.c.id == rec_id))
+        (found,) = await tx.rows(
+            select(t.c.kept_for, t.c.event_at, t.c.objected_at, t.c.purpose).where(t.c.id == rec_id)
+        )
     assert set(dict(found).values()) == {None}

@@ -111,6 +111,7 @@ async def test_what_an_older_schema_held_gets_the_defaults(url: str, field_keys:
             "ALTER TABLE recordings DROP COLUMN policy_version",
             "ALTER TABLE recordings DROP COLUMN kept_for",
             "ALTER TABLE recordings DROP COLUMN event_at",
+            "ALTER TABLE recordings DROP COLUMN objected_at",
             "DROP INDEX ix_recordings_state_expires_at",
             "DROP INDEX ix_recordings_state_started_at",
             "CREATE INDEX ix_recordings_state ON recordings (state)",

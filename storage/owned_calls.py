@@ -60,13 +60,18 @@ class OwnedCalls:
         return frozenset(found)
 
     async def newest(
-        self, *, limit: int, line_id: str | None = None, before: tuple[datetime, str] | None = None
+        self,
+        *,
+        limit: int,
+        line_id: str | None = None,
+        before: tuple[datetime, str] | None = None,
+        since: datetime | None = None,
     ) -> tuple[CallRecord, ...]:
-        """Newest first; of a line; those that come after `before` in that order."""
+        """Newest first; of a line; those that come after `before` in that order; none that began before `since`."""
         found: list[str] = []
         mine = await self._mine()
         size = _PAGE if mine is None else min(limit, _PAGE)
-        async for page in self._pages(mine, size, line_id, before):
+        async for page in self._pages(mine, size, line_id, before, since):
             theirs = await self._theirs(page)
             found += (call_id for call_id, *_ in page if call_id in theirs)
             if len(found) >= limit:
@@ -129,10 +134,17 @@ class OwnedCalls:
         return select(index.c.call_id).where(index.c.call_id == _T.c.id, digest.in_(self._digests)).exists()
 
     async def _pages(
-        self, mine: ColumnElement[bool] | None, size: int, line_id: str | None, before: tuple[datetime, str] | None
+        self,
+        mine: ColumnElement[bool] | None,
+        size: int,
+        line_id: str | None,
+        before: tuple[datetime, str] | None,
+        since: datetime | None,
     ) -> AsyncIterator[_Rows]:
         """Larger from one to the next: where most of what was found is a predecessor's, few questions reach the end."""
-        wanted = select(_T.c.id, _T.c.at, _T.c.line_id).order_by(_T.c.at.desc(), _T.c.id).where(self._late_enough())
+        wanted = (
+            select(_T.c.id, _T.c.at, _T.c.line_id).order_by(_T.c.at.desc(), _T.c.id).where(self._late_enough(since))
+        )
         if mine is not None:
             wanted = wanted.where(mine)
         if line_id is not None:
@@ -145,7 +157,7 @@ class OwnedCalls:
                 return
             before, size = (page[-1][1], page[-1][0]), min(4 * size, _LARGEST_PAGE)
 
-    def _late_enough(self) -> ColumnElement[bool]:
+    def _late_enough(self, asked: datetime | None) -> ColumnElement[bool]:
         """Not before the first of their names was theirs, nor one of their lines. Only the first of all is found by the
         index: of alternatives SQLite would gather all records, and sort them."""
         since = [min(self._digests.values())] if self._digests else []
@@ -154,4 +166,5 @@ class OwnedCalls:
         line, at = func.coalesce(_T.c.line_id, _T.c.line_id), func.coalesce(_T.c.at, _T.c.at)
         late = [at >= first for first in since]
         late += [and_(line == each, at >= first) for each, first in self._owners.lines.items()]
-        return and_(_T.c.at >= min((*since, *self._owners.lines.values())), or_(*late))
+        first = min((*since, *self._owners.lines.values()))
+        return and_(_T.c.at >= (first if asked is None else max(first, asked)), or_(*late))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -127,6 +127,7 @@ class Services:
     access_figures: AccessFigures = dataclasses.field(default_factory=AccessFigures)  # who looked how often
     going_out: GoingOut | None = None  # None: the daemon is not running
     subject_cases: SubjectCases = dataclasses.field(default_factory=SubjectCases)  # requests that somebody is at
+    forecast: tuple[datetime, list[dict[str, Any]]] | None = None  # as the page counted it last, and when
     lists: HeldLists = dataclasses.field(default_factory=HeldLists)  # that were sent and are not taken yet
     offers: dict[bytes, Offer] = dataclasses.field(default_factory=dict)  # SHA-256 of a token -> what it fetches, once
     reader_rooms: ReaderRooms = dataclasses.field(default_factory=ReaderRooms)  # of sessions that have unlocked

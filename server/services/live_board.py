@@ -116,15 +116,16 @@ async def _records(services: Services, actor: Actor, since: datetime) -> AsyncIt
     after: tuple[datetime, str] | None = None
     while True:
         async with services.db.read() as tx:  # a short one each: a long one holds up whoever deletes
-            page = await call_records.begun(tx, since, limit=AT_ONCE, after=after)
-            own, ids = await theirs(tx, actor), [call_id for _, call_id in page]
-            shown = ids if own is None else [*await own.calls.among(ids)]
-            records = await call_records.some(tx, shown)
+            if (own := await theirs(tx, actor)) is not None:
+                records = await own.calls.newest(limit=AT_ONCE, before=after, since=since)
+            else:
+                page = await call_records.begun(tx, since, limit=AT_ONCE, after=after)
+                records = await call_records.some(tx, [call_id for _, call_id in page])
         for one in records:
             yield one
-        if len(page) < AT_ONCE:
+        if len(records) < AT_ONCE:
             return
-        after = page[-1]
+        after = (records[-1].at, records[-1].id)
 
 
 def _talked(fields: Mapping[str, object]) -> bool:

@@ -27,7 +27,7 @@ from tests.faults.traced import Operation
 
 pytestmark = [pytest.mark.promise("L3", "2.5"), pytest.mark.timeout(900)]
 SEED = "power"
-EVERY = 30  # of the states that lie at no sync, in the default run
+EVERY = 60  # of the states that lie at no sync, in the default run
 full = pytest.mark.full
 each = pytest.mark.parametrize("trace", scenes.SCENES, indirect=True)
 

@@ -38,8 +38,6 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 pytestmark = [pytest.mark.promise("P16", "0.4", "1.9"), pytest.mark.timeout(300)]
 
-BUDGET_S = 60.0  # for one person
-EXAMPLES = 4  # of each operation and mode, at most
 LEFT_OUT = {"events", "session.revoke"}  # it goes on; it ends the session that asks
 SAID_BY_OURS = {503, 507}  # a part does not run here: said in words
 MARK = "zzyzx"  # what is somebody else's is called so
@@ -157,16 +155,25 @@ def test_a_session_of_the_portal_does_by_the_api_what_its_pages_do(house: Portal
 
 
 @pytest.mark.parametrize("role", ["employee", "admin"])
-def test_no_request_is_our_fault_and_no_answer_somebody_elses(house: Portal, role: str) -> None:
+@pytest.mark.parametrize(
+    ("examples", "budget_s"),  # of each operation and mode, at most; for one person
+    [
+        pytest.param(2, 60, id="some"),
+        pytest.param(40, 1200, id="many", marks=[pytest.mark.full, pytest.mark.timeout(1500)]),
+    ],
+)
+def test_no_request_is_our_fault_and_no_answer_somebody_elses(
+    house: Portal, role: str, examples: int, budget_s: float
+) -> None:
     asker, every = Asker(house, house.people[role], hidden=role == "employee"), operations()
-    ends_s = time.monotonic() + BUDGET_S
+    ends_s = time.monotonic() + budget_s
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
         for operation in every:
             if time.monotonic() > ends_s:
                 break
 
             @settings(
-                max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+                max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             @given(case=operation.as_strategy(generation_mode=mode))

@@ -94,7 +94,16 @@ async def test_what_is_due_goes_and_leaves_a_receipt(house: House, language: str
     assert {"en": "It goes with the next sweep", "fr": "Part au prochain passage"}[language] in due.text
     ahead = await house.get("/retention/forecast", who, language)
     assert {"en": "Call records", "fr": "Relevés d’appel"}[language] in ahead.text
+    assert {"en": "Counted at", "fr": "Compté à"}[language] in ahead.text
     assert (await Sweeper(house.services).sweep(clock_is_right=True)) is not None
+    counted = house.services.forecast
+    assert (await house.get("/retention/forecast", who, language)).status == 200
+    assert house.services.forecast is counted, "a million calls are not counted for each who looks"
+    await house.get("/retention/forecast?again=yes", who, language)
+    assert counted is not None and house.services.forecast is not None and house.services.forecast[1] != counted[1]
+    counted, house.services.clock = house.services.forecast, lambda: NOW + timedelta(days=2, minutes=6)
+    await house.get("/retention/forecast", who, language)
+    assert house.services.forecast is not counted
     swept = await house.get("/retention", who, language)
     assert {"en": "Were destroyed", "fr": "Détruits"}[language] in swept.text
     listed = await house.get("/receipts", who, language)

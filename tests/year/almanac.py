@@ -6,7 +6,7 @@ The house (`tests.year.house`) carries it out and writes down what came of it.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,13 +63,15 @@ class Scale:
     policy_changes: int = 30
     contacts: int = 60
     sweeps_a_day: int = 4
+    days_between: int = 1  # days on which it sweeps
     wishes: int = 60  # each of: events, orders, requests
 
 
 SHORT = Scale(
     calls=190, recordings=72, holds=16, troubles=24, processes=3, mischiefs=9, policy_changes=8, contacts=16,
-    sweeps_a_day=1, wishes=36,
+    sweeps_a_day=1, days_between=2, wishes=36,
 )  # fmt: skip
+SPARSE = replace(SHORT, days_between=6)
 LONG = Scale()
 
 
@@ -135,7 +137,7 @@ def year(seed: int, scale: Scale) -> list[Happening]:
     some(scale.contacts // 6, "withdrawal")
     some(scale.contacts // 3, "emergency")
     some(scale.contacts, "usage")
-    for day in range(366):
+    for day in range(0, 366, scale.days_between):
         for turn in range(scale.sweeps_a_day):
             drawn.append((BEGINS + day * DAY + turn * DAY / scale.sweeps_a_day, "sweep", {}))
     drawn.append((BEGINS + 366 * DAY, "sweep", {}))

@@ -81,7 +81,9 @@ def test_a_wrap_that_only_the_disk_remembers_is_found(year: Evidence, tmp_path: 
 def test_the_same_year_on_postgresql(tmp_path: Path) -> None:
     assert not (missing := postgres.why_not()), missing
     with postgres.cluster("fsync=off", "shared_buffers=16MB") as directory:
-        counts = passed(lived(tmp_path / "year", almanac.SHORT, SEED, postgres_url=postgres.url(directory, "postgres")))
+        counts = passed(
+            lived(tmp_path / "year", almanac.SPARSE, SEED, postgres_url=postgres.url(directory, "postgres"))
+        )
     assert counts["opened"] > 5
     assert counts["stayed shut"] > 12
 

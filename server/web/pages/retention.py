@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from server.web.routes import Menu, Route
 from server.web.visit import Visit
 
 _AHEAD_DAYS, _DUE, _ON_A_PAGE = 30, 100, 50
+_COUNTS_FOR = timedelta(minutes=5)
 TRIGGERS: Mapping[str, str] = {
     "retention_expiry": N_("its time was over"),
     "objection": N_("an objection"),
@@ -73,9 +75,18 @@ async def due(visit: Visit) -> web.StreamResponse:
 
 
 async def forecast(visit: Visit) -> web.StreamResponse:
-    days = await visit.call("retention.forecast", days=_AHEAD_DAYS)
+    at, days = await _counted(visit)
     told = [_day(visit, one) for one in days]
-    return visit.page("retention_forecast.html", days=told, columns=[(one["day"], one["sum"]) for one in told])
+    return visit.page("retention_forecast.html", at=at, days=told, columns=[(one["day"], one["sum"]) for one in told])
+
+
+async def _counted(visit: Visit) -> tuple[datetime, list[dict[str, Any]]]:
+    """The coming month and when it was counted: for all who look once in some minutes, or when it is asked for. Of a
+    million calls it takes longer than a page may."""
+    held, now = visit.services.forecast, visit.now
+    if held is None or visit.query("again") or not timedelta() <= now - held[0] < _COUNTS_FOR:
+        held = visit.services.forecast = (now, await visit.call("retention.forecast", days=_AHEAD_DAYS))
+    return held
 
 
 def _day(visit: Visit, said: Mapping[str, Any]) -> dict[str, Any]:

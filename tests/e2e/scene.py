@@ -301,12 +301,12 @@ def rec_ids(product: Product) -> set[str]:
 
 def live_calls(product: Product) -> list[dict[str, Any]]:
     """Of the running daemon."""
-    return list(product.json("status")["live"]["calls"])
+    return list(product.live()["calls"])
 
 
 def processes(product: Product) -> dict[str, Any]:
     """zygote, recorder, workers: process ids of the running daemon."""
-    return dict(product.json("status")["live"]["processes"])
+    return dict(product.live()["processes"])
 
 
 def recorder_pids(product: Product) -> list[int]:

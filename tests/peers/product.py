@@ -1,4 +1,5 @@
-"""The product as a stranger meets it: a data directory, two processes, ports, the command line. Nothing is imported.
+"""The product as a stranger meets it: a data directory, two processes, ports, the command line. Nothing is imported
+but the connection that the command line itself uses.
 
 A test takes the fixture `product` (an instance of its own, from a quickstart that each test process makes once) or
 `shared_product` (one for all tests of a module), and asks it for phones.
@@ -21,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from server import client
 from tests.peers import tones
 from tests.peers.baresip import Login, Phone, Transport
 from tests.peers.deskphone import DeskPhone
@@ -240,6 +242,14 @@ class Product:
 
     def json(self, *args: str, secrets: Mapping[str, str] | None = None) -> Any:
         return json.loads(self.cli(*args, "--json", secrets=secrets))
+
+    def live(self) -> Any:
+        """What `beffroi status` says of calls and processes, asked on the command line's own connection: it is asked
+        for again and again, and a command takes longer to start than to answer."""
+        with client.connected(self.data) as connection:
+            if connection is None:
+                raise ProductError(f"no daemon is running here\n{self.logs()}")
+            return client.send_request(connection, client.Asking(self.data), "status", {})["live"]
 
     def http(self, path: str) -> tuple[int, str]:
         """(status, body); status 0 if nobody listens."""

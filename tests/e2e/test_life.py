@@ -19,30 +19,22 @@ from tests.peers.product import Product
 pytestmark = [pytest.mark.e2e]
 
 SECOND_START_S = 3.0
-COUNTED, COUNTED_IN_S = 3_000_000, 0.1  # of a server that is bought today
-
-
-def slowness() -> float:
-    """How many times as long as such a server this machine takes just now, with all that runs beside; at least 1."""
-    began = time.monotonic()
-    sum(1 for _ in range(COUNTED))
-    return max(1.0, (time.monotonic() - began) / COUNTED_IN_S)
 
 
 @pytest.mark.promise("P19")
 def test_a_second_start_is_ready_in_three_seconds(product_files: Product):
-    """Edge and daemon together, from nothing. The best of six, on a machine as it is just now: others use it too."""
+    """Edge and daemon together, from nothing. The best of three: others use this machine too."""
     product = product_files
     with product:
         took = []
-        for _ in range(6):
+        for _ in range(3):
             assert product.stop_daemon() == 0
             product.edge.terminate()
             product.edge.wait(10)
-            before, began = slowness(), time.monotonic()
+            began = time.monotonic()
             product.start_edge()
             product.start_daemon()
-            took.append((time.monotonic() - began) / before)
+            took.append(time.monotonic() - began)
             if took[-1] < SECOND_START_S:
                 break
         assert min(took) < SECOND_START_S

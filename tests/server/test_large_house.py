@@ -116,10 +116,12 @@ async def test_the_next_page_of_ones_calls_is_found_from_where_the_last_ended(
     assert len(found) == 2 and found[0].at <= first[-1].at and not {one.id for one in found} & {one.id for one in first}
     if not database.is_sqlite:
         return
-    [step] = [step for step, asked in await plans(database, said) if "ORDER BY call_records.at" in asked][:1]
-    assert step == "SEARCH call_records USING INDEX ix_call_records_at (at>? AND at<?)" or few
-    assert not [step for step, _ in await plans(database, said) if "MULTI-INDEX OR" in step]
-    assert not [step for step, _ in await plans(database, said) if "TEMP B-TREE FOR ORDER BY" in step] or few
+    steps = await plans(database, said)
+    assert steps and not [step for step, _ in steps if "MULTI-INDEX OR" in step]
+    if not few:  # else all of a few are fetched and sorted
+        step = next(step for step, asked in steps if "ORDER BY call_records.at" in asked)
+        assert step == "SEARCH call_records USING INDEX ix_call_records_at (at>? AND at<?)"
+        assert not [step for step, _ in steps if "TEMP B-TREE FOR ORDER BY" in step]
 
 
 @pytest.mark.parametrize("page", ["kept", "due"])
